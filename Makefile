@@ -1,0 +1,34 @@
+# Each command does its own set-up on a fresh clone; a second call skips what is done.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+MODEL  ?= smollm2-135m
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test lab clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed  ## .venv, the pinned requirements and the embedded model
+	@$(BIN)/python -m tslib fetch $(MODEL)
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": call make with PYTHON=python3.12, say")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt --editable .
+	@touch $@
+
+book: setup  ## run every notebook on the embedded model and build _build/html
+	$(BIN)/python -m tslib book
+
+test: setup  ## style, types and tests
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+lab: setup  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab notebooks
+
+clean:  ## remove what was built (.venv, _build); models stay in the cache
+	rm -rf $(VENV) _build

@@ -1,0 +1,242 @@
+"""TSLoss against an independent reference, by hand, and by its symmetries."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import reference
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tslib import TSLoss
+from tslib.errors import InputError
+from tslib.losses import REGULARIZERS, L2Penalty, PairwisePenalty, make_regularizer
+
+VARIANTS = [
+    {},
+    {"include_self": True},
+    {"normalize": True},
+    {"tau": 0.1, "alpha": 20.0},
+    {"tau": 5.0, "alpha": 0.5, "beta_h0": 0.3, "beta_h1": 2.0, "lambda_repel": 0.7, "lambda_attract": 3.0},
+]
+REFERENCE_NAMES = {"include_self": "self_pairs", "lambda_repel": "repel", "lambda_attract": "attract"}
+SQUARE = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
+
+
+def expected(points, variant):
+    return reference.tsloss(points.numpy(), **{REFERENCE_NAMES.get(k, k): v for k, v in variant.items()})
+
+
+def cloud(n, d, scale=1.0, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return (scale * torch.randn(n, d, generator=generator, dtype=torch.float64)).to(dtype)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
+@pytest.mark.parametrize(
+    ("n", "d", "scale"),
+    [
+        *[(1, 3, 1), (2, 1, 1), (3, 2, 1), (20, 576, 0.02), (20, 2048, 0.02), (20, 2048, 1), (200, 8, 1)],
+        *[(20, 16, 1e-6), (20, 16, 1e6), (5, 2, 1e-7), (20, 1, 30)],  # tiny, huge, and spread over many τ
+    ],
+)
+def test_agrees_with_the_equations(n, d, scale, dtype, tolerance, variant):
+    points = cloud(n, d, scale, dtype=dtype)
+    ours = TSLoss(**variant)
+    want = expected(points, variant)
+    terms = ours.terms(points)
+    for name in ("h0", "delta", "zeta"):
+        assert float(terms[name]) == pytest.approx(float(want[name]), rel=tolerance, abs=1e-38), name
+    # D is good to some d * eps, the weights exp(αD) to αD times that, and a hinge is a difference of distances
+    rounding = (d + 10) * np.finfo(float).eps * float(want["zeta"])
+    for name in ("repel", "attract"):
+        rel = max(tolerance, variant.get("alpha", 10.0) * rounding)
+        assert float(terms[name]) == pytest.approx(float(want[name]), rel=rel, abs=max(1e-38, rounding**2)), name
+    if n > 1:
+        np.testing.assert_allclose(
+            terms["soft_nearest"].double(), want["soft"].astype(float), rtol=tolerance, atol=1e-12
+        )
+    assert float(ours(points)) == pytest.approx(float(want["loss"]), rel=tolerance, abs=1e-38)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_large_and_long(variant):
+    points = cloud(200, 2048, 0.02, dtype=torch.float32)
+    assert float(TSLoss(**variant)(points)) == pytest.approx(float(expected(points, variant)["loss"]), rel=1e-4)
+
+
+def test_a_cloud_far_from_the_origin_keeps_its_digits():
+    points = cloud(20, 64)
+    assert float(TSLoss()(points + 1e5)) == pytest.approx(float(TSLoss()(points)), rel=1e-8)
+
+
+def test_square_by_hand():
+    """Each corner of the unit square has two neighbours at 1 and one at √2."""
+    terms = TSLoss(tau=1.0, alpha=10.0).terms(SQUARE)
+    r = math.sqrt(2)
+    soft = -math.log(2 * math.exp(-1) + math.exp(-r))
+    low = (2 * math.exp(-10), math.exp(-10 * r))
+    delta = (low[0] + low[1] * r) / sum(low)
+    high = (2 * math.exp(10), math.exp(10 * r))
+    zeta = (high[0] + high[1] * r) / sum(high)
+    assert terms["soft_nearest"].tolist() == pytest.approx([soft] * 4, rel=1e-12)
+    assert float(terms["h0"]) == pytest.approx(0, abs=1e-30)
+    assert float(terms["delta"]) == pytest.approx(delta, rel=1e-12)
+    assert float(terms["zeta"]) == pytest.approx(zeta, rel=1e-12)
+    assert float(terms["repel"]) == pytest.approx((delta - 1) ** 2 * 2 / 3, rel=1e-10)
+    assert float(terms["attract"]) == pytest.approx((r - zeta) ** 2 / 3, rel=1e-10)
+
+
+def test_printed_soft_nearest_is_never_positive():
+    """Eq. 1 sums over j = i too, where D_ii = 0, so that s_i <= 0 for every cloud."""
+    for scale in (1e-3, 1, 1e3):
+        assert (TSLoss(include_self=True).terms(cloud(20, 64, scale))["soft_nearest"] <= 0).all()
+    assert (TSLoss().terms(cloud(20, 64, 10.0))["soft_nearest"] > 0).all()
+
+
+@pytest.mark.parametrize("variant", [{}, {"include_self": True}, {"tau": 10.0, "alpha": 3.0}], ids=str)
+def test_scale_goes_to_zero_quadratically(variant):
+    """Where all D << τ and 1/α every term is quadratic in D, down to the smallest clouds."""
+    points = cloud(8, 3)
+    ratio = float(TSLoss(**variant)(1e-12 * points)) / float(TSLoss(**variant)(1e-7 * points))
+    assert ratio == pytest.approx(1e-10, rel=1e-5)
+
+
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if not v.get("normalize")], ids=str)
+def test_gradient(variant):
+    points = cloud(6, 3, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(TSLoss(**variant), points)
+    assert torch.autograd.gradcheck(TSLoss(**variant), cloud(4, 3, seed=2).expand(2, 4, 3).clone().requires_grad_())
+
+
+def test_normalized_gradient_holds_the_mean_distance_fixed():
+    points = cloud(6, 3).requires_grad_()
+    mean = torch.nn.functional.pdist(points.detach()).mean()
+    (gradient,) = torch.autograd.grad(TSLoss(normalize=True)(points), points)
+    (fixed,) = torch.autograd.grad(TSLoss()(points / mean), points)
+    torch.testing.assert_close(gradient, fixed, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", [L2Penalty(0.7), PairwisePenalty(0.7)], ids=repr)
+def test_gradient_of_the_baselines(loss):
+    assert torch.autograd.gradcheck(loss, cloud(5, 3).requires_grad_())
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_one_token_is_exactly_zero(variant, dtype):
+    token = torch.ones(1, 7, dtype=dtype, requires_grad=True)
+    loss = TSLoss(**variant)(token)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(token.grad, torch.zeros_like(token))
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("together", [2, 5])
+def test_coincident_tokens(variant, together):
+    points = cloud(5, 4)
+    points[:together] = points[0]
+    assert float(TSLoss(**variant)(points)) == pytest.approx(float(expected(points, variant)["loss"]), rel=1e-10)
+    points.requires_grad_()
+    TSLoss(**variant)(points).backward()
+    assert points.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_prompts_are_computed_in_float32_at_least(dtype):
+    points = cloud(20, 576, 0.02, dtype=dtype)
+    loss = TSLoss()(points)
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(float(TSLoss()(points.double())), rel=1e-6)
+
+
+def test_leading_dimensions_are_averaged():
+    stack = torch.stack([cloud(5, 3, seed=seed) for seed in range(4)]).unflatten(0, (2, 2))
+    each = [TSLoss(3.0)(part) for part in stack.flatten(0, 1)]
+    assert float(TSLoss(3.0)(stack)) == pytest.approx(float(sum(each)) / 4, rel=1e-12)
+    assert TSLoss().terms(stack)["h0"].shape == (2, 2)
+    assert TSLoss().terms(stack)["soft_nearest"].shape == (2, 2, 5)
+
+
+def test_weight_is_a_factor():
+    points = cloud(5, 3)
+    assert float(TSLoss(0.25)(points)) == pytest.approx(0.25 * float(TSLoss()(points)), rel=1e-12)
+    assert float(TSLoss(0.0)(points)) == 0
+
+
+clouds = st.tuples(st.integers(2, 12), st.integers(1, 6), st.integers(0, 10_000), st.sampled_from([0.01, 1.0, 50.0]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(shape=clouds, variant=st.sampled_from(VARIANTS))
+def test_symmetries(shape, variant):
+    n, d, seed, scale = shape
+    points = cloud(n, d, scale, seed)
+    loss = TSLoss(**variant)
+    want = float(loss(points))
+    generator = torch.Generator().manual_seed(seed)
+    rotation = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
+    shift = scale * torch.randn(d, generator=generator, dtype=torch.float64)
+    assert float(loss(points[torch.randperm(n, generator=generator)])) == pytest.approx(want, rel=1e-9, abs=1e-18)
+    assert float(loss(points @ rotation)) == pytest.approx(want, rel=1e-6, abs=1e-18)
+    assert float(loss(points + shift)) == pytest.approx(want, rel=1e-6, abs=1e-18)
+
+
+@settings(max_examples=25, deadline=None)
+@given(shape=clouds, factor=st.floats(1e-3, 1e3), include_self=st.booleans())
+def test_normalized_is_invariant_under_scaling(shape, factor, include_self):
+    n, d, seed, scale = shape
+    points = cloud(n, d, scale, seed)
+    loss = TSLoss(normalize=True, include_self=include_self)
+    assert float(loss(factor * points)) == pytest.approx(float(loss(points)), rel=1e-6, abs=1e-18)
+
+
+def test_l2_by_hand():
+    assert float(L2Penalty(2.0)(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))) == 2 * (25 + 1) / 2
+
+
+def test_pairwise_by_hand():
+    points = cloud(6, 3)
+    pairs = [float((a - b).square().sum()) for a, b in itertools.permutations(points, 2)]
+    assert float(PairwisePenalty(2.0)(points)) == pytest.approx(2 * sum(pairs) / len(pairs), rel=1e-12)
+    assert float(PairwisePenalty()(points[:1])) == 0
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("loss", [TSLoss(), L2Penalty(), PairwisePenalty()], ids=lambda loss: type(loss).__name__)
+def test_not_finite_names_the_token(loss, bad):
+    points = cloud(5, 3)
+    points[3, 1] = bad
+    with pytest.raises(ValueError, match=r"token\(s\) \[3\]"):
+        loss(points)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
+def test_empty_prompt(shape):
+    with pytest.raises(InputError, match="n, d >= 1"):
+        TSLoss()(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("setting", ["tau", "alpha"])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan])
+def test_impossible_settings(setting, value):
+    with pytest.raises(InputError, match=f"{setting} must be above 0"):
+        TSLoss(**{setting: value})
+
+
+def test_registry():
+    points = cloud(5, 3)
+    assert make_regularizer("none") is None
+    assert float(make_regularizer("tsloss-printed", 0.5, tau=2.0)(points)) == pytest.approx(
+        0.5 * float(expected(points, {"include_self": True, "tau": 2.0})["loss"]), rel=1e-10
+    )
+    assert float(make_regularizer("tsloss-normalized")(points)) == float(TSLoss(normalize=True)(points))
+    assert float(make_regularizer("l2", 2.0, tau=1.0)(points)) == float(L2Penalty(2.0)(points))
+    for name in set(REGULARIZERS) - {"none"}:
+        assert all(isinstance(value, torch.Tensor) for value in make_regularizer(name).terms(points).values())
+    with pytest.raises(InputError, match="tsloss-printed"):
+        make_regularizer("topology")

@@ -1,0 +1,160 @@
+"""Persistent homology of clouds whose diagrams are known, and against a second implementation."""
+
+import math
+
+import gudhi
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tslib import persistence_diagrams, summarize
+from tslib.errors import InputError
+from tslib.topology import diagram_distance, distance_matrix, persistence_entropy
+
+
+def circle(n):
+    angles = 2 * np.pi * np.arange(n) / n
+    return np.column_stack([np.cos(angles), np.sin(angles)])
+
+
+def test_a_line_of_points_by_hand():
+    """0, 1, 3 on a line: components merge at 1 and 2, one lives on; no loop."""
+    h0, h1 = persistence_diagrams(np.array([[0.0], [1.0], [3.0]]))
+    assert h0.tolist() == [[0, 1], [0, 2], [0, math.inf]]
+    assert h1.shape == (0, 2)
+
+
+def test_unit_square_has_one_loop_from_1_to_root_2():
+    h0, h1 = persistence_diagrams(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]))
+    assert h0.tolist() == [[0, 1], [0, 1], [0, 1], [0, math.inf]]
+    np.testing.assert_allclose(h1, [[1, math.sqrt(2)]], rtol=1e-6)
+
+
+def test_circle_has_one_long_loop():
+    """A regular n-gon: born when neighbours join, dead when three points cover it (an inscribed triangle)."""
+    n = 30
+    h0, h1 = persistence_diagrams(circle(n))
+    side = 2 * math.sin(math.pi / n)
+    np.testing.assert_allclose(h0[:-1, 1], side, rtol=1e-6)
+    np.testing.assert_allclose(h1, [[side, math.sqrt(3)]], rtol=1e-6)
+
+
+def test_two_clusters_are_one_long_bar():
+    rng = np.random.default_rng(0)
+    near = rng.uniform(-0.1, 0.1, size=(10, 5))
+    h0 = persistence_diagrams(np.vstack([near, near + 10.0]))[0]
+    deaths = np.sort(h0[:, 1])
+    assert np.isinf(deaths[-1])
+    assert deaths[-2] > 10
+    assert deaths[-3] < 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(1, 25),
+    d=st.sampled_from([1, 2, 5, 600]),
+    seed=st.integers(0, 999),
+    metric=st.sampled_from(["euclidean", "cosine"]),
+)
+def test_ripser_equals_gudhi(n, d, seed, metric):
+    points = np.random.default_rng(seed).normal(size=(n, d))
+    distances = distance_matrix(points, metric)
+    tree = gudhi.RipsComplex(distance_matrix=distances).create_simplex_tree(max_dimension=2)
+    tree.compute_persistence(persistence_dim_max=True)
+    for dimension, ours in enumerate(persistence_diagrams(points, metric=metric)):
+        theirs = tree.persistence_intervals_in_dimension(dimension).reshape(-1, 2)
+        theirs = theirs[theirs[:, 1] - theirs[:, 0] > 1e-6]
+        ours = ours[ours[:, 1] - ours[:, 0] > 1e-6]
+        assert len(ours) == len(theirs)
+        np.testing.assert_allclose(sorted(ours.tolist()), sorted(theirs.tolist()), rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(2, 20), seed=st.integers(0, 999))
+def test_h0_deaths_are_the_minimum_spanning_tree(n, seed):
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    points = np.random.default_rng(seed).normal(size=(n, 8))
+    edges = minimum_spanning_tree(distance_matrix(points)).data
+    deaths = persistence_diagrams(points)[0][:, 1]
+    np.testing.assert_allclose(np.sort(deaths[:-1]), np.sort(edges), rtol=1e-6)
+
+
+def test_summary_by_hand():
+    points = np.array([[0.0], [1.0], [3.0]])
+    summary = summarize(persistence_diagrams(points), points)
+    assert (summary.h0_count, summary.h1_count) == (3, 0)
+    assert (summary.h0_mean_lifespan, summary.h0_max_lifespan) == (1.5, 2.0)
+    assert (summary.h1_mean_lifespan, summary.h1_max_lifespan) == (0.0, 0.0)
+    entropy = -(1 / 3 * math.log(1 / 3) + 2 / 3 * math.log(2 / 3))
+    assert summary.persistence_entropy == pytest.approx(entropy, rel=1e-12)
+    assert summary.h0_entropy == pytest.approx(entropy, rel=1e-12)
+    assert summary.h1_entropy == 0
+    assert (summary.mean_distance, summary.max_distance) == (2.0, 3.0)
+    assert (summary.density, summary.h1_density) == (1.5, 0.0)
+
+
+def test_entropy_is_over_h0_and_h1_together():
+    diagrams = [np.array([[0, 1.0], [0, 1.0], [0, math.inf]]), np.array([[1.0, 3.0]])]
+    summary = summarize(diagrams)
+    assert summary.persistence_entropy == pytest.approx(-(2 * 0.25 * math.log(0.25) + 0.5 * math.log(0.5)))
+    assert summary.h0_entropy == pytest.approx(math.log(2))
+    assert summary.h1_mean_lifespan == 2
+    assert summary.mean_distance is None
+
+
+def test_entropy_agrees_with_persim():
+    from persim.persistent_entropy import persistent_entropy
+
+    diagrams = persistence_diagrams(np.random.default_rng(3).normal(size=(20, 3)))
+    finite = np.vstack([diagram[np.isfinite(diagram[:, 1])] for diagram in diagrams])
+    assert summarize(diagrams).persistence_entropy == pytest.approx(float(persistent_entropy(finite)[0]), rel=1e-9)
+
+
+def test_bars_of_length_zero_do_no_harm():
+    assert persistence_entropy(np.array([1.0, 0.0, 1.0])) == pytest.approx(math.log(2))
+    assert persistence_entropy(np.array([])) == persistence_entropy(np.zeros(3)) == 0
+
+
+def test_one_point_and_coincident_points():
+    single = summarize(persistence_diagrams(np.ones((1, 4))), np.ones((1, 4)))
+    assert (single.h0_count, single.h1_count, single.persistence_entropy) == (1, 0, 0)
+    same = summarize(persistence_diagrams(np.ones((5, 4))), np.ones((5, 4)))
+    assert (same.h0_count, same.mean_distance, same.density) == (1, 0, math.inf)
+
+
+def test_distance_between_diagrams_by_hand():
+    before, after = np.array([[0, 2.0], [0, math.inf]]), np.array([[0, 3.0], [0, math.inf]])
+    assert diagram_distance(before, after, "bottleneck") == pytest.approx(1)
+    assert diagram_distance(before, after, "wasserstein") == pytest.approx(1)
+    assert diagram_distance(before, before) == pytest.approx(0, abs=1e-12)
+    nothing = np.empty((0, 2))
+    assert diagram_distance(nothing, nothing) == 0
+    # a bar (0, 2) against nothing: its distance to the diagonal, 1 in the largest coordinate, √2 in the Euclidean
+    assert diagram_distance(before, nothing, "bottleneck") == pytest.approx(1)
+    assert diagram_distance(nothing, before, "wasserstein") == pytest.approx(math.sqrt(2))
+
+
+def test_cosine_ignores_length():
+    points = circle(12)
+    stretched = points * np.arange(1, 13)[:, None]
+    for ours, theirs in zip(
+        persistence_diagrams(points, metric="cosine"),
+        persistence_diagrams(stretched, metric="cosine"),
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_bad_clouds_say_what_is_wrong():
+    points = circle(4)
+    points[2, 0] = math.nan
+    with pytest.raises(InputError, match=r"row\(s\) \[2\]"):
+        persistence_diagrams(points)
+    with pytest.raises(InputError, match=r"row\(s\) \[0\] are zero vectors"):
+        persistence_diagrams(np.zeros((1, 2)), metric="cosine")
+    with pytest.raises(InputError, match="n, d >= 1"):
+        persistence_diagrams(np.zeros((0, 2)))
+    with pytest.raises(InputError, match="maxdim"):
+        persistence_diagrams(circle(4), maxdim=-1)

@@ -1,0 +1,265 @@
+"""Differentiable regularisers of a soft prompt: TSLoss (Eqs. 1-8 of the paper) and the baselines of its version 2.
+
+Each is a ``torch.nn.Module`` without parameters, called with the soft prompt P, rows x_i, of shape (*batch, n, d).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tslib.errors import InputError
+
+
+@runtime_checkable
+class Regularizer(Protocol):
+    """What the tuning loop asks of a regulariser; see ``REGULARIZERS`` for how a config names one."""
+
+    def __call__(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
+        """Return the weighted scalar that is added to the cross-entropy."""
+
+    def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
+        """Return the unweighted parts that are logged at each step, scalars of shape (*batch) first."""
+
+
+def _checked(prompt: Tensor) -> Tensor:
+    """Return the prompt in the precision of the computation: float64, or float32 where a device has no float64.
+
+    The variance of s_i and the hinges subtract numbers that nearly agree (in high dimension all distances do), so
+    single precision would lose the digits that matter; with n of the order of 20 the cost is nothing.
+    """
+    if prompt.ndim < 2 or prompt.shape[-2] == 0 or prompt.shape[-1] == 0:
+        raise InputError(f"a soft prompt has shape (..., n, d) with n, d >= 1; given {tuple(prompt.shape)}")
+    if not prompt.is_floating_point():
+        raise InputError(f"a soft prompt is a tensor of floats; given {prompt.dtype}")
+    if not (finite := prompt.isfinite().all(-1)).all():
+        tokens = sorted(set((~finite).nonzero()[:, -1].tolist()))
+        raise InputError(
+            f"the soft prompt holds NaN or infinity in token(s) {tokens} (counted from 0) of {prompt.shape[-2]}; "
+            "training has diverged: lower the learning rate or the regulariser's weight"
+        )
+    return prompt.to(torch.float32 if prompt.device.type == "mps" else torch.float64)
+
+
+def _positive(**values: float) -> None:
+    for name, value in values.items():
+        if not value > 0:
+            raise InputError(f"{name} must be above 0; given {value}")
+
+
+def pairwise_distances(prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n n"]:
+    """Euclidean distances D_ij = ||x_i - x_j||, with gradient 0 where two tokens coincide.
+
+    The differences are taken before they are squared: the usual shortcut through inner products is off by
+    ||x|| * sqrt(eps), more than the distances of a cloud far from the origin.
+    """
+    return torch.cdist(prompt, prompt, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def off_diagonal(matrix: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n m"]:
+    """Drop the diagonal: row i keeps its m = n - 1 entries with j != i, in order."""
+    n = matrix.shape[-1]
+    mask = ~torch.eye(n, dtype=torch.bool, device=matrix.device)
+    return matrix[..., mask].reshape(*matrix.shape[:-1], n - 1) if n > 1 else matrix[..., :0]
+
+
+class TSLoss(nn.Module):
+    r"""Topological soft prompt loss, :math:`\lambda_{ts}(\beta_{H0} L_{H0} + \beta_{H1} L_{H1})` (Eq. 8).
+
+    .. math::
+        s_i &= -\tau \log \sum_j e^{-D_{ij}/\tau}, \qquad L_{H0} = \mathrm{Var}_i(s_i)  &(1, 2)\\
+        L_{H1} &= \lambda_{repel} \langle \max(0, \delta - D_{ij})^2 \rangle
+                + \lambda_{attract} \langle \max(0, D_{ij} - \zeta)^2 \rangle  &(3, 4, 5)\\
+        \delta &= \sum_{ij} \mathrm{softmax}(-\alpha D)_{ij} D_{ij}, \quad
+        \zeta = \sum_{ij} \mathrm{softmax}(\alpha D)_{ij} D_{ij}  &(6, 7)
+
+    Gradients flow through the soft thresholds δ and ζ, as printed.
+
+    Parameters
+    ----------
+    weight
+        λ_ts of Eq. 8.
+    tau
+        Temperature τ of the soft nearest distance, in units of distance. The paper gives no value; 1 is ours.
+    alpha
+        Sharpness α of the soft thresholds, in 1 / distance. The paper gives no value; 10 is ours.
+    beta_h0, beta_h1, lambda_repel, lambda_attract
+        Weights of the terms. The paper gives no values; 1 is ours.
+    include_self
+        True is the paper as printed: sums over all i, j, the diagonal D_ii = 0 among them, means over n². False
+        leaves the diagonal out of every sum, and the mean over the n(n-1) pairs replaces 1/n².
+    normalize
+        Divide D by its detached off-diagonal mean first, so that τ and α mean the same for every model.
+
+    Examples
+    --------
+    >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    >>> terms = TSLoss().terms(square)
+    >>> [round(float(terms[name]), 4) for name in ("h0", "delta", "zeta")]
+    [0.0, 1.0032, 1.4102]
+    """
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        *,
+        tau: float = 1.0,
+        alpha: float = 10.0,
+        beta_h0: float = 1.0,
+        beta_h1: float = 1.0,
+        lambda_repel: float = 1.0,
+        lambda_attract: float = 1.0,
+        include_self: bool = False,
+        normalize: bool = False,
+    ) -> None:
+        super().__init__()
+        _positive(tau=tau, alpha=alpha)
+        self.weight, self.tau, self.alpha = weight, tau, alpha
+        self.beta_h0, self.beta_h1 = beta_h0, beta_h1
+        self.lambda_repel, self.lambda_attract = lambda_repel, lambda_attract
+        self.include_self, self.normalize = include_self, normalize
+
+    def forward(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
+        """Return the weighted loss, averaged over the leading dimensions; exactly 0 for a single token.
+
+        Raises
+        ------
+        InputError
+            If the prompt is not of shape (..., n, d) or holds NaN or infinity; the message names the tokens.
+        """
+        terms = self._terms(prompt)
+        h1 = self.lambda_repel * terms["repel"] + self.lambda_attract * terms["attract"]
+        loss = self.weight * (self.beta_h0 * terms["h0"] + self.beta_h1 * h1)
+        return loss.mean().to(torch.promote_types(prompt.dtype, torch.float32))
+
+    def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
+        """Return the unweighted parts, each differentiable.
+
+        Returns
+        -------
+        dict
+            ``h0`` (Eq. 2), ``repel`` (Eq. 3), ``attract`` (Eq. 4), ``delta`` and ``zeta`` (Eq. 6), each of shape
+            (*batch); ``soft_nearest`` s_i (Eq. 1), shape (*batch, n). With ``normalize``, distances are in units of
+            their mean. A single token has no pairs: everything is 0.
+        """
+        dtype = torch.promote_types(prompt.dtype, torch.float32)
+        return {name: term.to(dtype) for name, term in self._terms(prompt).items()}
+
+    def _terms(self, prompt: Tensor) -> dict[str, Tensor]:
+        distances = pairwise_distances(_checked(prompt))  # (*batch, n, n)
+        others = off_diagonal(distances)  # (*batch, n, n - 1)
+        if prompt.shape[-2] == 1:
+            nothing = distances.sum((-2, -1))  # D_11 = 0: exactly 0, with a zero gradient
+            return dict.fromkeys(("h0", "repel", "attract", "delta", "zeta"), nothing) | {
+                "soft_nearest": distances.sum(-1)
+            }
+        pairs = distances if self.include_self else others  # (*batch, n, m)
+        if self.normalize:
+            scale = others.detach().mean((-2, -1), keepdim=True)
+            pairs = pairs / torch.where(scale > 0, scale, 1.0)  # all tokens coincide: nothing to scale
+        soft_nearest = self._soft_nearest(pairs)  # (*batch, n), short of a constant
+        flat = pairs.flatten(-2)  # (*batch, n * m)
+        low, high = flat.amin(-1, keepdim=True), flat.amax(-1, keepdim=True)
+        # δ and ζ lie so close to the extremes that δ - D and D - ζ would lose all digits: both count from there.
+        above_low = (torch.softmax(-self.alpha * flat, -1) * (flat - low)).sum(-1, keepdim=True)  # δ - min D
+        below_high = (torch.softmax(self.alpha * flat, -1) * (high - flat)).sum(-1, keepdim=True)  # max D - ζ
+        return {
+            "h0": soft_nearest.var(-1, correction=0),
+            "repel": (above_low - (flat - low)).clamp_min(0).square().mean(-1),
+            "attract": (below_high - (high - flat)).clamp_min(0).square().mean(-1),
+            "delta": (low + above_low).squeeze(-1),
+            "zeta": (high - below_high).squeeze(-1),
+            "soft_nearest": soft_nearest - self.tau * math.log(pairs.shape[-1]),
+        }
+
+    def _soft_nearest(self, pairs: Float[Tensor, "*batch n m"]) -> Float[Tensor, "*batch n"]:
+        """Eq. 1 plus τ log m, that is, with the mean over j for the sum.
+
+        The constant has no part in the variance, and without it the result stays accurate where all D << τ: there
+        every s_i is -τ log m to many digits.
+        """
+        nearest = pairs.detach().amin(-1, keepdim=True)  # any shift gives the same value and gradient
+        excess = torch.expm1((nearest - pairs) / self.tau)
+        return nearest.squeeze(-1) - self.tau * torch.log1p(excess.mean(-1))
+
+    def extra_repr(self) -> str:
+        """Return the settings, for ``repr``."""
+        names = ("weight", "tau", "alpha", "beta_h0", "beta_h1", "lambda_repel", "lambda_attract")
+        values = ", ".join(f"{name}={getattr(self, name)}" for name in names)
+        return f"{values}, include_self={self.include_self}, normalize={self.normalize}"
+
+
+class L2Penalty(nn.Module):
+    r"""Mean squared token norm, :math:`\lambda \frac{1}{n} \sum_i \|x_i\|^2`; named, not defined, in the paper."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
+        """Return the weighted penalty, averaged over the leading dimensions."""
+        return self.weight * self.terms(prompt)["l2"].mean()
+
+    def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
+        """Return ``l2``, the unweighted penalty, shape (*batch)."""
+        value = _checked(prompt).square().sum(-1).mean(-1)
+        return {"l2": value.to(torch.promote_types(prompt.dtype, torch.float32))}
+
+
+class PairwisePenalty(nn.Module):
+    r"""Mean squared off-diagonal distance, :math:`\lambda \frac{1}{n(n-1)} \sum_{i \ne j} \|x_i - x_j\|^2`."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
+        """Return the weighted penalty, averaged over the leading dimensions; 0 for a single token."""
+        return self.weight * self.terms(prompt)["pairwise"].mean()
+
+    def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
+        """Return ``pairwise``, the unweighted penalty, shape (*batch).
+
+        The sum over pairs is 2n times the sum of squared distances to the centroid.
+        """
+        points = _checked(prompt)
+        spread = (points - points.mean(-2, keepdim=True)).square().sum((-2, -1))
+        value = 2 * spread / max(prompt.shape[-2] - 1, 1)
+        return {"pairwise": value.to(torch.promote_types(prompt.dtype, torch.float32))}
+
+
+REGULARIZERS: dict[str, Callable[..., Regularizer] | None] = {
+    "none": None,
+    "tsloss": TSLoss,
+    "tsloss-printed": lambda weight, **options: TSLoss(weight, include_self=True, **options),
+    "tsloss-normalized": lambda weight, **options: TSLoss(weight, normalize=True, **options),
+    "l2": lambda weight, **_: L2Penalty(weight),
+    "pairwise": lambda weight, **_: PairwisePenalty(weight),
+}
+"""Regularisers by the name a config gives them. To add one, write it above (or in a file) and add a line here."""
+
+
+def make_regularizer(name: str, weight: float = 1.0, **options: float) -> Regularizer | None:
+    """Return the regulariser that a config names, or None for ``none``.
+
+    Parameters
+    ----------
+    name
+        A key of ``REGULARIZERS``.
+    weight
+        λ, its factor beside the cross-entropy.
+    **options
+        Settings of TSLoss (``tau``, ``alpha``, ...); the baselines have none and ignore them.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown.
+    """
+    if name not in REGULARIZERS:
+        raise InputError(f"unknown regularizer {name!r}; known: {', '.join(REGULARIZERS)}")
+    factory = REGULARIZERS[name]
+    return None if factory is None else factory(weight, **options)
