@@ -1,0 +1,184 @@
+from types import SimpleNamespace
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from tslib.encoding import Encoded, check_fits, decode, encode, stop_ids
+from tslib.errors import InputError
+from tslib.models import fetch
+from tslib.tasks import Example, load_task
+
+EXAMPLE = Example("toy/train/0", "What is 1 + 1?", "It is 2.\n#### 2", "2")
+CHAT = (
+    "{{ bos_token }}{% for m in messages %}[{{ m.role }}]\n{{ m.content }}<end>\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]\n{% endif %}"
+)
+
+
+@pytest.fixture
+def byte_tokenizer():
+    """A tokenizer with a token for each byte, which puts <s> before its text; <s>, </s> and <end> have ids 0, 1, 2."""
+    specials = {"<s>": 0, "</s>": 1, "<end>": 2}
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab=specials | {a: i for i, a in enumerate(alphabet, start=3)}, merges=[]))
+    tokenizer.add_special_tokens(list(specials))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+
+
+@pytest.fixture(scope="module")
+def smollm2_folder():
+    return fetch("smollm2-135m")
+
+
+@pytest.fixture
+def smollm2(smollm2_folder):
+    return AutoTokenizer.from_pretrained(smollm2_folder)
+
+
+def test_a_chat_template(byte_tokenizer):
+    byte_tokenizer.chat_template = CHAT
+    encoded = encode(byte_tokenizer, EXAMPLE)
+    assert byte_tokenizer.decode(encoded.question) == "<s>[user]\nWhat is 1 + 1?<end>\n[assistant]\n"
+    assert byte_tokenizer.decode(encoded.target) == "It is 2.\n#### 2<end>"
+    assert encoded.question.count(0) == 1, "one bos: the template writes it, the tokenizer must not add another"
+    assert encoded.target[-1] == 2
+    assert decode(byte_tokenizer, encoded.target) == EXAMPLE.target
+    assert stop_ids(byte_tokenizer) == {1, 2}
+
+
+def test_no_chat_template(byte_tokenizer):
+    encoded = encode(byte_tokenizer, EXAMPLE)
+    assert byte_tokenizer.decode(encoded.question) == "<s>Question: What is 1 + 1?\nAnswer:"
+    assert byte_tokenizer.decode(encoded.target) == " It is 2.\n#### 2</s>"
+    assert encoded.question.count(0) == 1
+    assert encoded.target[-1] == 1
+    assert decode(byte_tokenizer, encoded.target) == EXAMPLE.target
+    assert stop_ids(byte_tokenizer) == {1}
+
+
+def test_no_chat_template_and_a_tokenizer_that_adds_no_bos(byte_tokenizer):
+    byte_tokenizer.backend_tokenizer.post_processor = processors.ByteLevel()
+    question = encode(byte_tokenizer, EXAMPLE).question
+    assert byte_tokenizer.decode(question) == "Question: What is 1 + 1?\nAnswer:"
+
+
+PLAIN_TURNS = (
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}END{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "question", "target"),
+    [
+        # strips the messages
+        (CHAT.replace("m.content", "m.content | trim"), "<s>[user]\nWhy?<end>\n[assistant]\n", "So.<end>"),
+        # writes a blank before the reply
+        (PLAIN_TURNS.replace("END", "</s>"), "user:  Why?\n</s>assistant:", "  So. </s>"),
+        # writes a line feed before the end of turn
+        (PLAIN_TURNS.replace("END", "\n<end>"), "user:  Why?\n\n<end>assistant:", "  So. \n<end>"),
+        # ends a turn with a word, not with a token
+        (PLAIN_TURNS.replace("END", " over "), "user:  Why?\n over assistant:", "  So.</s>"),
+        # ends a turn with nothing
+        (PLAIN_TURNS.replace("END", ""), "user:  Why?\nassistant:", "  So.</s>"),
+        # rewrites the reply
+        (CHAT.replace("m.content", "m.content | upper"), "<s>[user]\n WHY?\n<end>\n[assistant]\n", " So. </s>"),
+        # writes the question in another way once there is a reply
+        ("{{ messages | length }}" + CHAT, "1<s>[user]\n Why?\n<end>\n[assistant]\n", " So. </s>"),
+    ],
+    ids=["strips", "blank before", "line feed after", "word", "nothing", "rewrites", "other question"],
+)
+def test_what_templates_do(byte_tokenizer, template, question, target):
+    byte_tokenizer.chat_template = template
+    encoded = encode(byte_tokenizer, Example("toy/train/0", " Why?\n", " So. ", "So"))
+    assert byte_tokenizer.decode(encoded.question) == question
+    assert byte_tokenizer.decode(encoded.target) == target
+
+
+def test_an_empty_target_is_the_end_of_turn(byte_tokenizer):
+    byte_tokenizer.chat_template = CHAT
+    assert encode(byte_tokenizer, Example("toy/train/0", "Why?", "", "")).target == [1]
+
+
+def test_a_tokenizer_that_begins_every_text_with_a_blank():
+    """As in the first Llama: the reply alone would begin with a blank too many."""
+    words = ["<unk>", "</s>", "▁", "▁Question:", "▁Why?\nAnswer:", "▁So."]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.add_special_tokens(["</s>"])
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", unk_token="<unk>")
+    assert fast(" So.", add_special_tokens=False)["input_ids"] == [2, 5], "a blank of its own, then the word"
+    assert encode(fast, Example("toy/train/0", "Why?", "So.", "So")) == Encoded([3, 4], [5, 1])
+
+
+def test_a_tokenizer_without_an_end(byte_tokenizer):
+    byte_tokenizer.eos_token = None
+    with pytest.raises(InputError, match="no eos token"):
+        encode(byte_tokenizer, EXAMPLE)
+
+
+@pytest.mark.parametrize(("eos", "ids"), [(7, {1, 7}), ([7, 8], {1, 7, 8}), (None, {1})])
+def test_stop_ids_of_a_generation_config(byte_tokenizer, eos, ids):
+    assert stop_ids(byte_tokenizer, SimpleNamespace(eos_token_id=eos)) == ids
+
+
+def test_check_fits():
+    encoded = Encoded(question=[5] * 30, target=[6] * 50)
+    check_fits(20, encoded, 100, "toy/train/0")
+    check_fits(20, encoded, None, "toy/train/0")
+    with pytest.raises(InputError) as caught:
+        check_fits(21, encoded, 100, "toy/train/0")
+    assert str(caught.value) == (
+        "example toy/train/0 needs 101 positions (21 virtual tokens, 30 of the question, 50 of the target), "
+        "the model has 100: leave it out or lower n_tokens"
+    )
+
+
+def test_smollm2(smollm2):
+    end = smollm2.convert_tokens_to_ids("<|im_end|>")
+    assert stop_ids(smollm2) == {end}
+    for example in load_task("gsm-symbolic", "test", limit=20):
+        encoded = encode(smollm2, example)
+        text = smollm2.decode(encoded.question)
+        assert text.endswith(f"<|im_start|>user\n{example.prompt}<|im_end|>\n<|im_start|>assistant\n")
+        assert smollm2.decode(encoded.target) == f"{example.target}<|im_end|>"
+        assert encoded.target[-1] == end
+        assert end not in encoded.target[:-1]
+        assert decode(smollm2, encoded.target) == example.target
+
+
+def test_smollm2_without_its_template(smollm2):
+    smollm2.chat_template = None
+    example = load_task("gsm-symbolic", "test", limit=1)[0]
+    encoded = encode(smollm2, example)
+    text = smollm2.decode(encoded.question + encoded.target)
+    assert text == f"Question: {example.prompt}\nAnswer: {example.target}<|im_end|>"
+    assert decode(smollm2, encoded.target) == example.target
+
+
+def test_gemma_has_one_bos():
+    try:
+        folder = fetch("gemma3-270m")
+    except InputError as error:
+        pytest.skip(f"Gemma's terms must be accepted first: {error}")
+    gemma = AutoTokenizer.from_pretrained(folder)
+    gemma.chat_template = (
+        "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n"
+        "{{ m.content | trim }}<end_of_turn>\n{% endfor %}"
+        "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+    )  # that of the instruction-tuned Gemma; the model fetched here is the pretrained one
+    encoded = encode(gemma, EXAMPLE)
+    assert gemma.decode(encoded.question) == (
+        "<bos><start_of_turn>user\nWhat is 1 + 1?<end_of_turn>\n<start_of_turn>model\n"
+    )
+    assert gemma.decode(encoded.target) == "It is 2.\n#### 2<end_of_turn>"
+    assert stop_ids(gemma) == {gemma.eos_token_id, gemma.convert_tokens_to_ids("<end_of_turn>")}
+    gemma.chat_template = None
+    encoded = encode(gemma, EXAMPLE)
+    assert gemma.decode(encoded.question) == "<bos>Question: What is 1 + 1?\nAnswer:"
+    assert gemma.decode(encoded.target) == " It is 2.\n#### 2<eos>"
