@@ -24,6 +24,7 @@ book: setup  ## run every notebook on the embedded model and build _build/html
 
 test: setup  ## style, types and tests
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
 

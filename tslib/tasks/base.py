@@ -199,7 +199,9 @@ def read_hub(task: Task, split: str, layout: str) -> list[Row]:
     where = f"{hub.repo} ({hub.config}, revision {hub.revision[:12]})"
     try:
         import datasets
+        from huggingface_hub.utils import logging
 
+        logging.set_verbosity_error()  # it would print each retry; what counts is told below
         records = datasets.load_dataset(hub.repo, hub.config, split=split, revision=hub.revision)
         return [Row(index, f"{where} {split} row {index}", record) for index, record in enumerate(records)]
     except Exception as error:  # offline, proxy, rate limit, full disk: each has its own, all mean "no rows"

@@ -1,0 +1,64 @@
+"""Building the book: every notebook is run by papermill, then Jupyter Book assembles the pages."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tslib.errors import ResourceError
+from tslib.experiments import EXPERIMENTS
+from tslib.records import RunStore
+from tslib.report import headline, readme
+
+ROOT = Path(__file__).resolve().parents[1]
+EXECUTED = ROOT / "book" / "executed"
+"""Where the pages made by a build go; not under version control."""
+
+
+def build(root: Path = ROOT) -> Path:
+    """Run the notebooks at their default parameters and build ``_build/html``; a warning is an error.
+
+    Raises
+    ------
+    ResourceError
+        If a notebook raises or a page has a warning; the message names it.
+    """
+    notebooks = sorted((root / "notebooks").glob("*.ipynb"))
+    if not notebooks:
+        raise ResourceError(f"no notebooks in {root / 'notebooks'}: the book is built in a checkout of the project")
+    EXECUTED.mkdir(exist_ok=True)
+    (EXECUTED / "headline.md").write_text(
+        headline(RunStore().table(EXPERIMENTS["convergence"]())) + "\n", encoding="utf-8"
+    )
+    for notebook in notebooks:
+        execute(notebook, EXECUTED / notebook.name)
+    program = str(Path(sys.executable).parent / "jupyter-book")
+    command = [program, "build", "--path-output", ".", "--warningiserror", "--keep-going"]
+    if subprocess.run([*command, "."], cwd=root, check=False).returncode:
+        raise ResourceError("Jupyter Book found the warnings above; the book was not built")
+    return root / "_build" / "html" / "index.html"
+
+
+def write_readme(root: Path = ROOT) -> Path:
+    """Renew the measured part of README.md and its figure from the committed records."""
+    from tslib import plots
+
+    committed = RunStore().table(EXPERIMENTS["convergence"]())
+    path = root / "README.md"
+    path.write_text(readme(path.read_text(encoding="utf-8"), committed), encoding="utf-8")
+    plots.style()
+    plots.paired_iterations(committed).savefig(root / "book" / "figures" / "convergence.png", dpi=150)
+    return path
+
+
+def execute(notebook: Path, output: Path) -> None:
+    """Run a notebook at its default parameters, with a progress bar."""
+    import papermill
+
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns of frozen modules
+    try:
+        papermill.execute_notebook(notebook, output, cwd=str(ROOT), kernel_name="python3", log_output=False)
+    except papermill.PapermillExecutionError as error:
+        raise ResourceError(
+            f"{notebook.name} raised {error.ename}: {error.evalue}; what it did until then is in {output}"
+        ) from error

@@ -1,0 +1,153 @@
+"""What defines one tuning run: a frozen dataclass that checks itself when it is made."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import InitVar
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
+
+SCHEMA_VERSION = 1
+"""Version of the experiment's meaning: raised when the same config would give other numbers or another record,
+which includes every change of a default below."""
+
+PRESETS: dict[str, float] = {"paper": 5e-5, "tuned": 3e-2}
+"""Learning rates by preset. ``paper`` is as printed; ``tuned`` is the outcome of the sweep for cross-entropy alone
+(``tslib.experiments.learning_rate``, where the rule is)."""
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Period = Annotated[int, Field(ge=0)]
+
+
+def _one_of_regularizers(name: str) -> str:
+    from tslib.losses import (
+        REGULARIZERS,
+    )  # imports torch, which a mere look at this module should not wait for
+
+    return _one_of(name, REGULARIZERS)
+
+
+def _one_of_tasks(name: str) -> str:
+    from tslib.tasks import TASKS
+
+    return _one_of(name, TASKS)
+
+
+def _one_of(name: str, known: Iterable[str]) -> str:
+    if name not in known:
+        raise PydanticCustomError("unknown_name", "unknown; known: {known}", {"known": ", ".join(known)})
+    return name
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class TuneConfig:
+    """One tuning run. Two runs with the same config on the same machine give the same numbers.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        (a ``ValueError``) for an unknown name or key, or a value out of range: it names the field, the value and
+        what is allowed.
+    """
+
+    model: Annotated[str, Field(min_length=1)] = "smollm2-135m"
+    """A name of ``tslib.models.MODELS``, a hub id or a local folder."""
+    task: Annotated[str, AfterValidator(_one_of_tasks)] = "gsm-symbolic"
+    """A name of ``tslib.tasks.TASKS``."""
+    samples: Count = 1
+    """Training samples; all share one prompt."""
+    sample_seed: Period = 0
+    """Which samples are drawn from the task's training rows."""
+    seed: Period = 0
+    """Initial prompt and order of the batches."""
+    n_tokens: Count = 20
+    """Prompt length n, in virtual tokens."""
+    placement: Literal["prefix", "suffix"] = "prefix"
+    """Soft prompt before the question, or between the question and the answer."""
+    init: Literal["gaussian", "vocabulary", "text"] = "gaussian"
+    """N(0, 0.02² I); embeddings of random vocabulary tokens; embeddings of ``init_text``."""
+    init_text: Annotated[str, Field(min_length=1)] = "Solve the problem step by step and end with the answer."
+    """Text whose tokens, repeated or cut to n, start the prompt when ``init`` is ``text``."""
+    prompt_scale: Literal["none", "sqrt_d"] = "none"
+    """Factor between the trained prompt and the model: 1, or √d as in Gemma under transformers 4."""
+    regularizer: Annotated[str, AfterValidator(_one_of_regularizers)] = "none"
+    """A name of ``tslib.losses.REGULARIZERS``."""
+    weight: NonNegative = 1.0
+    """λ_ts, the factor of the regulariser (Eq. 8); without meaning for ``none``."""
+    tau: Positive = 1.0
+    """Temperature τ of the soft nearest distance (Eq. 1)."""
+    alpha: Positive = 10.0
+    """Sharpness α of the soft thresholds (Eq. 7)."""
+    beta_h0: NonNegative = 1.0
+    """β_H0 of Eq. 8."""
+    beta_h1: NonNegative = 1.0
+    """β_H1 of Eq. 8."""
+    lambda_repel: NonNegative = 1.0
+    """λ_repel of Eq. 5."""
+    lambda_attract: NonNegative = 1.0
+    """λ_attract of Eq. 5."""
+    lr: Positive | None = None
+    """Peak learning rate of AdamW; by default the preset's."""
+    batch_size: Count = 8
+    """Samples per optimiser step."""
+    max_steps: Count = 300
+    """Optimiser steps after which a run is censored; also the length of the learning rate's schedule."""
+    check_every: Count = 1
+    """Steps between checks of the exact criterion."""
+    answer_every: Period = 25
+    """Steps between checks of the answer criterion, which decodes; 0: only where the exact criterion holds."""
+    max_new_tokens: Count = 256
+    """Longest decoded reply, in tokens."""
+    stop_when_correct: bool = True
+    """End the run as soon as the exact criterion holds (False: go on to ``max_steps``, to watch the structure)."""
+    topology_every: Count = 20
+    """Steps between checkpoints (exact persistent homology and a snapshot of the prompt)."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of the frozen model; the prompt itself is always trained in float32."""
+    device: str = "auto"
+    """``auto`` (cuda, then mps, then cpu) or a torch device."""
+    preset: InitVar[Literal["paper", "tuned"]] = "tuned"
+    """Where the learning rate comes from when ``lr`` is not given: 5e-5 as printed, or the sweep's."""
+
+    def __post_init__(self, preset: str) -> None:
+        """Fill in the learning rate of the preset."""
+        if self.lr is None:
+            object.__setattr__(self, "lr", PRESETS[preset])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values; ``TuneConfig(**config.as_dict())`` is the same config."""
+        return dataclasses.asdict(self)
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that identify the config together with the schema version.
+
+        Only fields that differ from their defaults enter, so that a field added later leaves old hashes alone.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        chosen = {name: value for name, value in self.as_dict().items() if value != defaults[name]}
+        text = json.dumps(chosen | {"schema": SCHEMA_VERSION}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate (``lr``, which is always set once the config is made)."""
+        assert self.lr is not None
+        return self.lr
+
+
+def explain(error: ValidationError) -> str:
+    """Return a config's errors in one line: field, value, what is allowed."""
+    parts = []
+    for e in error.errors(include_url=False):
+        message = e["msg"]
+        if e["type"] == "unexpected_keyword_argument":
+            message = f"unknown; known: {', '.join(field.name for field in dataclasses.fields(TuneConfig))}, preset"
+        parts.append(f"{'.'.join(map(str, e['loc'])) or 'config'}={e['input']!r}: {message}")
+    return "; ".join(parts)

@@ -1,0 +1,30 @@
+"""Every figure of the book, one function each."""
+
+from tslib.plots.clouds import H0_COLOUR as H0_COLOUR
+from tslib.plots.clouds import H1_COLOUR as H1_COLOUR
+from tslib.plots.clouds import active_hinges as active_hinges
+from tslib.plots.clouds import barcode as barcode
+from tslib.plots.clouds import betti_numbers as betti_numbers
+from tslib.plots.clouds import diagram as diagram
+from tslib.plots.clouds import distance_histograms as distance_histograms
+from tslib.plots.clouds import distance_range as distance_range
+from tslib.plots.clouds import feature_counts as feature_counts
+from tslib.plots.clouds import gradient_arrows as gradient_arrows
+from tslib.plots.clouds import longest_loops as longest_loops
+from tslib.plots.clouds import rips_complex as rips_complex
+from tslib.plots.clouds import rips_complexes as rips_complexes
+from tslib.plots.clouds import singular_values as singular_values
+from tslib.plots.clouds import spanning_tree as spanning_tree
+from tslib.plots.clouds import style as style
+from tslib.plots.clouds import thresholds as thresholds
+from tslib.plots.clouds import trajectories as trajectories
+from tslib.plots.runs import bars_at as bars_at
+from tslib.plots.runs import evolution as evolution
+from tslib.plots.runs import first_and_last as first_and_last
+from tslib.plots.runs import gradients as gradients
+from tslib.plots.runs import losses as losses
+from tslib.plots.runs import method_colours as method_colours
+from tslib.plots.runs import paired_iterations as paired_iterations
+from tslib.plots.runs import ratios as ratios
+from tslib.plots.runs import stability as stability
+from tslib.plots.runs import survival as survival

@@ -1,0 +1,217 @@
+"""The statistics of the tables: iterations-to-correct as time-to-event data, paired comparisons, verdicts.
+
+A run that was not correct by ``max_steps`` is censored there: it is known to need more, and it is never dropped.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from tslib.errors import InputError
+
+PAIR = ["model", "task", "samples", "sample_seed", "seed"]
+"""What makes a pair of runs; they share all other settings too and differ in the method alone."""
+
+SETTINGS = ["n_tokens", "placement", "init", "init_text", "prompt_scale", "lr", "batch_size", "max_steps", "dtype"]
+"""Further fields of ``TuneConfig`` that would change a run's iterations, whatever the method."""
+
+Verdict = Literal["reproduced", "contradicted", "undecided"]
+
+
+class Iterations(NamedTuple):
+    """Iterations of several runs: ``steps`` until correct, or until the run was censored."""
+
+    steps: Float[ndarray, "runs"]
+    correct: Bool[ndarray, "runs"]
+
+    def censored_data(self) -> "stats.CensoredData":
+        """Return the same as ``scipy.stats`` takes it."""
+        return stats.CensoredData(uncensored=self.steps[self.correct], right=self.steps[~self.correct])
+
+
+class Ratio(NamedTuple):
+    """Ratio of iterations, method over baseline (below 1: the method is faster), with a bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+    pairs: int
+    censored: int
+    """Pairs in which at least one of the two runs was censored."""
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def iterations(table: pd.DataFrame, criterion: Literal["correct", "answer"] = "correct") -> Iterations:
+    """Take the iterations out of a table of runs (``RunStore.table``), censored at ``max_steps``.
+
+    Raises
+    ------
+    InputError
+        If there are no runs, or one was interrupted: what it would have done until ``max_steps`` is not known.
+    """
+    if table.empty:
+        raise InputError("the table has no runs: make them first (python -m tslib experiment)")
+    if "status" in table and (open_runs := int((table["status"] == "interrupted").sum())):
+        raise InputError(f"{open_runs} run(s) were interrupted: finish them first (python -m tslib experiment)")
+    steps = table[f"iterations_to_{criterion}"]
+    correct = steps.notna().to_numpy(dtype=bool)
+    filled = steps.astype("Float64").fillna(table["max_steps"].astype("Float64"))
+    return Iterations(filled.to_numpy(dtype=np.float64), correct)
+
+
+def survival_curve(runs: Iterations) -> pd.DataFrame:
+    """Kaplan-Meier estimate of the share of runs that are not yet correct.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``step`` and ``share``, starting at step 0 with 1; a step function, right-continuous.
+    """
+    curve = stats.ecdf(runs.censored_data()).sf
+    last = float(runs.steps.max())
+    steps = np.concatenate([[0.0], curve.quantiles, [last]])
+    shares = np.concatenate([[1.0], curve.probabilities, curve.probabilities[-1:]])
+    return pd.DataFrame({"step": steps, "share": shares})
+
+
+def restricted_mean(runs: Iterations, horizon: float) -> float:
+    """Restricted mean of iterations: the area under the Kaplan-Meier curve up to the horizon.
+
+    Raises
+    ------
+    InputError
+        If a run was censored before the horizon, where the curve would be a guess.
+    """
+    if (early := runs.steps[~runs.correct & (runs.steps < horizon)]).size:
+        raise InputError(f"{early.size} run(s) were censored before step {horizon:g}, the first at {early.min():g}")
+    return float(np.minimum(runs.steps, horizon).mean())
+
+
+def logrank(first: Iterations, second: Iterations) -> float:
+    """Return the two-sided p-value of the log-rank test that two groups of runs share one survival curve.
+
+    It is 1 where no run was correct: nothing tells the groups apart.
+    """
+    if not (first.correct.any() or second.correct.any()):
+        return 1.0
+    return float(stats.logrank(first.censored_data(), second.censored_data()).pvalue)
+
+
+def pair_up(table: pd.DataFrame, method: str, baseline: str = "none") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the runs of two methods, row by row on the same model, task, samples and seed.
+
+    Raises
+    ------
+    InputError
+        If a pair lacks one of its runs or has two: a comparison over what happens to be there would be biased. And
+        if the two methods were run with other settings: their difference would not be the method's alone.
+    """
+    sides = {name: table[table["regularizer"] == name].set_index(PAIR) for name in (method, baseline)}
+    for name, side in sides.items():
+        if side.empty:
+            raise InputError(f"no runs of {name!r}; the table has {', '.join(sorted(set(table['regularizer'])))}")
+        if side.index.has_duplicates:
+            raise InputError(
+                f"several runs of {name!r} for {side.index[side.index.duplicated()][0]}: select one setting"
+            )
+    one_sided = sides[method].index.symmetric_difference(sides[baseline].index)
+    if len(one_sided):
+        raise InputError(f"{len(one_sided)} pair(s) lack {method!r} or {baseline!r}, the first is {one_sided[0]}")
+    index = sides[method].index.sort_values()
+    ours, theirs = (sides[name].loc[index].reset_index() for name in (method, baseline))
+    for field in SETTINGS:
+        if field in table and (differs := (ours[field] != theirs[field]).to_numpy(dtype=bool)).any():
+            given, other = ours.loc[differs, field].iloc[0], theirs.loc[differs, field].iloc[0]
+            raise InputError(f"{method!r} was run with {field} {given}, {baseline!r} with {other}: select one setting")
+    return ours, theirs
+
+
+def iteration_ratio(
+    table: pd.DataFrame,
+    method: str,
+    baseline: str = "none",
+    *,
+    criterion: Literal["correct", "answer"] = "correct",
+    confidence: float = 0.95,
+) -> Ratio:
+    """Ratio of the restricted means of iterations over paired runs, with a BCa bootstrap interval over the pairs.
+
+    Where runs are censored the restricted mean counts ``max_steps`` for them, which pulls the ratio towards 1.
+    Pairs that share a sample or a seed are not independent, so the interval is, if anything, too narrow.
+
+    Raises
+    ------
+    InputError
+        As `pair_up` and `iterations`, and if the baseline needed no iterations at all.
+    """
+    ours, theirs = (iterations(side, criterion) for side in pair_up(table, method, baseline))
+    if not theirs.steps.any():
+        raise InputError(f"every run of {baseline!r} was right at step 0: there is no ratio to that")
+
+    def ratio(a: Any, b: Any, axis: int = -1) -> Any:
+        return a.mean(axis=axis) / b.mean(axis=axis)
+
+    value = float(ratio(ours.steps, theirs.steps))
+    low = high = value if len(ours.steps) > 1 else float("nan")
+    # Where every pair has the same ratio, so has every resample. Not by division: a run may be correct at step 0.
+    if not np.allclose(ours.steps * theirs.steps.mean(), theirs.steps * ours.steps.mean()):
+        result = stats.bootstrap(
+            (ours.steps, theirs.steps),
+            ratio,
+            paired=True,
+            vectorized=True,
+            confidence_level=confidence,
+            n_resamples=9999,
+            rng=np.random.default_rng(0),
+        )
+        low, high = result.confidence_interval
+    censored = int((~ours.correct | ~theirs.correct).sum())
+    return Ratio(value, float(low), float(high), confidence, len(ours.steps), censored)
+
+
+def verdict(ratio: Ratio) -> Verdict:
+    """Judge "fewer iterations with the method": by the side of 1 on which the whole interval lies."""
+    if ratio.high < 1:
+        return "reproduced"
+    return "contradicted" if ratio.low > 1 else "undecided"
+
+
+def comparison(
+    table: pd.DataFrame, baseline: str = "none", criterion: Literal["correct", "answer"] = "correct"
+) -> pd.DataFrame:
+    """One row a method: restricted mean of iterations, runs censored, ratio to the baseline, log-rank p, verdict.
+
+    p-values are Holm-corrected over the methods compared.
+    """
+    if baseline not in set(table["regularizer"]):
+        raise InputError(f"no runs of {baseline!r}; the table has {', '.join(sorted(set(table['regularizer'])))}")
+    methods = [baseline, *dict.fromkeys(name for name in table["regularizer"] if name != baseline)]
+    horizon = float(table["max_steps"].min())
+    reference = iterations(table[table["regularizer"] == baseline], criterion)
+    rows = []
+    for method in methods:
+        runs = iterations(table[table["regularizer"] == method], criterion)
+        row: dict[str, Any] = {
+            "regularizer": method,
+            "runs": len(runs.steps),
+            "censored": int((~runs.correct).sum()),
+            "median": float(np.median(runs.steps)),
+            "restricted_mean": restricted_mean(runs, horizon),
+        }
+        if method != baseline:
+            ratio = iteration_ratio(table, method, baseline, criterion=criterion)
+            row |= {"ratio": ratio.value, "low": ratio.low, "high": ratio.high, "verdict": verdict(ratio)}
+            row["p"] = logrank(runs, reference)
+        rows.append(row)
+    result = pd.DataFrame(rows)
+    if len(methods) > 1:
+        result.loc[1:, "p_holm"] = multipletests(result.loc[1:, "p"].to_numpy(), method="holm")[1]
+    return result

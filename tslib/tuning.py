@@ -1,0 +1,299 @@
+"""The tuning loop: a soft prompt is trained on a frozen model until it is right, or out of steps.
+
+One iteration is one optimiser step. Step k's row holds what was measured with the prompt as it was before that step.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from tslib import models, topology
+from tslib.config import TuneConfig
+from tslib.encoding import Encoded, check_fits, decode, encode, stop_ids
+from tslib.losses import Regularizer, make_regularizer
+from tslib.prompts import IGNORE, Batch, SoftPrompt, collate
+from tslib.records import RunRecord, environment
+from tslib.tasks import TASKS, Example, load_task
+
+__all__ = ["TuneConfig", "tune"]
+
+TSLOSS_OPTIONS = ("tau", "alpha", "beta_h0", "beta_h1", "lambda_repel", "lambda_attract")
+
+
+@lru_cache(maxsize=1)
+def _frozen(name: str, device: str, dtype: str) -> tuple[Any, Any]:
+    """Model and tokenizer, kept for the next run: the model is frozen, so runs can share it."""
+    return models.load_model(name, device=device, dtype=dtype)
+
+
+def tune(config: TuneConfig, *, progress: bool = True) -> RunRecord:
+    """Train a soft prompt as the config says.
+
+    Parameters
+    ----------
+    config
+        The run.
+    progress
+        Show a progress bar with loss, regulariser, share of samples that are correct, and the time left.
+
+    Returns
+    -------
+    RunRecord
+        Its ``status`` is ``finished``; ``interrupted`` after Ctrl-C; ``diverged`` when the loss or the prompt became
+        NaN or infinite. In each case what was measured until then is in the record.
+
+    Raises
+    ------
+    InputError
+        If a sample and the prompt together exceed the model's context, or there are fewer rows than samples.
+    ResourceError
+        If rows or model cannot be had.
+    """
+    examples = load_task(config.task, "train", limit=config.samples, seed=config.sample_seed)
+    model, tokenizer = _frozen(config.model, config.device, config.dtype)
+    rows = [encode(tokenizer, example) for example in examples]
+    for example, row in zip(examples, rows, strict=True):
+        check_fits(config.n_tokens, row, getattr(model.config, "max_position_embeddings", None), example.id)
+    run = _Run(config, model, tokenizer, examples, rows)
+    with tqdm(total=config.max_steps, desc=_label(config), disable=not progress, leave=False) as bar:
+        try:
+            status = run.train(bar)
+        except KeyboardInterrupt:
+            status = "interrupted"
+    return run.record(status)
+
+
+def _label(config: TuneConfig) -> str:
+    return f"{config.task} {config.regularizer} sample {config.sample_seed} seed {config.seed}"
+
+
+@dataclasses.dataclass
+class _Outcome:
+    """What one forward pass says: the loss, and for each sample whether the exact criterion holds."""
+
+    loss: Float[Tensor, ""]
+    matches: Bool[Tensor, "b t"]  # argmax equals target, true in the padding
+
+    @property
+    def exact(self) -> Bool[Tensor, "b"]:
+        return self.matches.all(-1)
+
+
+class _Run:
+    """State of one run."""
+
+    def __init__(
+        self,
+        config: TuneConfig,
+        model: Any,
+        tokenizer: Any,
+        examples: Sequence[Example],
+        rows: Sequence[Encoded],
+    ) -> None:
+        self.config, self.model, self.tokenizer = config, model, tokenizer
+        self.examples, self.rows = examples, rows
+        self.prompt = SoftPrompt.from_config(config, model, tokenizer)
+        self.device = self.prompt.weight.device
+        options = {name: getattr(config, name) for name in TSLOSS_OPTIONS}
+        self.regularizer: Regularizer | None = make_regularizer(config.regularizer, config.weight, **options)
+        self.optimizer = torch.optim.AdamW(
+            self.prompt.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01
+        )
+        from transformers import get_linear_schedule_with_warmup
+
+        self.schedule = get_linear_schedule_with_warmup(self.optimizer, round(0.1 * config.max_steps), config.max_steps)
+        self.batches = self._batches()
+        self.whole = len(rows) <= config.batch_size  # one batch holds all samples: no extra pass to check them
+        self.steps: list[dict[str, float]] = []
+        self.topology: list[dict[str, float]] = []
+        self.diagrams: list[dict[str, float]] = []
+        self.last_diagrams: list[Any] | None = None
+        self.prompts: dict[int, Tensor] = {}
+        self.iterations_to_correct: int | None = None
+        self.iterations_to_answer: int | None = None
+        self.final: dict[str, float] = {}
+        self.started = time.time()
+
+    def _batches(self) -> Iterator[Batch]:
+        """Yield epochs without end, shuffled by the seed."""
+        generator = torch.Generator().manual_seed(self.config.seed)
+        while True:
+            order = torch.randperm(len(self.rows), generator=generator).tolist()
+            if len(self.rows) <= self.config.batch_size:
+                order = sorted(order)
+            for start in range(0, len(order), self.config.batch_size):
+                yield self._collate([self.rows[i] for i in order[start : start + self.config.batch_size]])
+
+    def _collate(self, rows: Sequence[Encoded]) -> Batch:
+        return collate(rows, self.config.n_tokens, self.config.placement, device=self.device)
+
+    def train(self, bar: "tqdm[Any]") -> str:
+        """Step until the samples are right or the steps are used up; return the run's status."""
+        for step in range(self.config.max_steps + 1):
+            begun = time.perf_counter()
+            last = step == self.config.max_steps
+            outcome = self._forward(next(self.batches), grad=not last)
+            if not (outcome.loss.isfinite() and self.prompt.weight.isfinite().all()):
+                return "diverged"
+            exact = self._check(step, outcome, last)
+            done = last or (self.iterations_to_correct is not None and self.config.stop_when_correct)
+            if done or step % self.config.topology_every == 0:
+                self._checkpoint(step, exact)
+            if done:
+                self.final = {"final_cross_entropy": float(outcome.loss.detach()), "final_exact": exact}
+                return "finished"
+            row = self._update(outcome.loss)
+            self.steps.append({"step": step + 1} | row | {"exact": exact, "seconds": time.perf_counter() - begun})
+            bar.set_postfix(loss=f"{row['cross_entropy']:.4f}", reg=f"{row['regularizer']:.3g}", correct=f"{exact:.0%}")
+            bar.update()
+        raise AssertionError("the last step ends the run")
+
+    def _forward(self, batch: Batch, *, grad: bool) -> _Outcome:
+        with torch.set_grad_enabled(grad):
+            embeddings = self.model.get_input_embeddings()(batch.ids)
+            logits = self.model(
+                inputs_embeds=self.prompt.insert(embeddings, batch.slots),
+                attention_mask=batch.attention,
+                position_ids=batch.positions,
+                use_cache=False,
+                # only the positions that predict a target go through the output layer
+                logits_to_keep=batch.targets.shape[1] + 1,
+            ).logits[:, :-1]  # (b, t, vocabulary)
+            loss = functional.cross_entropy(logits.float().flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE)
+            matches = (logits.argmax(-1) == batch.targets) | (batch.targets == IGNORE)
+        return _Outcome(loss, matches)
+
+    def _update(self, loss: Float[Tensor, ""]) -> dict[str, float]:
+        """Take one optimiser step; return the row of the steps table."""
+        weight = self.prompt.weight
+        self.optimizer.zero_grad()
+        loss.backward()
+        assert weight.grad is not None
+        ce_gradient = weight.grad.clone()
+        row = {"cross_entropy": float(loss.detach()), "regularizer": 0.0}
+        norms = {"grad_norm_ce": float(ce_gradient.norm()), "grad_norm_reg": 0.0, "grad_cosine": math.nan}
+        if self.regularizer is not None:
+            penalty = self.regularizer(weight)
+            (gradient,) = torch.autograd.grad(penalty, weight)
+            weight.grad += gradient
+            terms = self.regularizer.terms(weight.detach())
+            row["regularizer"] = float(penalty.detach())
+            row |= {name: float(term) for name, term in terms.items() if term.ndim == 0}
+            norms["grad_norm_reg"] = float(gradient.norm())
+            norms["grad_cosine"] = float(functional.cosine_similarity(ce_gradient.flatten(), gradient.flatten(), 0))
+        row |= norms | {"lr": self.schedule.get_last_lr()[0]}
+        self.optimizer.step()
+        self.schedule.step()
+        return row
+
+    def _check(self, step: int, outcome: _Outcome, last: bool) -> float:
+        """Test the criteria due with the prompt as it is; return the share of samples that are exact, or NaN."""
+        share, correct = math.nan, False
+        if last or step % self.config.check_every == 0:
+            if self.whole:
+                exact = outcome.exact
+            else:
+                exact = torch.cat([self._forward(self._collate(rows), grad=False).exact for rows in self._chunks()])
+            share, correct = float(exact.float().mean()), bool(exact.all())
+        if correct and self.iterations_to_correct is None:
+            self.iterations_to_correct = step
+        due = self.config.answer_every and (last or step % self.config.answer_every == 0)
+        if self.iterations_to_answer is None and (correct or due) and self._answers_correct():
+            self.iterations_to_answer = step
+        return share
+
+    def _chunks(self) -> Iterator[Sequence[Encoded]]:
+        for start in range(0, len(self.rows), self.config.batch_size):
+            yield self.rows[start : start + self.config.batch_size]
+
+    def _answers_correct(self) -> bool:
+        score = TASKS[self.config.task].score
+        replies = [reply for chunk in self._chunks() for reply in self.replies(chunk)]
+        return all(score(reply, example) == 1 for reply, example in zip(replies, self.examples, strict=True))
+
+    def replies(self, rows: Sequence[Encoded]) -> list[str]:
+        """Greedy replies to several questions, in one batch.
+
+        A greedy reply follows the target for as long as the argmax does, so decoding starts at the first position
+        where the two part, which one forward pass finds.
+        """
+        matches = self._forward(self._collate(rows), grad=False).matches
+        agreed = []
+        for row, match in zip(rows, matches, strict=True):
+            own = match[len(match) - len(row.target) :]
+            agreed.append(row.target[: int(own.int().cumprod(0).sum())])
+        stopped = [len(start) == len(row.target) for start, row in zip(agreed, rows, strict=True)]
+        starts = [
+            Encoded(row.question, [] if end else start) for row, start, end in zip(rows, agreed, stopped, strict=True)
+        ]
+        open_rows = [start for start, end in zip(starts, stopped, strict=True) if not end]
+        generated = iter(self._generate(open_rows) if open_rows else [])
+        return [
+            decode(self.tokenizer, start if end else [*start, *next(generated)])
+            for start, end in zip(agreed, stopped, strict=True)
+        ]
+
+    @torch.no_grad()
+    def _generate(self, rows: Sequence[Encoded]) -> list[list[int]]:
+        """Token ids that greedy decoding puts after each row's question and target."""
+        from transformers import GenerationConfig
+
+        batch = self._collate(rows)
+        embeddings = self.prompt.insert(self.model.get_input_embeddings()(batch.ids), batch.slots)
+        stop = sorted(stop_ids(self.tokenizer, self.model.generation_config))
+        settings = GenerationConfig(
+            max_new_tokens=self.config.max_new_tokens,
+            do_sample=False,
+            eos_token_id=stop,
+            pad_token_id=stop[0],
+        )
+        ids = self.model.generate(inputs_embeds=embeddings, attention_mask=batch.attention, generation_config=settings)
+        return ids.tolist()  # type: ignore[no-any-return]
+
+    def _checkpoint(self, step: int, exact: float) -> None:
+        """Keep the prompt and its exact persistent homology."""
+        self.prompts[step] = self.prompt.weight.detach().cpu().clone()
+        points = self.prompts[step].numpy()
+        diagrams = topology.persistence_diagrams(points)
+        row: dict[str, float] = {"step": step, "exact": exact}
+        row |= topology.summarize(diagrams, points)._asdict()
+        row["mean_norm"] = float(self.prompts[step].norm(dim=-1).mean())
+        for dimension, diagram in enumerate(diagrams):
+            for kind in ("bottleneck", "wasserstein"):
+                row[f"h{dimension}_{kind}"] = (
+                    math.nan
+                    if self.last_diagrams is None
+                    else topology.diagram_distance(self.last_diagrams[dimension], diagram, kind)
+                )
+            self.diagrams += [
+                {"step": step, "dimension": dimension, "birth": birth, "death": death} for birth, death in diagram
+            ]
+        self.last_diagrams = diagrams
+        self.topology.append(row)
+
+    def record(self, status: str) -> RunRecord:
+        """Gather what the run leaves behind."""
+        import pandas as pd
+
+        return RunRecord(
+            config=self.config,
+            status=status,
+            iterations_to_correct=self.iterations_to_correct,
+            iterations_to_answer=self.iterations_to_answer,
+            results=self.final | {"steps_done": len(self.steps), "seconds": round(time.time() - self.started, 3)},
+            environment=environment(self.config, self.device, self.started),
+            rows=[example.id for example in self.examples],
+            steps=pd.DataFrame(self.steps, columns=None if self.steps else ["step"]),
+            topology=pd.DataFrame(self.topology),
+            diagrams=pd.DataFrame(self.diagrams, columns=["step", "dimension", "birth", "death"]),
+            prompts=self.prompts,
+        )
