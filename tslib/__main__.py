@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import itertools
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -159,8 +160,10 @@ def _rejected(stop: SystemExit, said: str) -> int:
         if isinstance(error, ValidationError):
             return _fail(explain(error), status=2)
         error = error.__cause__ or error.__context__
-    lines = [line.strip("│ ") for line in said.splitlines() if not line.startswith("╭")]
-    body = itertools.takewhile(lambda line: not line.startswith("─"), lines)
+    plain = re.sub(r"\x1b\[[\d;]*m", "", said)  # a terminal gets colours
+    lines = [line for line in (line.strip("│ ") for line in plain.splitlines()) if line]
+    title = 1 if lines[:1] and lines[0].startswith("╭") else 2  # without box characters: a title over a rule
+    body = itertools.takewhile(lambda line: line.strip("─-"), lines[title:])
     return _fail(f"{' '.join(body)} (see python -m tslib --help)", status=2)
 
 

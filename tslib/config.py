@@ -103,7 +103,7 @@ class TuneConfig:
     answer_every: Period = 25
     """Steps between checks of the answer criterion, which decodes; 0: only where the exact criterion holds."""
     max_new_tokens: Count = 256
-    """Longest decoded reply, in tokens."""
+    """Tokens decoded at most, from where the reply parts from the target."""
     stop_when_correct: bool = True
     """End the run as soon as the exact criterion holds (False: go on to ``max_steps``, to watch the structure)."""
     topology_every: Count = 20

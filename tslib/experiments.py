@@ -51,8 +51,8 @@ def convergence() -> list[TuneConfig]:
     """Three GSM8K problems, three seeds, cross-entropy alone against TSLoss printed and off-diagonal (λ = 1).
 
     The problems are the first three by sample seed whose solution has at most 128 tokens: a run on the problem of
-    sample seed 1, with 202, takes ten minutes, and was left out for that reason alone (two of its runs had been made and are kept
-    in ``data/results``, beside the experiment).
+    sample seed 1, with 202, takes ten minutes, and was left out for that reason alone (two of its runs had been made
+    and are kept in ``data/results``, beside the experiment).
     """
     return paired(METHODS, sample_seeds=(0, 2, 3), seeds=(0, 1, 2), task="gsm8k", preset="tuned")
 

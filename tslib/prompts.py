@@ -35,7 +35,7 @@ class SoftPrompt(nn.Module):
         scale: float = 1.0,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(values.detach().to(torch.float32))
+        self.weight = nn.Parameter(values.detach().to(torch.float32, copy=True))  # training writes into it
         self.placement, self.scale = placement, scale
 
     def forward(self) -> Float[Tensor, "n d"]:

@@ -69,7 +69,7 @@ class RunRecord:
     status: str
     iterations_to_correct: int | None
     iterations_to_answer: int | None
-    results: dict[str, float]
+    results: dict[str, int | float]
     environment: dict[str, Any]
     rows: list[str]
     steps: pd.DataFrame
@@ -107,11 +107,11 @@ def environment(config: TuneConfig, on: device, started: float) -> dict[str, Any
 class RunStore:
     """A folder of records.
 
-    Examples
-    --------
-    >>> store = RunStore("data/results")                                       # doctest: +SKIP
-    >>> record = store.get_or_run(TuneConfig(task="gsm8k", regularizer="tsloss"))  # doctest: +SKIP
-    >>> store.table()[["regularizer", "seed", "iterations_to_correct"]]        # doctest: +SKIP
+    For instance::
+
+        store = RunStore("data/results")
+        record = store.get_or_run(TuneConfig(task="gsm8k", regularizer="tsloss"))
+        store.table()[["regularizer", "seed", "iterations_to_correct"]]
     """
 
     def __init__(self, root: str | os.PathLike[str] = COMMITTED) -> None:
@@ -176,7 +176,8 @@ class RunStore:
             (temporary / "record.json").write_text(text + "\n", encoding="utf-8")
             for name in TABLES:
                 table = _compact(getattr(record, name))
-                table.to_parquet(temporary / f"{name}.parquet", compression="zstd", index=False)
+                # Parquet's own types say all; the schemas of pandas and arrow would be three quarters of a file
+                table.to_parquet(temporary / f"{name}.parquet", compression="zstd", index=False, store_schema=False)
             if target.exists():
                 target.rename(old)  # a folder cannot be renamed over another
             temporary.rename(target)

@@ -117,7 +117,7 @@ def pair_up(table: pd.DataFrame, method: str, baseline: str = "none") -> tuple[p
     sides = {name: table[table["regularizer"] == name].set_index(PAIR) for name in (method, baseline)}
     for name, side in sides.items():
         if side.empty:
-            raise InputError(f"no runs of {name!r}; the table has {', '.join(sorted(set(table['regularizer'])))}")
+            raise _no_runs(name, table)
         if side.index.has_duplicates:
             raise InputError(
                 f"several runs of {name!r} for {side.index[side.index.duplicated()][0]}: select one setting"
@@ -134,6 +134,10 @@ def pair_up(table: pd.DataFrame, method: str, baseline: str = "none") -> tuple[p
     return ours, theirs
 
 
+def _no_runs(method: str, table: pd.DataFrame) -> InputError:
+    return InputError(f"no runs of {method!r}; the table has {', '.join(sorted(set(table['regularizer']))) or 'none'}")
+
+
 def iteration_ratio(
     table: pd.DataFrame,
     method: str,
@@ -146,18 +150,13 @@ def iteration_ratio(
 
     Where runs are censored the restricted mean counts ``max_steps`` for them, which pulls the ratio towards 1.
     Pairs that share a sample or a seed are not independent, so the interval is, if anything, too narrow.
-
-    Raises
-    ------
-    InputError
-        As `pair_up` and `iterations`, and if the baseline needed no iterations at all.
     """
     ours, theirs = (iterations(side, criterion) for side in pair_up(table, method, baseline))
-    if not theirs.steps.any():
-        raise InputError(f"every run of {baseline!r} was right at step 0: there is no ratio to that")
 
     def ratio(a: Any, b: Any, axis: int = -1) -> Any:
-        return a.mean(axis=axis) / b.mean(axis=axis)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            quotient = a.mean(axis=axis) / b.mean(axis=axis)
+        return np.where(np.isnan(quotient), 1.0, quotient)  # all right at step 0, on both sides: no difference
 
     value = float(ratio(ours.steps, theirs.steps))
     low = high = value if len(ours.steps) > 1 else float("nan")
@@ -192,7 +191,7 @@ def comparison(
     p-values are Holm-corrected over the methods compared.
     """
     if baseline not in set(table["regularizer"]):
-        raise InputError(f"no runs of {baseline!r}; the table has {', '.join(sorted(set(table['regularizer'])))}")
+        raise _no_runs(baseline, table)
     methods = [baseline, *dict.fromkeys(name for name in table["regularizer"] if name != baseline)]
     horizon = float(table["max_steps"].min())
     reference = iterations(table[table["regularizer"] == baseline], criterion)

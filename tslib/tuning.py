@@ -5,6 +5,7 @@ One iteration is one optimiser step. Step k's row holds what was measured with t
 
 import dataclasses
 import math
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -59,6 +60,8 @@ def tune(config: TuneConfig, *, progress: bool = True) -> RunRecord:
         If rows or model cannot be had.
     """
     examples = load_task(config.task, "train", limit=config.samples, seed=config.sample_seed)
+    if progress and not _frozen.cache_info().currsize:
+        print(f"loading {config.model}", file=sys.stderr)
     model, tokenizer = _frozen(config.model, config.device, config.dtype)
     rows = [encode(tokenizer, example) for example in examples]
     for example, row in zip(examples, rows, strict=True):
@@ -120,7 +123,7 @@ class _Run:
         self.prompts: dict[int, Tensor] = {}
         self.iterations_to_correct: int | None = None
         self.iterations_to_answer: int | None = None
-        self.final: dict[str, float] = {}
+        self.final: dict[str, int | float] = {}
         self.started = time.time()
 
     def _batches(self) -> Iterator[Batch]:
@@ -250,8 +253,9 @@ class _Run:
         batch = self._collate(rows)
         embeddings = self.prompt.insert(self.model.get_input_embeddings()(batch.ids), batch.slots)
         stop = sorted(stop_ids(self.tokenizer, self.model.generation_config))
+        room = (getattr(self.model.config, "max_position_embeddings", None) or math.inf) - batch.ids.shape[1]
         settings = GenerationConfig(
-            max_new_tokens=self.config.max_new_tokens,
+            max_new_tokens=int(min(self.config.max_new_tokens, room)),
             do_sample=False,
             eos_token_id=stop,
             pad_token_id=stop[0],

@@ -1,0 +1,105 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # How the structure of a soft prompt evolves
+#
+# The paper follows the persistent homology of a soft prompt while it is trained, and reads in it that loops vanish,
+# components grow longer and entropy falls. This chapter repeats that on one run, tuned here and now: at each
+# checkpoint the exact persistent homology of the prompt's $n$ rows. One run shows what the curves look like; it
+# decides no claim, for which many runs are needed and the same curves for a prompt that moves at random.
+
+# %%
+import matplotlib.pyplot as plt
+from IPython.display import Markdown, display
+
+from tslib import plots, report
+from tslib.config import TuneConfig
+from tslib.records import RunStore
+
+plots.style()
+
+# %% [markdown]
+# The parameters below can be changed with papermill, for instance
+# `papermill notebooks/02_structural_evolution.ipynb out.ipynb -p regularizer tsloss -p max_steps 300`.
+
+# %% tags=["parameters"]
+model = "smollm2-135m"
+task = "gsm-symbolic"
+samples = 1
+sample_seed = 0
+seed = 0
+regularizer = "none"
+weight = 1.0
+max_steps = 60
+topology_every = 5
+store = "runs"
+
+# %% [markdown]
+# The run goes on to the last step even if the prompt is correct before, so that there is something to watch.
+
+# %% tags=["remove-stderr"]
+record = RunStore(store).get_or_run(
+    TuneConfig(
+        answer_every=0,
+        model=model,
+        task=task,
+        samples=samples,
+        sample_seed=sample_seed,
+        seed=seed,
+        regularizer=regularizer,
+        weight=weight,
+        max_steps=max_steps,
+        topology_every=topology_every,
+        stop_when_correct=False,
+    )
+)
+print(report.run_table(record))
+
+# %% [markdown]
+# ## Counts, lifespans, entropy, density
+#
+# The four panels are those of the paper's Figures 2a, 2c, 3a and 3b: the number of features in $H_0$ and $H_1$, their
+# mean lifespans, the persistence entropy (Eq. 12, in nats; its largest value is the logarithm of the number of bars),
+# and the density, which the paper does not define: ours is $n$, or the number of loops, over the mean distance.
+
+# %% tags=["hide-input"]
+figure = plots.evolution(record.topology)
+plt.show()
+display(Markdown(report.read_evolution(record.topology)))
+
+# %% [markdown]
+# The number of $H_0$ features cannot change: $n$ distinct points give $n$ bars whatever their arrangement
+# ({doc}`00_persistent_homology`). It is drawn because the paper draws it.
+#
+# ## Barcodes and diagrams
+#
+# Figures 2b and 2d of the paper overlay the diagrams and barcodes of all checkpoints; here are the first and the last.
+
+# %% tags=["hide-input"]
+figure = plots.first_and_last(record.diagrams)
+plt.show()
+display(Markdown(report.read_diagrams(record.diagrams)))
+
+# %% [markdown]
+# ## Is the structure stable?
+#
+# "Topologically stable" prompts are said to perform better. Taken as a small distance between the diagrams of
+# successive checkpoints, stability can be measured.
+
+# %% tags=["hide-input"]
+figure = plots.stability(record.topology)
+plt.show()
+display(Markdown(report.read_stability(record)))

@@ -1,0 +1,78 @@
+"""What several test modules share: the embedded model, a task of a few words, a record, a cache of the test's own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tslib import models, tuning
+from tslib.config import TuneConfig
+from tslib.models import LoadedModel
+from tslib.records import RunRecord
+from tslib.tasks import TASKS, Example, Task
+
+
+class Toy(Task):
+    """Rows made by a test, their target also their answer."""
+
+    name = "toy"
+    title = "Toy"
+    licence = "CC0-1.0"
+    source = "the test itself"
+    splits = ("train",)
+
+    def __init__(self, rows: tuple[tuple[str, str], ...]) -> None:
+        self.rows = rows
+
+    def read(self, split: str) -> list[Example]:
+        return [Example(f"toy/{split}/{i}", prompt, target, target) for i, (prompt, target) in enumerate(self.rows)]
+
+    def extract(self, text: str) -> str | None:
+        return text
+
+    def score(self, text: str, example: Example) -> float:
+        return float(text == example.answer)
+
+
+@pytest.fixture
+def toy_task(monkeypatch):
+    """Make the given (prompt, target) rows the task "toy"."""
+    return lambda *rows: monkeypatch.setitem(TASKS, "toy", Toy(rows))
+
+
+@pytest.fixture(scope="session")
+def smollm2_135m() -> LoadedModel:
+    """The embedded model in float32 on the CPU, the very one that ``tune`` uses for such a config."""
+    return tuning._frozen("smollm2-135m", "cpu", "float32")
+
+
+@pytest.fixture(scope="session")
+def models_folder() -> Path:
+    """The models of the user's cache, the embedded one among them."""
+    return models.fetch("smollm2-135m").parent
+
+
+@pytest.fixture
+def own_cache(models_folder, tmp_path, monkeypatch) -> Path:
+    """A cache of the test's own, so that its prompts don't replace the user's; it has the user's models."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "models").symlink_to(models_folder, target_is_directory=True)
+    monkeypatch.setenv("TSLIB_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture(scope="session")
+def two_steps(smollm2_135m) -> RunRecord:
+    """The record of a real run of two steps, with TSLoss and three checkpoints."""
+    fields = {"regularizer": "tsloss", "sample_seed": 58, "n_tokens": 8, "device": "cpu"}
+    return tuning.tune(TuneConfig(max_steps=2, topology_every=1, answer_every=0, **fields), progress=False)
+
+
+@pytest.fixture
+def gsm8k_rows() -> Path:
+    """The folder with GSM8K's own rows, where there is one."""
+    folder = os.environ.get("TSLIB_DATA_DIR")
+    if not folder or not (Path(folder) / "gsm8k" / "train.jsonl").is_file():
+        pytest.skip("set TSLIB_DATA_DIR to a folder with gsm8k/train.jsonl")
+    return Path(folder)

@@ -1,0 +1,52 @@
+from itertools import product
+
+from tslib.config import PRESETS, TuneConfig
+from tslib.experiments import EXPERIMENTS, METHODS, convergence, learning_rate, paired
+from tslib.tasks import load_task
+
+
+def test_paired_makes_every_method_on_every_pair():
+    configs = paired(["none", "l2"], sample_seeds=[4, 5], seeds=[0, 1, 2], task="gsm8k", n_tokens=7)
+    made = [(c.sample_seed, c.seed, c.regularizer) for c in configs]
+    assert made == list(product([4, 5], [0, 1, 2], ["none", "l2"])), "pair by pair"
+    assert {(c.task, c.n_tokens) for c in configs} == {("gsm8k", 7)}
+
+
+def test_paired_drops_the_weight_of_none():
+    none, l2 = paired(["none", "l2"], sample_seeds=[0], seeds=[0], weight=0.25)
+    assert none == TuneConfig(regularizer="none")
+    assert l2.weight == 0.25
+
+
+def test_no_run_is_done_twice():
+    hashes = [config.hash for make in EXPERIMENTS.values() for config in make()]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_convergence_is_paired():
+    configs = convergence()
+    pairs = {(c.sample_seed, c.seed) for c in configs}
+    assert pairs == set(product((0, 1, 2), repeat=2))
+    for pair in pairs:
+        assert [c.regularizer for c in configs if (c.sample_seed, c.seed) == pair] == list(METHODS)
+    assert {c.lr for c in configs} == {PRESETS["tuned"]}
+    assert {(c.model, c.task, c.weight, c.max_steps) for c in configs} == {("smollm2-135m", "gsm8k", 1.0, 300)}
+
+
+def test_learning_rate_is_of_cross_entropy_alone():
+    configs = learning_rate()
+    assert {c.regularizer for c in configs} == {"none"}
+    rates = {c.lr for c in configs}
+    assert PRESETS["tuned"] in rates
+    for rate in rates:
+        assert len({c.sample_seed for c in configs if c.lr == rate}) == 3, "each rate on the same three samples"
+
+
+def test_the_learning_rate_is_not_chosen_on_the_samples_of_another_experiment(gsm8k_rows):
+    def rows(configs):
+        drawn = {(c.task, c.samples, c.sample_seed) for c in configs}
+        return {example.id for task, samples, seed in drawn for example in load_task(task, "train", samples, seed)}
+
+    others = [config for name, make in EXPERIMENTS.items() if name != "learning-rate" for config in make()]
+    assert len(rows(learning_rate())) == 3
+    assert rows(learning_rate()).isdisjoint(rows(others))

@@ -1,0 +1,66 @@
+"""The notebooks: paired, without outputs, parameterised, short functions, and they run."""
+
+import ast
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+QUICK = {
+    "00_persistent_homology": {},
+    "01_tsloss_by_hand": {"steps": 20},
+    "02_structural_evolution": {"max_steps": 2, "topology_every": 1},
+    "03_convergence": {"max_steps": 2, "seeds": 1},
+}
+# Kernels are started by jupyter_client, whose sockets and loops are not this project's to close.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:jupyter_client"),
+    pytest.mark.filterwarnings("ignore:.*:ResourceWarning"),
+]
+
+
+def test_every_notebook_is_run_here():
+    assert {path.stem for path in NOTEBOOKS} == set(QUICK)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_paired_and_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    script = jupytext.read(path.with_suffix(".py"))
+    assert [(c.cell_type, c.source) for c in notebook.cells] == [(c.cell_type, c.source) for c in script.cells]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_structure(path):
+    cells = nbformat.read(path, as_version=4).cells
+    assert cells[0].cell_type == "markdown"
+    assert cells[0].source.startswith("# ")
+    parameters = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(parameters) == 1
+    names = [node.targets[0].id for node in ast.parse(parameters[0].source).body]
+    assert set(QUICK[path.stem]) <= set(names)
+    for cell in cells:
+        if cell.cell_type == "code":
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.FunctionDef):
+                    assert node.end_lineno - node.lineno + 1 <= 11, f"{node.name} is longer than ten lines"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_without_a_word_on_stderr(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    done = papermill.execute_notebook(path, tmp_path / path.name, QUICK[path.stem], progress_bar=False)
+    figures = 0
+    for cell in done.cells:
+        for output in cell.get("outputs", []):
+            progress = "remove-stderr" in cell.metadata.get("tags", [])
+            assert output.get("name") != "stderr" or progress, output.text
+            figures += "image/png" in output.get("data", {})
+    assert figures >= 3
