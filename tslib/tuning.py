@@ -5,7 +5,6 @@ One iteration is one optimiser step. Step k's row holds what was measured with t
 
 import dataclasses
 import math
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -60,8 +59,6 @@ def tune(config: TuneConfig, *, progress: bool = True) -> RunRecord:
         If rows or model cannot be had.
     """
     examples = load_task(config.task, "train", limit=config.samples, seed=config.sample_seed)
-    if progress and not _frozen.cache_info().currsize:
-        print(f"loading {config.model}", file=sys.stderr)
     model, tokenizer = _frozen(config.model, config.device, config.dtype)
     rows = [encode(tokenizer, example) for example in examples]
     for example, row in zip(examples, rows, strict=True):
