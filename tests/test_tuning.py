@@ -430,14 +430,17 @@ def test_how_often_the_criteria_are_tested(toy_task, monkeypatch):
 
 @PLACEMENTS
 def test_replies_are_those_of_plain_greedy_decoding(make_run, placement):
-    """Targets that a reply follows to its end, for three tokens, and not at all."""
+    """Targets that a reply follows to its end, up to one other token in the middle, and not at all."""
     question = "What is the capital of Italy?" if placement == "prefix" else "Name a fruit."
     run = make_run([(prompt, "-") for prompt in (FRANCE[0], SPIDER[0], question)], placement=placement)
     replies = [plain_greedy(run, row) for row in run.rows]
     assert [reply[-1] for reply in replies] == [2, 2, 2], "all end by themselves"
     assert min(map(len, replies)) > 4
-    targets = [replies[0], [*replies[1][:3], 30, 30, 2], [30, 2]]
+    targets = [replies[0], [*replies[1][:3], 30, *replies[1][4:]], [30, 2]]
     rows = [Encoded(row.question, target) for row, target in zip(run.rows, targets, strict=True)]
+    (matches,) = run._forward(run._collate(rows[1:2]), grad=False).matches.tolist()
+    assert matches[:4] == [True, True, True, False]
+    assert True in matches[4:], "the argmax agrees again further on, which must not count"
     expected = [decode(run.tokenizer, reply) for reply in replies]
     assert run.replies(rows) == expected
     assert [run.replies([row])[0] for row in rows] == expected

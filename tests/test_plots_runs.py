@@ -1,0 +1,86 @@
+"""Figures of runs show what the tables hold."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from test_report import table
+
+from tslib import plots, stats
+
+mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def topology():
+    steps = np.arange(0, 60, 20)
+    columns = ["mean_lifespan", "entropy", "bottleneck", "wasserstein"]
+    frame = {f"h{k}_{name}": np.linspace(k, k + 1, 3) for k in (0, 1) for name in columns}
+    counts = {"h0_count": 20, "h1_count": [9, 5, 0], "h1_density": [3.0, 2.0, 0.0]}
+    return pd.DataFrame({"step": steps, "persistence_entropy": 2.9, "density": 30.0} | counts | frame)
+
+
+def lines(ax):
+    return {line.get_label(): line for line in ax.lines}
+
+
+def test_evolution(topology):
+    counts, lifespans, entropy, density = plots.evolution(topology).axes
+    assert lines(counts)["H1"].get_ydata().tolist() == [9, 5, 0]
+    assert lines(counts)["H0"].get_ydata().tolist() == [20, 20, 20]
+    assert lines(lifespans)["H1"].get_xdata().tolist() == [0, 20, 40]
+    assert lines(entropy)["H0 and H1"].get_ydata().tolist() == [2.9] * 3
+    assert lines(density)["H1"].get_ydata().tolist() == [3, 2, 0]
+    assert all(ax.get_ylim()[0] == 0 for ax in (counts, lifespans, entropy, density))
+
+
+def test_stability(topology):
+    for ax, kind in zip(plots.stability(topology).axes, ("bottleneck", "wasserstein"), strict=True):
+        assert lines(ax)["H1"].get_ydata().tolist() == topology[f"h1_{kind}"].tolist()
+
+
+def test_bars_at():
+    bars = pd.DataFrame(
+        [(0, 0, 0.0, 1.0), (0, 0, 0.0, np.inf), (0, 1, 1.0, 1.5), (20, 0, 0.0, 2.0)],
+        columns=["step", "dimension", "birth", "death"],
+    )
+    h0, h1 = plots.bars_at(bars, 0)
+    assert h0.tolist() == [[0, 1], [0, np.inf]]
+    assert h1.tolist() == [[1, 1.5]]
+    assert plots.bars_at(bars, 20)[1].shape == (0, 2)
+
+
+def test_survival_falls_at_the_iterations():
+    ax = plots.survival(table([(100, 50), (120, None)])).axes[0]
+    alone = lines(ax)["cross-entropy alone"]
+    assert list(zip(alone.get_xdata(), alone.get_ydata(), strict=True))[:3] == [(0, 1), (100, 0.5), (120, 0)]
+    assert min(lines(ax)["TSLoss, off-diagonal"].get_ydata()) == 0.5  # one run is censored
+
+
+def test_paired_iterations_marks_censored_runs_hollow():
+    ax = plots.paired_iterations(table([(100, 50), (120, None)])).axes[0]
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[100, 50], [120, 300]]
+    white = [mpl.colors.to_hex(face) == "#ffffff" for face in ax.collections[1].get_facecolors()]
+    assert white == [False, True]
+
+
+def test_ratios_draws_each_interval():
+    comparison = stats.comparison(table([(100, 50), (120, 66), (80, 38)]))
+    ax = plots.ratios(comparison).axes[0]
+    row = comparison.iloc[1]
+    assert ax.containers[0].lines[0].get_xdata().tolist() == [row["ratio"]]
+    spread = ax.containers[0].lines[2][0].get_segments()[0][:, 0]
+    assert spread.tolist() == pytest.approx([row["low"], row["high"]])
+    assert ax.get_yticklabels()[0].get_text() == "TSLoss, off-diagonal"
+
+
+def test_every_method_keeps_its_colour():
+    assert plots.method_colours(["tsloss"])["tsloss"] == plots.method_colours(["none", "tsloss"])["tsloss"]
+    assert len(set(plots.method_colours(["none", "tsloss", "l2", "new"]).values())) == 4

@@ -1,0 +1,96 @@
+"""What the book and the README say in words is what the records hold."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tslib import report, stats
+from tslib.config import PRESETS, TuneConfig
+from tslib.experiments import EXPERIMENTS
+from tslib.records import RunStore
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def table(pairs, max_steps=300):
+    """Two methods, one row a run; None is a censored run."""
+    rows = []
+    for seed, (none, tsloss) in enumerate(pairs):
+        for name, count in (("none", none), ("tsloss", tsloss)):
+            config = TuneConfig(regularizer=name, seed=seed, max_steps=max_steps, lr=1e-3).as_dict()
+            rows.append(config | {"iterations_to_correct": count, "iterations_to_answer": count})
+    return pd.DataFrame(rows).astype({"iterations_to_correct": "Int64", "iterations_to_answer": "Int64"})
+
+
+@pytest.mark.parametrize(
+    ("pairs", "word"),
+    [
+        ([(100, 50), (120, 66), (80, 38), (90, 41)], "fewer iterations."),
+        ([(50, 100), (66, 120), (38, 80), (41, 90)], "more iterations, not fewer."),
+        ([(100, 50), (50, 100), (80, 90), (90, 80)], "told from chance."),
+    ],
+)
+def test_headline_says_what_the_interval_says(pairs, word):
+    text = report.headline(table(pairs))
+    assert re.match(r"\*\*In our runs TSLoss .*" + re.escape(word) + r"\*\*", text)
+    none, tsloss = (sum(pair[i] for pair in pairs) / len(pairs) for i in (0, 1))
+    assert f"needs {none:.0f} iterations" in text
+    assert f"a ratio of {tsloss / none:.2f}" in text
+    assert "over 4 pairs, 0 of them censored" in text
+
+
+def test_headline_counts_censored_pairs():
+    assert "over 3 pairs, 2 of them censored" in report.headline(table([(100, None), (None, 90), (80, 90)]))
+
+
+def test_method_table_words():
+    words = report.method_table(stats.comparison(table([(100, 50), (120, None), (80, 38)])))
+    assert words["method"].tolist() == ["cross-entropy alone", "TSLoss, off-diagonal"]
+    assert words["censored"].tolist() == [0, 1]
+    assert words["restricted mean"].tolist() == ["100.0", f"{(50 + 300 + 38) / 3:.1f}"]
+    assert words["fewer iterations?"].tolist() == ["", "undecided"]
+
+
+def test_readings():
+    pairs = table([(100, 50), (120, None), (80, 80)])
+    assert "needed fewer iterations in 1, more in 1 and as many in 1 of 3 pairs" in report.read_pairs(pairs)
+    assert "TSLoss, off-diagonal: 50, more than 300, 80" in report.read_losses(pairs)
+    assert "100 (cross-entropy alone), 80 (TSLoss, off-diagonal)" in report.read_survival(pairs)
+
+
+def test_reading_of_the_ratios_counts_the_intervals_that_hold_the_papers():
+    rows = [
+        ("none", None, None, None, None),
+        ("l2", 0.6, 0.5, 0.7, "reproduced"),
+        ("tsloss", 1.1, 0.9, 1.2, "undecided"),
+    ]
+    text = report.read_ratios(pd.DataFrame(rows, columns=["regularizer", "ratio", "low", "high", "verdict"]))
+    assert "that of L2 lies below 1 and that of TSLoss, off-diagonal contains 1" in text
+    assert "88 / 154 = 0.57 with Gemma-2B-IT, lies in 1 of the 2 intervals" in text
+
+
+def test_readme_holds_what_the_committed_records_say():
+    """Renewed by ``python -m tslib readme``."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert report.readme(text, RunStore().table(EXPERIMENTS["convergence"]())) == text
+    assert "95 % interval" in text
+
+
+def test_committed_records_are_complete():
+    """Each pair has all methods, and each problem all seeds."""
+    runs = RunStore().table(EXPERIMENTS["convergence"]())
+    assert len(runs) == len(EXPERIMENTS["convergence"]()) >= 27
+    assert set(runs["status"]) == {"finished"}
+    assert (runs.groupby(["sample_seed", "seed"])["regularizer"].nunique() == 3).all()
+    assert len(RunStore().table(EXPERIMENTS["learning-rate"]())) == len(EXPERIMENTS["learning-rate"]())
+
+
+def test_the_tuned_preset_is_the_outcome_of_the_rule():
+    rates = RunStore().table(EXPERIMENTS["learning-rate"]())
+    means = {
+        lr: stats.restricted_mean(stats.iterations(group), float(group["max_steps"].min()))
+        for lr, group in rates.groupby("lr")
+    }
+    assert min(means, key=lambda lr: (means[lr], lr)) == PRESETS["tuned"]
