@@ -203,8 +203,8 @@ def read_ratios(comparison: pd.DataFrame) -> str:
     parts = [f"that of {method_name(row['regularizer'])} {sides[row['verdict']]}" for row in rows]
     inside = [row for row in rows if row["low"] <= PAPER_RATIO <= row["high"]]
     return (
-        f"Left of 1 a method would need fewer iterations; of the intervals, {' and '.join(parts)}. The paper's ratio on "
-        f"GSM8K, 88 / 154 = {PAPER_RATIO:.2f} with Gemma-2B-IT, lies in {len(inside)} of the {len(rows)} intervals."
+        f"Left of 1 a method would need fewer iterations; of the intervals, {' and '.join(parts)}. The paper's ratio "
+        f"on GSM8K, 88 / 154 = {PAPER_RATIO:.2f} with Gemma-2B-IT, lies in {len(inside)} of the {len(rows)} intervals."
     )
 
 
