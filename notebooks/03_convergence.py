@@ -54,7 +54,7 @@ samples = 1
 problems = 1
 seeds = 2
 max_steps = 100
-answer_every = 0  # steps between decoded replies; 0 leaves them out, which saves a third of the time
+answer_every = 0  # steps between decoded replies; 0: none
 preset = "tuned"
 store = "runs"
 
@@ -157,7 +157,7 @@ report.method_table(stats.comparison(committed, criterion="answer")).style.hide(
 
 # %% tags=["hide-input"]
 rates = report.learning_rate_table(RunStore().table(EXPERIMENTS["learning-rate"]()))
-rates.style.hide(axis="index")
+rates.style.hide(axis="index").format(precision=1)
 
 # %% tags=["hide-input"]
 display(Markdown(report.read_learning_rates(rates)))

@@ -252,6 +252,12 @@ def test_interval_covers_the_true_ratio():
     assert np.mean([r.high - r.low for r in few]) > 1.3 * np.mean([r.high - r.low for r in many])
 
 
+def test_interval_is_of_pairs():
+    """Samples differ ten times more than the methods do, which would hide the ratio if pairs were torn apart."""
+    ratio = iteration_ratio(table(none=[20, 100, 300, 60, 200, 140], tsloss=[16, 81, 238, 49, 161, 111]), "tsloss")
+    assert 0.79 < ratio.low < ratio.value < ratio.high < 0.82
+
+
 def test_interval_is_the_same_each_time():
     runs = table(none=[100, 200, 300, 150], tsloss=[50, 150, 100, 160])
     assert iteration_ratio(runs, "tsloss") == iteration_ratio(runs, "tsloss")

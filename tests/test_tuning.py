@@ -23,6 +23,8 @@ from tslib.tuning import _Run, tune
 FRANCE = ("What is the capital of France?", "Paris")
 SPIDER = ("How many legs has a spider?", "It has eight legs")
 FRUIT = ("Name a fruit.", "A pear")
+# the model says this by itself, even after four random virtual tokens
+KNOWN = ("What is the capital of France?", "The capital of France is Paris.")
 
 ROWS = [FRANCE, SPIDER, FRUIT]
 PLACEMENTS = pytest.mark.parametrize("placement", ["prefix", "suffix"])
@@ -121,6 +123,13 @@ def test_padding_moves_no_position(tiny_gpt2, placement):
     assert abs(alone[0] - alone[1]) > 1e-3
 
 
+def test_the_padding_before_a_shorter_target_is_not_held_against_it(make_run):
+    longer = "The spider has eight legs, and walks on all of them."
+    run = make_run([KNOWN, (SPIDER[0], longer)])
+    assert len(run.rows[0].target) < len(run.rows[1].target)
+    assert run._forward(run._collate(run.rows), grad=False).exact.tolist() == [True, False]
+
+
 def test_only_the_positions_that_predict_a_target_go_through_the_output_layer(make_run):
     run = make_run(ROWS)
     longest = max(len(row.target) for row in run.rows)
@@ -142,7 +151,7 @@ def test_cross_entropy_is_that_of_transformers(make_run, placement):
     outcome = run._forward(run._collate(run.rows), grad=True)
     assert_close(outcome.loss, expected.loss, rtol=1e-5, atol=0)
     ours, theirs = (torch.autograd.grad(loss, run.prompt.weight)[0] for loss in (outcome.loss, expected.loss))
-    assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+    assert (ours - theirs).norm() < 1e-3 * theirs.norm()  # single elements differ by the order of the sums
 
 
 @PLACEMENTS
@@ -322,8 +331,7 @@ def test_the_same_config_gives_the_same_numbers(toy_task):
 def test_samples_that_do_not_fill_their_batches(toy_task, smollm2_135m):
     """Ten samples in batches of eight: eight and two, in an order that changes, and all ten are checked each time."""
     number = ["one", "two", "three", "four", "five", "six", "seven"]
-    sentence = ("What is the capital of France?", "The capital of France is Paris.")  # the model says so by itself
-    toy_task(sentence, ("Is the capital of France Paris?", "Certainly not"), FRUIT, *((f"Say {n}.", n) for n in number))
+    toy_task(KNOWN, ("Is the capital of France Paris?", "Certainly not"), FRUIT, *((f"Say {n}.", n) for n in number))
     sizes = []
     hook = smollm2_135m.model.register_forward_pre_hook(
         lambda _module, _args, kwargs: sizes.append(len(kwargs["inputs_embeds"])), with_kwargs=True
@@ -389,10 +397,6 @@ def test_a_run_out_of_steps_is_censored(toy_task):
     assert record.results["steps_done"] == len(record.steps) == 2
     assert record.results["final_exact"] == 0
     assert list(record.prompts) == [0, 2]
-
-
-# the model says this by itself, even after four random virtual tokens
-KNOWN = ("What is the capital of France?", "The capital of France is Paris.")
 
 
 def test_a_sample_that_is_right_from_the_start_takes_no_step(toy_task):
