@@ -7,6 +7,7 @@ import pytest
 
 from tslib import models, tuning
 from tslib.config import TuneConfig
+from tslib.errors import InputError
 from tslib.models import LoadedModel
 from tslib.records import RunRecord
 from tslib.tasks import TASKS, Example, Task
@@ -67,6 +68,15 @@ def two_steps(smollm2_135m) -> RunRecord:
     """The record of a real run of two steps, with TSLoss and three checkpoints."""
     fields = {"regularizer": "tsloss", "sample_seed": 58, "n_tokens": 8, "device": "cpu"}
     return tuning.tune(TuneConfig(max_steps=2, topology_every=1, answer_every=0, **fields), progress=False)
+
+
+@pytest.fixture(scope="session")
+def gemma3_270m() -> Path:
+    """The folder of the second embedded model, where its terms were accepted."""
+    try:
+        return models.fetch("gemma3-270m")
+    except InputError as error:
+        pytest.skip(f"Gemma's terms must be accepted first: {error}")
 
 
 @pytest.fixture

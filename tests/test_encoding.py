@@ -161,12 +161,8 @@ def test_smollm2_without_its_template(smollm2):
     assert decode(smollm2, encoded.target) == example.target
 
 
-def test_gemma_has_one_bos():
-    try:
-        folder = fetch("gemma3-270m")
-    except InputError as error:
-        pytest.skip(f"Gemma's terms must be accepted first: {error}")
-    gemma = AutoTokenizer.from_pretrained(folder)
+def test_gemma_has_one_bos(gemma3_270m):
+    gemma = AutoTokenizer.from_pretrained(gemma3_270m)
     gemma.chat_template = (
         "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n"
         "{{ m.content | trim }}<end_of_turn>\n{% endfor %}"

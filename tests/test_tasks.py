@@ -267,14 +267,10 @@ def test_every_task_is_described():
         assert task.stand_in is None or TASKS[task.stand_in].hub is None
 
 
-SHARED = os.environ.get("TSLIB_DATA_DIR", "")
-
-
-@pytest.mark.skipif(not SHARED, reason="TSLIB_DATA_DIR is not set: it names the folder with GSM8K's own rows")
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_every_real_gsm8k_row(split):
+def test_every_real_gsm8k_row(gsm8k_rows, split):
     examples = load_task("gsm8k", split)
-    with (Path(SHARED) / "gsm8k" / f"{split}.jsonl").open(encoding="utf-8") as lines:
+    with (gsm8k_rows / "gsm8k" / f"{split}.jsonl").open(encoding="utf-8") as lines:
         questions = {json.loads(line)["question"].strip() for line in lines}
     assert len(examples) == len(questions)
     assert len({example.id for example in examples}) == len(examples)

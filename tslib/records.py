@@ -28,6 +28,7 @@ from tslib.errors import ResourceError
 COMMITTED = Path(__file__).resolve().parents[1] / "data" / "results"
 """The records that the book's tables are made of, in a checkout of the project."""
 
+OUTCOME = ("status", "iterations_to_correct", "iterations_to_answer")
 TABLES = ("steps", "topology", "diagrams")
 PACKAGES = ("torch", "transformers", "ripser", "numpy", "scipy")
 
@@ -79,12 +80,7 @@ class RunRecord:
 
     def summary(self) -> dict[str, Any]:
         """Return one row of a table of runs: the config's fields, then the results."""
-        return (
-            self.config.as_dict()
-            | {"status": self.status}
-            | {name: getattr(self, name) for name in ("iterations_to_correct", "iterations_to_answer")}
-            | self.results
-        )
+        return _row(_as_json(self))
 
 
 def environment(config: TuneConfig, on: device, started: float) -> dict[str, Any]:
@@ -204,15 +200,7 @@ class RunStore:
             content = _content(path)
             config = TuneConfig(**content["config"])
             tables: dict[str, Any] = {name: pd.read_parquet(path / f"{name}.parquet") for name in TABLES}
-            names = (
-                "status",
-                "iterations_to_correct",
-                "iterations_to_answer",
-                "results",
-                "environment",
-                "rows",
-            )
-            fields: dict[str, Any] = {name: content[name] for name in names}
+            fields: dict[str, Any] = {name: content[name] for name in (*OUTCOME, "results", "environment", "rows")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _unreadable(path, error) from error
         return RunRecord(config=config, prompts=_load_prompts(config), **tables, **fields)
@@ -236,18 +224,12 @@ class RunStore:
         rows = []
         for path in folders:
             try:
-                content = _content(path)
-                rows.append(
-                    content["config"]
-                    | {name: content[name] for name in ("status", "iterations_to_correct", "iterations_to_answer")}
-                    | content["results"]
-                )
+                rows.append(_row(_content(path)))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise _unreadable(path, error) from error
         columns = [f.name for f in dataclasses.fields(TuneConfig)]
-        counts = ["iterations_to_correct", "iterations_to_answer"]
-        table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*columns, "status", *counts])
-        return table.astype(dict.fromkeys(counts, "Int64"))
+        table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*columns, *OUTCOME])
+        return table.astype(dict.fromkeys(OUTCOME[1:], "Int64"))
 
     def _folders(self) -> list[Path]:
         return sorted(p.parent for p in self.root.glob("[!.]*/record.json"))
@@ -276,13 +258,17 @@ def _unwritable(path: Path, error: Exception) -> ResourceError:
     return ResourceError(f"cannot write a record to {path} ({cause}); free space there or name another folder")
 
 
+def _row(content: dict[str, Any]) -> dict[str, Any]:
+    """Make the row of a table of runs out of what ``record.json`` holds."""
+    row: dict[str, Any] = content["config"] | {name: content[name] for name in OUTCOME} | content["results"]
+    return row
+
+
 def _as_json(record: RunRecord) -> dict[str, Any]:
     return {
         "schema": SCHEMA_VERSION,
         "hash": record.config.hash,
-        "status": record.status,
-        "iterations_to_correct": record.iterations_to_correct,
-        "iterations_to_answer": record.iterations_to_answer,
+        **{name: getattr(record, name) for name in OUTCOME},
         "results": record.results,
         "config": record.config.as_dict(),
         "rows": record.rows,
