@@ -57,6 +57,15 @@ def test_bars_at():
     assert plots.bars_at(bars, 20)[1].shape == (0, 2)
 
 
+@pytest.mark.parametrize("deaths", [(1.0, 4.0), (4.0, 1.0)])
+def test_first_and_last_barcode_have_one_scale(deaths):
+    rows = [(step, 0, 0.0, death) for step, last in zip((0, 20), deaths, strict=True) for death in (last, np.inf)]
+    axes = plots.first_and_last(pd.DataFrame(rows, columns=["step", "dimension", "birth", "death"])).axes
+    assert [ax.get_title() for ax in axes[:2]] == ["step 0", "step 20"]
+    assert axes[0].get_xlim() == axes[1].get_xlim()
+    assert axes[0].get_xlim()[1] > 4
+
+
 def test_survival_falls_at_the_iterations():
     ax = plots.survival(table([(100, 50), (120, None)])).axes[0]
     alone = lines(ax)["cross-entropy alone"]

@@ -137,11 +137,11 @@ def read_evolution(topology: pd.DataFrame) -> str:
     first, last = topology.iloc[0], topology.iloc[-1]
     change = (last["persistence_entropy"] / first["persistence_entropy"] - 1) * 100
     return (
-        f"From step {first['step']:.0f} to step {last['step']:.0f} the number of $H_1$ features goes from "
-        f"{first['h1_count']:.0f} to {last['h1_count']:.0f}, the mean $H_0$ lifespan from "
+        f"From step {first['step']:.0f} to step {last['step']:.0f} the number of H1 features goes from "
+        f"{first['h1_count']:.0f} to {last['h1_count']:.0f}, the mean H0 lifespan from "
         f"{first['h0_mean_lifespan']:.3f} to {last['h0_mean_lifespan']:.3f}, and the persistence entropy from "
         f"{first['persistence_entropy']:.3f} to {last['persistence_entropy']:.3f} nats ({change:+.1f} %); the number "
-        f"of $H_0$ features is {_span(topology['h0_count'])} throughout."
+        f"of H0 features is {_span(topology['h0_count'])} throughout."
     )
 
 
@@ -169,7 +169,7 @@ def read_stability(record: RunRecord) -> str:
     later = record.topology.iloc[1:]
     where = int(later["h0_bottleneck"].to_numpy().argmax())
     return (
-        f"Between successive checkpoints the $H_0$ diagrams are at most {later['h0_bottleneck'].max():.4f} apart in "
+        f"Between successive checkpoints the H0 diagrams are at most {later['h0_bottleneck'].max():.4f} apart in "
         f"the bottleneck distance, {later['h0_bottleneck'].max() / later['h0_mean_lifespan'].mean():.1%} of the mean "
         f"lifespan; the largest change comes by step {later['step'].iloc[where]:.0f}."
     )

@@ -66,13 +66,16 @@ def first_and_last(diagrams: pd.DataFrame) -> Figure:
     diagrams
         ``RunRecord.diagrams``: one row a bar.
     """
-    ends = (diagrams["step"].min(), diagrams["step"].max())
-    figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 6.5), sharex="row")
+    ends = (int(diagrams["step"].min()), int(diagrams["step"].max()))
+    figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 6.5))
     for column, step in enumerate(ends):
         bars = bars_at(diagrams, step)
         barcode(bars, ax=axes[0, column])
         diagram(bars, ax=axes[1, column])
         axes[0, column].set_title(f"step {step}")
+    longest = max(ax.get_xlim()[1] for ax in axes[0])
+    for ax in axes[0]:
+        ax.set_xlim(right=longest)
     return figure
 
 
