@@ -1,18 +1,21 @@
-"""What a task is, and how its rows are found: a local folder when there is one, else the Hugging Face hub."""
+"""What a task is: rows of a benchmark as prompt, target and answer, in splits that never overlap, and a scoring rule.
 
-import json
-import os
+A benchmark that is published with one split is divided here by a hash of the prompt, so that a row's side depends on
+nothing but its own text: the same with 300 rows as with all, and a question that occurs twice lies on one side.
+"""
+
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
-from tslib.errors import InputError, ResourceError
+from tslib.errors import InputError
 
-__all__ = ["DATA_DIR", "Example", "Hub", "Row", "Task", "data_dir", "drop_repeats", "read_hub", "read_jsonl"]
+__all__ = ["Example", "Hub", "Reading", "Refused", "Row", "SourceTask", "Task", "prompt_key"]
 
-DATA_DIR = "TSLIB_DATA_DIR"
+TRAIN_SHARE = 3
+"""One prompt of this many becomes a training row where the source has one split only."""
 
 
 @dataclass(frozen=True)
@@ -22,19 +25,22 @@ class Example:
     Attributes
     ----------
     id
-        Task, split and index in the source, such as ``gsm8k/train/17``.
+        Task, split and index in the source, such as ``gsm8k/train/17``; with its subset, ``bbh/navigate/17``.
     prompt
         What the user asks.
     target
         What the model should reply, word for word.
     answer
         The gold answer, or every accepted one.
+    choices
+        The replies among which a closed question chooses, such as A to D; empty where the answer is free.
     """
 
     id: str
     prompt: str
     target: str
     answer: str | tuple[str, ...]
+    choices: tuple[str, ...] = ()
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -47,8 +53,46 @@ class Hub:
     """Where a task lies on the Hugging Face hub; pinned, so that a name means one set of rows."""
 
     repo: str
-    config: str
+    config: str | None
     revision: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A row of the source that is not used, and why."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What came of reading a split; ``read`` is ``used`` + refused + elsewhere.
+
+    Attributes
+    ----------
+    examples
+        The rows to use, in the order of the source.
+    read
+        Rows that the source has.
+    refused
+        Rows not used, each with the reason: repeated or broken.
+    elsewhere
+        Rows that belong to another split of the task.
+    missing
+        Subsets of the task that the folder lacks.
+    """
+
+    examples: list[Example]
+    read: int
+    refused: tuple[Refused, ...] = ()
+    elsewhere: int = 0
+    missing: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> int:
+        """Number of examples."""
+        return len(self.examples)
 
 
 class Task(ABC):
@@ -61,23 +105,38 @@ class Task(ABC):
     licence, source
         Licence of the rows, and where they are published.
     splits
-        Names that `load` takes.
+        Names that `load` takes, ``train`` and ``test`` among them.
     hub
         Dataset on the hub, or None when the rows are not from there.
     stand_in
         Task that can replace this one where its rows cannot be had, or None. Nothing falls back to it.
+    subsets
+        Parts of the task that have names of their own, as in ``bbh/navigate``.
+    layout
+        Files that are read below TSLIB_DATA_DIR; empty for a task that is made, not read.
+    metric
+        What the mean of `score` over rows is called.
+    max_new_tokens
+        Longest reply that an evaluation decodes.
+    cuts_middle
+        Whether the middle of a prompt may be left out where the model's context is too short for it.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    licence: ClassVar[str]
-    source: ClassVar[str]
-    splits: ClassVar[tuple[str, ...]]
-    hub: ClassVar[Hub | None] = None
-    stand_in: ClassVar[str | None] = None
+    name: str
+    title: str
+    licence: str
+    source: str
+    splits: tuple[str, ...] = ("train", "test")
+    hub: Hub | None = None
+    stand_in: str | None = None
+    subsets: tuple[str, ...] = ()
+    layout: str = ""
+    metric: str = "accuracy"
+    max_new_tokens: int = 256
+    cuts_middle: bool = False
 
     def load(self, split: str) -> list[Example]:
-        """All rows of a split, in the order of the source.
+        """All usable rows of a split, in the order of the source.
 
         Raises
         ------
@@ -86,13 +145,17 @@ class Task(ABC):
         ResourceError
             If the rows cannot be had.
         """
+        return self.reading(split).examples
+
+    def reading(self, split: str) -> Reading:
+        """All rows of a split, with a count of those that are not used and why. Raises as `load` does."""
         if split not in self.splits:
             allowed = ", ".join(self.splits)
             raise InputError(f"unknown split {split!r} of task {self.name}: choose one of {allowed}")
         return self.read(split)
 
     @abstractmethod
-    def read(self, split: str) -> list[Example]:
+    def read(self, split: str) -> Reading:
         """Rows of a split that is known to exist."""
 
     @abstractmethod
@@ -103,6 +166,10 @@ class Task(ABC):
     def score(self, text: str, example: Example) -> float:
         """Score of generated text, from 0 to 1."""
 
+    def complete(self, text: str) -> bool:
+        """Whether the answer of a reply stands, so that nothing more need be decoded."""
+        return False
+
 
 @dataclass(frozen=True)
 class Row:
@@ -111,19 +178,22 @@ class Row:
     Attributes
     ----------
     index
-        Position in its split, from 0; blank lines of a file do not count.
+        Position in its file or split, from 0; blank lines of a file do not count.
     where
         File and line, or dataset and row, for messages.
     fields
         The record.
+    subset
+        Subset that it belongs to, or empty.
     """
 
     index: int
     where: str
     fields: Mapping[str, Any]
+    subset: str = ""
 
-    def text(self, field: str) -> str:
-        """Text of a field that must be there and not be blank.
+    def value(self, field: str) -> Any:
+        """Value of a field that must be there.
 
         Raises
         ------
@@ -133,102 +203,79 @@ class Row:
         if field not in self.fields:
             found = ", ".join(map(str, self.fields)) or "none"
             raise InputError(f"{self.where}: expected a field {field!r}, found the fields: {found}")
-        value = self.fields[field]
+        return self.fields[field]
+
+    def text(self, field: str) -> str:
+        """Text of a field that must be there and not be blank.
+
+        Raises
+        ------
+        InputError
+            If it is not.
+        """
+        value = self.value(field)
         if not isinstance(value, str) or not value.strip():
             kind = "blank text" if isinstance(value, str) else type(value).__name__
             raise InputError(f"{self.where}: expected text in the field {field!r}, found {kind}")
         return value
 
 
-def data_dir() -> Path | None:
-    """Folder named by the environment variable TSLIB_DATA_DIR, or None when that is not set."""
-    folder = os.environ.get(DATA_DIR, "")
-    return Path(folder).expanduser() if folder else None
+class SourceTask(Task):
+    """A task whose rows are read, from ``$TSLIB_DATA_DIR`` when that variable is set, else from the hub.
 
+    Both ways end in `example`, the one parser. Of rows whose prompt occurs again in a split only the first is used.
 
-def read_jsonl(task: Task, path: Path) -> list[Row]:
-    """Read a file with one JSON object a line; blank lines are skipped.
-
-    Raises
-    ------
-    InputError
-        If a line is not a JSON object; the message names the file and the line.
-    ResourceError
-        If the file cannot be read.
-    """
-    rows: list[Row] = []
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    where = f"{path} line {number}"
-                    rows.append(Row(len(rows), where, _json_object(line, where)))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected UTF-8 text ({error.reason}): get the file again") from None
-    except OSError as error:
-        cause = error.strerror or type(error).__name__
-        remedy = f"put the file there, or unset {DATA_DIR}{' to read from the hub' if task.hub else ''}"
-        raise ResourceError(
-            f"no rows for task {task.name}: {DATA_DIR} is set, and {path} cannot be read ({cause}); "
-            f"{remedy}{_stand_in(task)}"
-        ) from error
-    if not rows:
-        raise InputError(f"{path}: expected at least one row, found none")
-    return rows
-
-
-def read_hub(task: Task, split: str, layout: str) -> list[Row]:
-    """Read a split from the hub, or from its cache on disk.
-
-    Parameters
+    Attributes
     ----------
-    task
-        Task with a `Hub`.
-    split
-        Split, by the hub's name.
-    layout
-        Path below TSLIB_DATA_DIR that would be read instead; the error message names it.
-
-    Raises
-    ------
-    ResourceError
-        If they cannot be had, whatever the reason.
+    source_splits
+        The source's own name of each split. A benchmark that is published with one split has ``all`` alone here: it
+        is divided into ``train`` and ``test`` (`is_training_prompt`).
     """
-    assert task.hub is not None, f"task {task.name} has no hub dataset"
-    hub = task.hub
-    where = f"{hub.repo} ({hub.config}, revision {hub.revision[:12]})"
-    try:
-        import datasets
-        from huggingface_hub.utils import logging
 
-        logging.set_verbosity_error()  # it would print each retry; what counts is told below
-        records = datasets.load_dataset(hub.repo, hub.config, split=split, revision=hub.revision)
-        return [Row(index, f"{where} {split} row {index}", record) for index, record in enumerate(records)]
-    except Exception as error:  # offline, proxy, rate limit, full disk: each has its own, all mean "no rows"
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ResourceError(
-            f"no rows for task {task.name}: cannot get split {split} of {where} from the hub ({cause[:200]}); "
-            f"allow network access, or set {DATA_DIR} to a folder that holds {layout}{_stand_in(task)}"
-        ) from error
+    source_splits: ClassVar[Mapping[str, str]] = {"train": "train", "test": "test"}
 
+    @abstractmethod
+    def rows(self, source_split: str) -> tuple[list[Row], tuple[str, ...]]:
+        """Rows of a split of the source, and the subsets that are missing there."""
 
-def drop_repeats(examples: Iterable[Example]) -> list[Example]:
-    """Leave out examples whose prompt came before, so that a sample never holds one question twice."""
-    first: dict[str, Example] = {}
-    for example in examples:
-        first.setdefault(example.prompt, example)
-    return list(first.values())
+    @abstractmethod
+    def example(self, row: Row, source_split: str) -> Example | str:
+        """Make an example of a row, or say why the row cannot be used; a malformed row is an `InputError`."""
 
-
-def _json_object(line: str, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: expected one JSON object a line, found bad JSON ({error.msg})") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: expected one JSON object a line, found {type(value).__name__}")
-    return value
+    def read(self, split: str) -> Reading:
+        """Rows of a split that is known to exist."""
+        divided = "all" in self.source_splits
+        source_split = self.source_splits["all" if divided else split]
+        rows, missing = self.rows(source_split)
+        examples: dict[str, Example] = {}
+        refused: list[Refused] = []
+        elsewhere = 0
+        for row in rows:
+            example = self.example(row, source_split)
+            if isinstance(example, str):
+                refused.append(Refused(row.where, example))
+                continue
+            key = prompt_key(example.prompt)
+            if divided and split != "all" and is_training_prompt(key) != (split == "train"):
+                elsewhere += 1
+            elif key in examples:
+                refused.append(Refused(row.where, f"repeats {examples[key].id}"))
+            else:
+                examples[key] = example
+        return Reading(list(examples.values()), len(rows), tuple(refused), elsewhere, missing)
 
 
-def _stand_in(task: Task) -> str:
-    return f"; the stand-in {task.stand_in} needs no download" if task.stand_in else ""
+def prompt_key(prompt: str) -> str:
+    """What two prompts share that ask the same: the text without case and with single blanks."""
+    return " ".join(prompt.split()).casefold()
+
+
+def is_training_prompt(key: str) -> bool:
+    """Whether a prompt of a source with one split is a training row: one in three, by the SHA-256 of its key."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) % TRAIN_SHARE == 0
+
+
+def made(examples: Iterable[Example]) -> Reading:
+    """Wrap rows that were made rather than read: all are used."""
+    rows = list(examples)
+    return Reading(rows, len(rows))

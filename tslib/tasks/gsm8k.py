@@ -7,7 +7,8 @@ import re
 from decimal import Decimal
 
 from tslib.errors import InputError
-from tslib.tasks.base import Example, Hub, Row, Task, data_dir, drop_repeats, read_hub, read_jsonl
+from tslib.tasks.base import Example, Hub, Row, SourceTask, Task
+from tslib.tasks.sources import find_rows, read_jsonl
 
 __all__ = ["GSM8K", "NumericTask", "find_number", "worked_target"]
 
@@ -72,33 +73,37 @@ class NumericTask(Task):
         found = find_number(text)
         return float(found is not None and Decimal(found) in map(Decimal, example.answers))
 
+    def complete(self, text: str) -> bool:
+        """Whether the last ``####`` is followed by a number that has ended."""
+        _, mark, tail = text.rpartition(MARK)
+        match = _NUMBER.search(tail) if mark else None
+        return match is not None and bool(re.match(r"\.?\s", tail[match.end() :]))
 
-class GSM8K(NumericTask):
+
+class GSM8K(NumericTask, SourceTask):
     """GSM8K, from ``$TSLIB_DATA_DIR/gsm8k/{train,test}.jsonl`` when that variable is set, else from the hub.
 
-    Both have the fields ``question`` and ``answer``. Of questions that occur more than once in a split, word
-    for word, only the first is kept; ids keep the index in the source.
+    Both have the fields ``question`` and ``answer``. Ids keep the index in the source.
     """
 
     name = "gsm8k"
     title = "GSM8K"
     licence = "MIT"
     source = "https://github.com/openai/grade-school-math"
-    splits = ("train", "test")
-    hub = Hub("openai/gsm8k", "main", "740312add88f781978c0658806c59bc2815b9866")
+    hub: Hub = Hub("openai/gsm8k", "main", "740312add88f781978c0658806c59bc2815b9866")
     stand_in = "gsm-symbolic"
+    layout = "gsm8k/{train,test}.jsonl"
 
-    def read(self, split: str) -> list[Example]:
-        """Rows of a split that is known to exist."""
-        layout = f"{self.name}/{split}.jsonl"
-        folder = data_dir()
-        rows = read_jsonl(self, folder / layout) if folder else read_hub(self, split, layout)
-        return drop_repeats(self._example(row, split) for row in rows)
+    def rows(self, source_split: str) -> tuple[list[Row], tuple[str, ...]]:
+        """Rows of a split of the source."""
+        path = f"gsm8k/{source_split}.jsonl"
+        return find_rows(self, ("",), lambda _: path, read_jsonl, lambda _: (self.hub, source_split))
 
-    def _example(self, row: Row, split: str) -> Example:
+    def example(self, row: Row, source_split: str) -> Example:
+        """Make an example of a row."""
         question, solution = row.text("question").strip(), row.text("answer")
         _, mark, tail = solution.rpartition(MARK)
         answer = find_number(tail) if mark else None
         if answer is None:
             raise InputError(f"{row.where}: expected the field 'answer' to end in '{MARK} N', N a number")
-        return Example(f"{self.name}/{split}/{row.index}", question, worked_target(solution, answer), answer)
+        return Example(f"{self.name}/{source_split}/{row.index}", question, worked_target(solution, answer), answer)

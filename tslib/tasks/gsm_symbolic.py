@@ -6,7 +6,7 @@ Mirzadeh et al., GSM-Symbolic, arXiv:2410.05229; the generator is reasoning-gym'
 import re
 from functools import cache
 
-from tslib.tasks.base import Example
+from tslib.tasks.base import Example, Reading, made
 from tslib.tasks.gsm8k import NumericTask, worked_target
 
 __all__ = ["GSMSymbolic"]
@@ -33,11 +33,10 @@ class GSMSymbolic(NumericTask):
     title = "GSM-Symbolic (reasoning-gym)"
     licence = "Apache-2.0"
     source = "https://github.com/open-thought/reasoning-gym"
-    splits = ("train", "test")
 
-    def read(self, split: str) -> list[Example]:
+    def read(self, split: str) -> Reading:
         """Rows of a split that is known to exist."""
-        return list(_generate(split))
+        return made(_generate(split))
 
 
 @cache
