@@ -10,7 +10,8 @@ from tslib.config import TuneConfig
 from tslib.errors import InputError
 from tslib.models import LoadedModel
 from tslib.records import RunRecord
-from tslib.tasks import TASKS, Example, Task
+from tslib.tasks import TASKS, Example, Reading, Task
+from tslib.tasks.base import made
 
 
 class Toy(Task):
@@ -25,8 +26,8 @@ class Toy(Task):
     def __init__(self, rows: tuple[tuple[str, str], ...]) -> None:
         self.rows = rows
 
-    def read(self, split: str) -> list[Example]:
-        return [Example(f"toy/{split}/{i}", prompt, target, target) for i, (prompt, target) in enumerate(self.rows)]
+    def read(self, split: str) -> Reading:
+        return made(Example(f"toy/{split}/{i}", prompt, target, target) for i, (prompt, target) in enumerate(self.rows))
 
     def extract(self, text: str) -> str | None:
         return text
@@ -44,7 +45,7 @@ def toy_task(monkeypatch):
 @pytest.fixture(scope="session")
 def smollm2_135m() -> LoadedModel:
     """The embedded model in float32 on the CPU, the very one that ``tune`` uses for such a config."""
-    return tuning._frozen("smollm2-135m", "cpu", "float32")
+    return models.shared_model("smollm2-135m", "cpu", "float32")
 
 
 @pytest.fixture(scope="session")

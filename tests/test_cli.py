@@ -21,7 +21,7 @@ from tslib.config import TuneConfig
 from tslib.models import MODELS
 from tslib.records import RunStore
 
-COMMANDS = ("fetch", "tune", "experiment", "book", "readme")
+COMMANDS = ("fetch", "tune", "evaluate", "tasks", "models", "experiment", "book", "readme")
 
 
 @pytest.fixture
@@ -52,7 +52,10 @@ def failure(capsys, *arguments: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ("tune --task gsm9k", r"task='gsm9k': unknown; known: gsm8k, gsm-symbolic.*"),
+        ("tune --task gsm9k", r"task='gsm9k': unknown task 'gsm9k': choose one of gsm8k, gsm-symbolic.*"),
+        ("tune --task bbh/nonesuch", r"task='bbh/nonesuch': unknown subset 'nonesuch' of task bbh: choose one of .*"),
+        ("evaluate --shots -1", r"shots=-1: Input should be greater than or equal to 0"),
+        ("evaluate --scoring guess", r"invalid choice 'guess' for argument '--scoring'.*"),
         ("tune --regularizer tsloss2", r"regularizer='tsloss2': unknown; known: none, tsloss, .*"),
         ("tune --n-tokens 0", r"n_tokens=0: Input should be greater than or equal to 1"),
         ("tune --lr -1", r"lr=-1.0: Input should be greater than 0"),
@@ -85,7 +88,7 @@ def test_an_unknown_model(capsys, tmp_path, command):
 def test_an_unknown_experiment(capsys):
     assert failure(capsys, "experiment", "warp") == (
         1,
-        "unknown experiment 'warp'; known: learning-rate, convergence",
+        "unknown experiment 'warp'; known: learning-rate, convergence, tour, untuned",
     )
 
 
@@ -117,7 +120,7 @@ def test_a_data_folder_without_the_files(capsys, tune, tmp_path, monkeypatch):
     ("arguments", "line"),
     [
         ("--samples 1001", "limit 1001 is more than the 1000 rows of gsm-symbolic train: lower it"),
-        ("--n-tokens 9000", r"example gsm-symbolic/train/\d+ needs \d+ positions .* the model has 8192: .*"),
+        ("--n-tokens 9000", r"example gsm-symbolic/train/\d+ needs \d+ positions .* the context has 8192: .*"),
         ("--device abacus", "device 'abacus' is unknown: give auto or one of .*"),
         ("--device cuda:99", "device 'cuda:99' is not on this machine, which has .*"),
     ],

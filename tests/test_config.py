@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from tslib.config import PRESETS, SCHEMA_VERSION, TuneConfig, explain
 from tslib.losses import REGULARIZERS
-from tslib.tasks import TASKS
+from tslib.tasks import FAMILIES
 
 FIELDS = [field.name for field in dataclasses.fields(TuneConfig)]
 
@@ -17,6 +17,7 @@ OTHER = {
     "samples": 2,
     "sample_seed": 1,
     "seed": 1,
+    "shots": 2,
     "n_tokens": 21,
     "placement": "suffix",
     "init": "text",
@@ -32,6 +33,8 @@ OTHER = {
     "lambda_attract": 0.0,
     "lr": 0.125,
     "batch_size": 4,
+    "pass_tokens": 1024,
+    "max_context": 512,
     "max_steps": 10,
     "check_every": 2,
     "answer_every": 0,
@@ -46,7 +49,7 @@ OTHER = {
 @pytest.mark.parametrize(
     ("field", "value", "allowed"),
     [
-        ("task", "gsm9k", f"unknown; known: {', '.join(TASKS)}"),
+        ("task", "gsm9k", f"unknown task 'gsm9k': choose one of {', '.join(FAMILIES)}"),
         ("regularizer", "tsloss2", f"unknown; known: {', '.join(REGULARIZERS)}"),
         ("placement", "infix", "Input should be 'prefix' or 'suffix'"),
         ("init", "zeros", "Input should be 'gaussian', 'vocabulary' or 'text'"),

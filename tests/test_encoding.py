@@ -1,10 +1,13 @@
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from tslib.encoding import Encoded, check_fits, decode, encode, stop_ids
+from tslib.encoding import Encoded, check_fits, context_of, decode, encode, encode_all, stop_ids
 from tslib.errors import InputError
 from tslib.models import fetch
 from tslib.tasks import Example, load_task
@@ -135,7 +138,7 @@ def test_check_fits():
         check_fits(21, encoded, 100, "toy/train/0")
     assert str(caught.value) == (
         "example toy/train/0 needs 101 positions (21 virtual tokens, 30 of the question, 50 of the target), "
-        "the model has 100: leave it out or lower n_tokens"
+        "the context has 100: leave it out, or lower n_tokens"
     )
 
 
@@ -178,3 +181,75 @@ def test_gemma_has_one_bos(gemma3_270m):
     encoded = encode(gemma, EXAMPLE)
     assert gemma.decode(encoded.question) == "<bos>Question: What is 1 + 1?\nAnswer:"
     assert gemma.decode(encoded.target) == " It is 2.\n#### 2<eos>"
+
+
+# solved examples before the question
+
+SHOTS = [
+    Example("toy/train/1", "What is 2 + 2?", "#### 4", "4"),
+    Example("toy/train/2", "What is 3 + 3?", "#### 6", "6"),
+]
+
+
+def test_shots_of_a_chat_template_are_turns(byte_tokenizer):
+    byte_tokenizer.chat_template = CHAT
+    encoded = encode(byte_tokenizer, EXAMPLE, SHOTS)
+    assert byte_tokenizer.decode(encoded.question) == (
+        "<s>[user]\nWhat is 2 + 2?<end>\n[assistant]\n#### 4<end>\n"
+        "[user]\nWhat is 3 + 3?<end>\n[assistant]\n#### 6<end>\n[user]\nWhat is 1 + 1?<end>\n[assistant]\n"
+    )
+    assert encoded.target == encode(byte_tokenizer, EXAMPLE).target
+
+
+def test_shots_without_a_chat_template_are_blocks(byte_tokenizer):
+    encoded = encode(byte_tokenizer, EXAMPLE, SHOTS)
+    assert byte_tokenizer.decode(encoded.question) == (
+        "<s>Question: What is 2 + 2?\nAnswer: #### 4\n\nQuestion: What is 3 + 3?\nAnswer: #### 6\n\n"
+        "Question: What is 1 + 1?\nAnswer:"
+    )
+    assert encoded.question.count(0) == 1
+
+
+# prompts that are too long
+
+
+@pytest.mark.parametrize("template", [None, CHAT])
+@pytest.mark.parametrize("excess", [0, 1, 2, 3, 50])
+def test_the_middle_of_a_long_prompt_is_left_out(byte_tokenizer, template, excess):
+    byte_tokenizer.chat_template = template
+    text = "".join(f"{i:03d}," for i in range(40))  # one token a character
+    example = Example("toy/train/3", text, "ok", "ok")
+    whole = encode(byte_tokenizer, example)
+    context = 8 + len(whole.question) - excess + 10
+    (row,) = encode_all(byte_tokenizer, [example], n_tokens=8, context=context, reply=10, cut_middle=True)
+    kept = len(text) - excess - (excess % 2)  # as many tokens at both ends
+    expected = dataclasses.replace(
+        example, prompt=text[: kept // 2] + text[len(text) - kept // 2 :] if excess else text
+    )
+    assert row == encode(byte_tokenizer, expected)
+    assert 8 + len(row.question) + max(len(row.target), 10) <= context
+
+
+@pytest.mark.parametrize(("cut_middle", "prompt"), [(False, "x" * 100), (True, "x")])
+def test_what_does_not_fit_even_so(byte_tokenizer, cut_middle, prompt):
+    example = Example("toy/train/4", prompt, "y" * 60, "y")
+    with pytest.raises(InputError, match=r"example toy/train/4 needs \d+ positions .* the context has 70: leave"):
+        encode_all(byte_tokenizer, [example], n_tokens=8, context=70, cut_middle=cut_middle)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(prompt=st.text(min_size=200, max_size=400), context=st.integers(80, 150))
+def test_a_cut_prompt_fits(smollm2, prompt, context):
+    example = Example("toy/train/5", prompt, "ok", "ok")
+    (row,) = encode_all(smollm2, [example], n_tokens=8, context=context, cut_middle=True)
+    assert 8 + len(row.question) + len(row.target) <= context
+
+
+@pytest.mark.parametrize(
+    ("positions", "limit", "context"),
+    [(100, None, 100), (100, 60, 60), (100, 200, 100), (None, 7, 7), (None, None, None)],
+)
+def test_the_context_of_a_model(positions, limit, context):
+    text_config = SimpleNamespace(max_position_embeddings=positions)
+    model = SimpleNamespace(config=SimpleNamespace(get_text_config=lambda: text_config))
+    assert context_of(model, limit) == context

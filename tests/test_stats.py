@@ -14,6 +14,7 @@ from tslib.stats import (
     iteration_ratio,
     iterations,
     logrank,
+    mean_score,
     pair_up,
     restricted_mean,
     survival_curve,
@@ -358,3 +359,34 @@ def test_comparison_where_no_run_was_correct():
 def test_comparison_without_its_baseline():
     with pytest.raises(InputError, match="no runs of 'none'; the table has tsloss"):
         comparison(table(tsloss=[1, 2]))
+
+
+# scores
+
+
+def test_a_mean_of_right_and_wrong_has_wilson_s_interval():
+    interval = mean_score(np.array([1.0, 0, 0, 0, 1, 0, 0, 0, 0, 0]))
+    # Wilson (1927) for 2 of 10: the roots of |p - 0.2| = z sqrt(p (1 - p) / 10)
+    z2 = 1.959963984540054**2
+    low, high = np.roots([1 + z2 / 10, -(2 * 0.2 + z2 / 10), 0.2**2])[::-1]
+    assert interval == pytest.approx((0.2, low, high), abs=1e-9)
+
+
+def test_a_mean_of_parts_has_a_bootstrap_interval():
+    scores = np.random.default_rng(1).beta(2, 5, size=400)
+    interval = mean_score(scores)
+    half = 1.96 * scores.std(ddof=1) / 20  # the normal interval, which 400 scores come close to
+    assert interval.value == pytest.approx(scores.mean())
+    assert interval.low == pytest.approx(scores.mean() - half, abs=half / 10)
+    assert interval.high == pytest.approx(scores.mean() + half, abs=half / 10)
+
+
+@pytest.mark.parametrize(("scores", "interval"), [([0.25] * 5, (0.25, 0.25, 0.25)), ([0.0] * 5, (0, 0, 0.4344825))])
+def test_a_mean_of_equal_scores(scores, interval):
+    assert mean_score(np.array(scores)) == pytest.approx(interval, abs=1e-6)
+
+
+@pytest.mark.parametrize("scores", [[], [0.5, 1.5], [-0.5]])
+def test_scores_that_are_none(scores):
+    with pytest.raises(InputError, match="expected scores from 0 to 1, found"):
+        mean_score(np.array(scores, dtype=float))

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from tslib.errors import InputError, ResourceError
-from tslib.tasks import TASKS, Example, Hub, Task, load_task
+from tslib.tasks import TASKS, Example, Hub, Task, few_shot, load_task
 from tslib.tasks.gsm8k import GSM8K, find_number, worked_target
 from tslib.tasks.gsm_symbolic import TRUNCATING
 
@@ -238,9 +238,23 @@ def test_samples(data_dir):
     assert len(firsts) == 4, "twenty seeds should begin with each of the four rows"
 
 
+def test_few_shots_are_of_the_same_subset_and_never_the_question():
+    train = load_task("bbh-symbolic", "train", limit=1000, seed=5)
+    for question in load_task("bbh-symbolic", "heldout", limit=20):
+        subset = question.id.split("/")[1]
+        expected = [row for row in train[3:] if row.id.split("/")[1] == subset][:2]
+        assert few_shot("bbh-symbolic", 2, seed=5, skip=3)(question) == expected
+    chosen = few_shot("gsm-symbolic", 2, seed=5)
+    first, second, third = load_task("gsm-symbolic", "train", limit=3, seed=5)
+    assert chosen(load_task("gsm-symbolic", "test", limit=1)[0]) == [first, second]
+    assert chosen(first) == [second, third]
+    assert few_shot("gsm-symbolic", 0)(first) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"name": "bbh/nonesuch"}, "unknown subset 'nonesuch' of task bbh: choose one of boolean_expressions, "),
         ({"name": "gsm9k"}, "unknown task 'gsm9k': choose one of gsm8k, gsm-symbolic"),
         ({"name": "gsm8k", "split": "dev"}, "unknown split 'dev' of task gsm8k: choose one of train, test"),
         ({"name": "gsm8k", "limit": 5}, "limit 5 is more than the 4 rows of gsm8k train"),

@@ -10,9 +10,10 @@ from torch.nn import functional
 from torch.testing import assert_close
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from tslib import tuning
+from tslib import models
 from tslib.config import TuneConfig
-from tslib.encoding import Encoded, decode, encode
+from tslib.decoding import generate
+from tslib.encoding import Encoded, decode, encode, encode_all
 from tslib.errors import InputError
 from tslib.losses import REGULARIZERS, L2Penalty, TSLoss
 from tslib.prompts import INITIALIZERS
@@ -79,6 +80,56 @@ def plain_greedy(run, row) -> list[int]:
 
 
 # the forward pass
+
+
+@PLACEMENTS
+@pytest.mark.parametrize("pass_tokens", [1, 100])
+def test_a_batch_in_passes_has_the_gradient_of_the_whole(make_run, placement, pass_tokens):
+    rows = [*ROWS, KNOWN]
+    whole, parts = (make_run(rows, placement=placement, pass_tokens=tokens) for tokens in (4096, pass_tokens))
+    assert len(list(parts._passes(parts.rows))) == (4 if pass_tokens == 1 else 2)
+    expected = whole._losses(whole.rows, grad=True)
+    expected.loss.backward()
+    for _ in range(2):  # the second time it must not add to the first
+        outcome = parts._losses(parts.rows, grad=True)
+        assert_close(outcome.loss, expected.loss.detach(), rtol=1e-5, atol=0)
+        assert outcome.exact.tolist() == expected.exact.tolist()
+        difference = (parts.prompt.weight.grad - whole.prompt.weight.grad).norm()
+        assert difference < 1e-4 * whole.prompt.weight.grad.norm()
+    parts._losses(parts.rows, grad=False)  # a check of the samples leaves the gradient alone
+    assert (parts.prompt.weight.grad - whole.prompt.weight.grad).norm() == difference
+    row = parts._update(outcome.loss)
+    assert row["grad_norm_ce"] == pytest.approx(float(whole.prompt.weight.grad.norm()), rel=1e-4)
+
+
+def test_a_run_in_passes_is_the_run(toy_task):
+    toy_task(*ROWS)
+    whole, parts = (quick(samples=3, max_steps=3, stop_when_correct=False, pass_tokens=tokens) for tokens in (4096, 1))
+    pd.testing.assert_frame_equal(
+        parts.steps.drop(columns="seconds"), whole.steps.drop(columns="seconds"), rtol=1e-3, atol=1e-6
+    )
+
+
+def test_few_shot_runs_show_rows_that_are_no_samples(toy_task, monkeypatch, smollm2_135m):
+    toy_task(*ROWS, KNOWN)
+    seen = []
+
+    def note(tokenizer, examples, *, shots, **rest):
+        seen.append(([example.id for example in examples], [[shot.id for shot in shots(row)] for row in examples]))
+        return encode_all(tokenizer, examples, shots=shots, **rest)
+
+    monkeypatch.setattr("tslib.tuning.encode_all", note)
+    record = quick(samples=2, shots=2, max_steps=1)
+    ((samples, shots),) = seen
+    assert record.rows == samples == [row.id for row in load_task("toy", limit=2)]
+    for shown in shots:
+        assert sorted(samples + shown) == [f"toy/train/{i}" for i in range(4)]
+
+
+def test_max_context_bounds_a_run(toy_task):
+    toy_task(KNOWN)
+    with pytest.raises(InputError, match="the context has 30: leave it out"):
+        quick(max_context=30)
 
 
 @PLACEMENTS
@@ -360,8 +411,8 @@ def test_an_epoch_holds_each_sample_once(make_run):
     epochs = []
     for _ in range(2):
         batches = [next(run.batches), next(run.batches)]
-        assert [len(batch.ids) for batch in batches] == [8, 2]
-        epochs.append([tuple(row.tolist()) for batch in batches for row in batch.targets])
+        assert [len(batch) for batch in batches] == [8, 2]
+        epochs.append([tuple(row.target) for batch in batches for row in batch])
     assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(targets)
     assert epochs[0] != epochs[1]
 
@@ -453,7 +504,7 @@ def test_replies_are_those_of_plain_greedy_decoding(make_run, placement):
 
 def test_a_reply_stays_within_the_context(tiny_gpt2, smollm2_135m):
     run = _Run(config(task="gsm-symbolic", max_new_tokens=64), tiny_gpt2, smollm2_135m.tokenizer, [], [])
-    (ids,) = run._generate([Encoded([9] * 10, [11, 12])])
+    (ids,) = generate(tiny_gpt2, run.tokenizer, run.prompt, [Encoded([9] * 10, [11, 12])], max_new_tokens=64)
     assert len(ids) == 24 - (4 + 10 + 2)
 
 
@@ -565,7 +616,7 @@ def test_progress_is_told_on_stderr(toy_task, capsys):
 
 def test_the_model_is_loaded_once(toy_task, smollm2_135m):
     toy_task(KNOWN)
-    before = tuning._frozen.cache_info()
+    before = models._shared.cache_info()
     quick(max_steps=1)
-    after = tuning._frozen.cache_info()
+    after = models._shared.cache_info()
     assert (after.hits, after.misses) == (before.hits + 1, before.misses)

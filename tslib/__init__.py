@@ -7,7 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tslib.config import EvalConfig as EvalConfig
     from tslib.config import TuneConfig as TuneConfig
+    from tslib.evaluation import evaluate as evaluate
     from tslib.losses import TSLoss as TSLoss
     from tslib.models import load_model as load_model
     from tslib.tasks import load_task as load_task
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
     from tslib.tuning import tune as tune
 
 _HOME = {
+    "EvalConfig": "config",
     "TSLoss": "losses",
     "TuneConfig": "config",
+    "evaluate": "evaluation",
     "load_model": "models",
     "load_task": "tasks",
     "persistence_diagrams": "topology",

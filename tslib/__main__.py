@@ -14,7 +14,7 @@ import tyro
 from pydantic import ValidationError
 from tyro.conf import OmitArgPrefixes, Positional
 
-from tslib.config import TuneConfig, explain
+from tslib.config import EvalConfig, TuneConfig, explain
 from tslib.errors import InputError, TslibError
 
 app = tyro.extras.SubcommandApp()
@@ -86,6 +86,67 @@ def tune(config: OmitArgPrefixes[TuneConfig], store: Path = Path("runs"), force:
 
 
 @command
+def evaluate(
+    config: OmitArgPrefixes[EvalConfig], run: Positional[str] = "", store: Path = Path("runs"), force: bool = False
+) -> None:
+    """Score a tuned prompt, or the model as it is, on rows it was not tuned on: accuracy, interval, answer loss.
+
+    Examples: python -m tslib evaluate runs/gsm-symbolic_smollm2-135m_none_0123456789ab --split heldout --limit 100;
+    python -m tslib evaluate --model smollm2-135m --task bbh/navigate --scoring likelihood
+
+    Parameters
+    ----------
+    config
+        The evaluation.
+    run
+        Folder of a run's record, or the hash at its end; model, task, shots, context and dtype are then the run's.
+        Without it the model is evaluated as it is.
+    store
+        Folder of records; evaluations are kept in its folder evaluations; one that is there is shown, not made again.
+    force
+        Make it again all the same.
+    """
+    from tslib.evaluation import EvaluationStore, of_run
+    from tslib.records import RunStore
+    from tslib.report_tasks import evaluation_table
+
+    name = run or config.run
+    record = RunStore(store).find(name) if name else None
+    if record is not None:
+        config = of_run(config, record)
+    evaluations = EvaluationStore(store / "evaluations")
+    print(evaluation_table(evaluations.get_or_run(config, record, force=force)))
+    print(f"evaluation: {evaluations.path(config)}")
+
+
+@command
+def tasks(count: bool = False) -> None:
+    """List the benchmarks: what each is, its licence, whether its rows are here, and how to get them.
+
+    Example: TSLIB_DATA_DIR=rows python -m tslib tasks --count
+
+    Parameters
+    ----------
+    count
+        Read the rows that are here, and say how many are used and why others are not.
+    """
+    from tslib import catalogue
+
+    print(catalogue.plain(catalogue.readings() if count else catalogue.tasks()))
+
+
+@command
+def models() -> None:
+    """List the named models: parameters, licence, whether each is here, and how to get it.
+
+    Example: python -m tslib models
+    """
+    from tslib import catalogue
+
+    print(catalogue.plain(catalogue.models()))
+
+
+@command
 def experiment(name: Positional[str], store: Path | None = None) -> None:
     """Do the runs of one of the book's experiments that are missing.
 
@@ -94,20 +155,25 @@ def experiment(name: Positional[str], store: Path | None = None) -> None:
     Parameters
     ----------
     name
-        learning-rate or convergence.
+        learning-rate, convergence, tour or untuned.
     store
         Folder of records; by default the committed ones, data/results.
     """
     from tqdm import tqdm
 
-    from tslib.experiments import EXPERIMENTS
+    from tslib.evaluation import EvaluationStore
+    from tslib.experiments import EVALUATIONS, EXPERIMENTS
     from tslib.records import COMMITTED, RunStore
 
-    if name not in EXPERIMENTS:
-        raise InputError(f"unknown experiment {name!r}; known: {', '.join(EXPERIMENTS)}")
+    known = list(dict.fromkeys([*EXPERIMENTS, *EVALUATIONS]))
+    if name not in known:
+        raise InputError(f"unknown experiment {name!r}; known: {', '.join(known)}")
     records = RunStore(COMMITTED if store is None else store)
-    for config in tqdm(EXPERIMENTS[name](), desc=name, unit="run"):
+    evaluations = EvaluationStore(records.root / "evaluations")
+    for config in tqdm(EXPERIMENTS.get(name, list)(), desc=name, unit="run"):
         records.get_or_run(config)
+    for asked in tqdm(EVALUATIONS.get(name, list)(), desc=f"{name}, held out", unit="evaluation"):
+        evaluations.get_or_run(asked, records.find(asked.run) if asked.run else None)
 
 
 @command

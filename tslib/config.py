@@ -1,4 +1,4 @@
-"""What defines one tuning run: a frozen dataclass that checks itself when it is made."""
+"""What defines a tuning run, and an evaluation: frozen dataclasses that check themselves when they are made."""
 
 import dataclasses
 import hashlib
@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
+
+from tslib.errors import InputError
 
 SCHEMA_VERSION = 1
 """Version of the experiment's meaning: raised when the same config would give other numbers or another record,
@@ -26,17 +28,19 @@ Period = Annotated[int, Field(ge=0)]
 
 
 def _one_of_regularizers(name: str) -> str:
-    from tslib.losses import (
-        REGULARIZERS,
-    )  # imports torch, which a mere look at this module should not wait for
+    # imports torch, which a mere look at this module should not wait for
+    from tslib.losses import REGULARIZERS
 
     return _one_of(name, REGULARIZERS)
 
 
 def _one_of_tasks(name: str) -> str:
-    from tslib.tasks import TASKS
+    from tslib.tasks import find_task
 
-    return _one_of(name, TASKS)
+    try:
+        return find_task(name).name
+    except InputError as error:
+        raise PydanticCustomError("unknown_name", "{reason}", {"reason": str(error)}) from None
 
 
 def _one_of(name: str, known: Iterable[str]) -> str:
@@ -45,8 +49,32 @@ def _one_of(name: str, known: Iterable[str]) -> str:
     return name
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class TuneConfig:
+TaskName = Annotated[str, AfterValidator(_one_of_tasks)]
+Dtype = Literal["float32", "bfloat16", "float16"]
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Hashed:
+    """What the configs share: their fields as plain values, and a hash of them."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values; ``type(config)(**config.as_dict())`` is the same config."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that identify the config together with the schema version.
+
+        Only fields that differ from their defaults enter, so that a field added later leaves old hashes alone.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        chosen = {name: value for name, value in self.as_dict().items() if value != defaults[name]}
+        text = json.dumps(chosen | {"schema": SCHEMA_VERSION}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TuneConfig(Hashed):
     """One tuning run. Two runs with the same config on the same machine give the same numbers.
 
     Raises
@@ -58,7 +86,7 @@ class TuneConfig:
 
     model: Annotated[str, Field(min_length=1)] = "smollm2-135m"
     """A name of ``tslib.models.MODELS``, a hub id or a local folder."""
-    task: Annotated[str, AfterValidator(_one_of_tasks)] = "gsm-symbolic"
+    task: TaskName = "gsm-symbolic"
     """A name of ``tslib.tasks.TASKS``."""
     samples: Count = 1
     """Training samples; all share one prompt."""
@@ -66,6 +94,8 @@ class TuneConfig:
     """Which samples are drawn from the task's training rows."""
     seed: Period = 0
     """Initial prompt and order of the batches."""
+    shots: Period = 0
+    """Solved training rows before each question (few-shot), of the same subset, none of them a sample."""
     n_tokens: Count = 20
     """Prompt length n, in virtual tokens."""
     placement: Literal["prefix", "suffix"] = "prefix"
@@ -96,6 +126,13 @@ class TuneConfig:
     """Peak learning rate of AdamW; by default the preset's."""
     batch_size: Count = 8
     """Samples per optimiser step."""
+    pass_tokens: Count = 4096
+    """Positions that go through the model at once, padding included: a larger batch is done in parts, and a row that is
+    longer keeps less and computes it again (gradient checkpointing), with the same gradient to rounding. Lower it where
+    memory is short."""
+    max_context: Count | None = None
+    """Positions at most; None: as many as the model has. The middle of longer prompts is left out where the task allows
+    it (LongBench)."""
     max_steps: Count = 300
     """Optimiser steps after which a run is censored; also the length of the learning rate's schedule."""
     check_every: Count = 1
@@ -108,10 +145,10 @@ class TuneConfig:
     """End the run as soon as the exact criterion holds (False: go on to ``max_steps``, to watch the structure)."""
     topology_every: Count = 20
     """Steps between checkpoints (exact persistent homology and a snapshot of the prompt)."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Dtype = "float32"
     """Precision of the frozen model; the prompt itself is always trained in float32."""
     device: str = "auto"
-    """``auto`` (cuda, then mps, then cpu) or a torch device."""
+    """``auto`` (cuda, then mps, then cpu), a torch device, or ``spread``: the model is divided over all devices."""
     preset: InitVar[Literal["paper", "tuned"]] = "tuned"
     """Where the learning rate comes from when ``lr`` is not given: 5e-5 as printed, or the sweep's."""
 
@@ -120,21 +157,6 @@ class TuneConfig:
         if self.lr is None:
             object.__setattr__(self, "lr", PRESETS[preset])
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values; ``TuneConfig(**config.as_dict())`` is the same config."""
-        return dataclasses.asdict(self)
-
-    @property
-    def hash(self) -> str:
-        """Twelve hexadecimal digits that identify the config together with the schema version.
-
-        Only fields that differ from their defaults enter, so that a field added later leaves old hashes alone.
-        """
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        chosen = {name: value for name, value in self.as_dict().items() if value != defaults[name]}
-        text = json.dumps(chosen | {"schema": SCHEMA_VERSION}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
     @property
     def learning_rate(self) -> float:
         """Peak learning rate (``lr``, which is always set once the config is made)."""
@@ -142,12 +164,53 @@ class TuneConfig:
         return self.lr
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class EvalConfig(Hashed):
+    """One evaluation of a model, with or without a tuned prompt, on rows it was not tuned on.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        As for ``TuneConfig``.
+    """
+
+    model: Annotated[str, Field(min_length=1)] = "smollm2-135m"
+    """A name of ``tslib.models.MODELS``, a hub id or a local folder."""
+    task: TaskName = "gsm-symbolic"
+    """A name of ``tslib.tasks.TASKS``."""
+    run: str = ""
+    """Hash of the run whose tuned prompt is used; empty: the model as it is."""
+    split: str = "heldout"
+    """A split of the task, or ``heldout``: its test rows whose prompt is not among the training rows."""
+    limit: Count = 100
+    """Rows at most, drawn by ``seed``."""
+    seed: Period = 0
+    """Which rows, and which examples go before them."""
+    shots: Period = 0
+    """Solved training rows before each question (few-shot), of the same subset."""
+    scoring: Literal["generate", "likelihood"] = "generate"
+    """Greedy decoding, or the likeliest of the choices (closed questions only; one forward pass)."""
+    max_new_tokens: Period = 0
+    """Longest reply; 0: as the task says."""
+    max_context: Count | None = None
+    """Positions at most; None: as many as the model has."""
+    batch_size: Count = 32
+    """Rows that are decoded together."""
+    pass_tokens: Count = 8192
+    """Positions that go through the model at once, padding included."""
+    dtype: Dtype = "float32"
+    """Precision of the model."""
+    device: str = "auto"
+    """As for a run."""
+
+
 def explain(error: ValidationError) -> str:
     """Return a config's errors in one line: field, value, what is allowed."""
+    known = [field.name for field in dataclasses.fields(EvalConfig if error.title == "EvalConfig" else TuneConfig)]
     parts = []
     for e in error.errors(include_url=False):
         message = e["msg"]
         if e["type"] == "unexpected_keyword_argument":
-            message = f"unknown; known: {', '.join(field.name for field in dataclasses.fields(TuneConfig))}, preset"
+            message = f"unknown; known: {', '.join(known)}{', preset' if error.title == 'TuneConfig' else ''}"
         parts.append(f"{'.'.join(map(str, e['loc'])) or 'config'}={e['input']!r}: {message}")
     return "; ".join(parts)

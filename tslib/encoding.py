@@ -1,13 +1,14 @@
 """The one place that turns an `Example` into token ids for a causal language model, and ids into text."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tslib.errors import InputError
 from tslib.tasks.base import Example
 
-__all__ = ["Encoded", "check_fits", "decode", "encode", "stop_ids"]
+__all__ = ["Encoded", "check_fits", "context_of", "decode", "encode", "encode_all", "stop_ids"]
 
 # For models without a chat template; what follows is the target.
 PLAIN_QUESTION = "Question: {prompt}\nAnswer:"
@@ -29,7 +30,7 @@ class Encoded:
     target: list[int]
 
 
-def encode(tokenizer: Any, example: Example) -> Encoded:
+def encode(tokenizer: Any, example: Example, shots: Sequence[Example] = ()) -> Encoded:
     """Token ids of an example, as the model's chat template writes them.
 
     The question is one user message with the generation prompt. The target is what the template writes for
@@ -46,6 +47,9 @@ def encode(tokenizer: Any, example: Example) -> Encoded:
         A tokenizer of transformers.
     example
         What to encode.
+    shots
+        Solved examples that go before it: turns of the conversation, or blocks of question and answer with a
+        blank line between them.
 
     Raises
     ------
@@ -53,10 +57,12 @@ def encode(tokenizer: Any, example: Example) -> Encoded:
         If the tokenizer has neither an end-of-turn nor an eos token.
     """
     if tokenizer.chat_template is None:
-        question, reply, end = PLAIN_QUESTION.format(prompt=example.prompt), f" {example.target}", None
+        solved = [f"{PLAIN_QUESTION.format(prompt=shot.prompt)} {shot.target}\n\n" for shot in shots]
+        question = "".join(solved) + PLAIN_QUESTION.format(prompt=example.prompt)
+        reply, end = f" {example.target}", None
         start = _leading_bos(tokenizer)
     else:
-        question, reply, end = _render(tokenizer, example)
+        question, reply, end = _render(tokenizer, example, shots)
         start = []  # the template writes it
     if end is None:
         end = tokenizer.eos_token_id
@@ -69,12 +75,83 @@ def encode(tokenizer: Any, example: Example) -> Encoded:
     return Encoded(start + head, [*tail, end])
 
 
-def _render(tokenizer: Any, example: Example) -> tuple[str, str, int | None]:
+def _no_shots(_example: Example) -> Sequence[Example]:
+    return ()
+
+
+def encode_all(
+    tokenizer: Any,
+    examples: Sequence[Example],
+    *,
+    shots: Callable[[Example], Sequence[Example]] = _no_shots,
+    n_tokens: int,
+    context: int | None,
+    reply: int = 0,
+    cut_middle: bool = False,
+) -> list[Encoded]:
+    """Token ids of examples that fit into a context.
+
+    Parameters
+    ----------
+    tokenizer
+        A tokenizer of transformers.
+    examples
+        What to encode.
+    shots
+        Gives the solved examples before each.
+    n_tokens
+        Virtual tokens of the soft prompt.
+    context
+        Positions there are; None for no limit.
+    reply
+        Positions to keep free for a reply, if that is more than its target.
+    cut_middle
+        Leave out the middle of a prompt that is too long, as LongBench does (arXiv:2308.14508): its first and last
+        tokens stay, as many of both.
+
+    Raises
+    ------
+    InputError
+        If an example does not fit.
+    """
+    rows = []
+    for example in examples:
+        row = encode(tokenizer, example, shots(example))
+        if cut_middle and context is not None:
+            room = context - n_tokens - max(len(row.target), reply)
+            if len(row.question) > room:
+                row = _cut_middle(tokenizer, example, shots(example), len(row.question) - room)
+        check_fits(n_tokens, row, context, example.id)
+        rows.append(row)
+    return rows
+
+
+def _cut_middle(tokenizer: Any, example: Example, shots: Sequence[Example], excess: int) -> Encoded:
+    """Encode an example whose prompt has at least `excess` tokens too many; where none are left, it may not fit."""
+    ids = _ids(tokenizer, example.prompt)
+    allowed = len(encode(tokenizer, example, shots).question) - excess
+    while True:
+        half = max(0, len(ids) - excess) // 2
+        first, last = (
+            tokenizer.decode(part, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            for part in (ids[:half], ids[len(ids) - half :])
+        )
+        row = encode(tokenizer, dataclasses.replace(example, prompt=first + last), shots)
+        if len(row.question) <= allowed or not half:
+            return row
+        excess += len(row.question) - allowed  # what is cut apart may become more tokens
+
+
+def _render(tokenizer: Any, example: Example, shots: Sequence[Example]) -> tuple[str, str, int | None]:
     """Question, reply and end-of-turn token (None: not given) as the chat template writes them."""
-    user = {"role": "user", "content": example.prompt}
-    assistant = {"role": "assistant", "content": example.target}
-    question: str = tokenizer.apply_chat_template([user], add_generation_prompt=True, tokenize=False)
-    whole: str = tokenizer.apply_chat_template([user, assistant], tokenize=False)
+    turns = [(shot.prompt, shot.target) for shot in shots] + [(example.prompt, example.target)]
+    messages = [
+        {"role": role, "content": content}
+        for turn in turns
+        for role, content in zip(("user", "assistant"), turn, strict=True)
+    ]
+    question: str = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=False)
+    whole: str = tokenizer.apply_chat_template(messages, tokenize=False)
     target = example.target.strip()  # some templates strip the messages
     if not target or not whole.startswith(question) or target not in whole[len(question) :]:
         return question, example.target, None
@@ -111,6 +188,12 @@ def stop_ids(tokenizer: Any, model_generation_config: Any = None) -> set[int]:
     return {int(end) for end in ends if end is not None}
 
 
+def context_of(model: Any, limit: int | None = None) -> int | None:
+    """Positions of a model, at most `limit`; None where neither says how many."""
+    positions: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return min((given for given in (positions, limit) if given is not None), default=None)
+
+
 def check_fits(n_tokens: int, encoded: Encoded, max_positions: int | None, example_id: str) -> None:
     """Check that soft prompt, question and target fit into the model's context.
 
@@ -121,7 +204,7 @@ def check_fits(n_tokens: int, encoded: Encoded, max_positions: int | None, examp
     encoded
         The example.
     max_positions
-        Positions of the model; None when it has no limit.
+        Positions there are; None when there is no limit.
     example_id
         Its id, for the message.
 
@@ -135,7 +218,7 @@ def check_fits(n_tokens: int, encoded: Encoded, max_positions: int | None, examp
     if max_positions is not None and needed > max_positions:
         raise InputError(
             f"example {example_id} needs {needed} positions ({n_tokens} virtual tokens, {question} of the "
-            f"question, {target} of the target), the model has {max_positions}: leave it out or lower n_tokens"
+            f"question, {target} of the target), the context has {max_positions}: leave it out, or lower n_tokens"
         )
 
 

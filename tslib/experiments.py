@@ -1,13 +1,14 @@
 """The runs that the book's committed tables are made of, as lists of configs.
 
-``python -m tslib run NAME`` does those that are missing.
+``python -m tslib experiment NAME`` does those that are missing.
 """
 
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
-from tslib.config import TuneConfig
+from tslib.config import EvalConfig, TuneConfig
+from tslib.tasks import FAMILIES
 
 METHODS = ("none", "tsloss-printed", "tsloss")
 
@@ -57,8 +58,53 @@ def convergence() -> list[TuneConfig]:
     return paired(METHODS, sample_seeds=(0, 2, 3), seeds=(0, 1, 2), task="gsm8k", preset="tuned")
 
 
+SIX = ("gsm8k", "math", "bbh", "mmlu", "hotpotqa", "longbench")
+"""The paper's benchmarks; MMLU for MMLU-CF, whose rows cannot be had here."""
+
+
+def tour() -> list[TuneConfig]:
+    """Once over ten rows of each benchmark with both embedded models, two rows a step: that every path works, no more.
+
+    In bfloat16, and with LongBench's prompts cut to 2048 positions, to save time.
+    """
+    settings: dict[str, Any] = {"samples": 10, "batch_size": 2, "max_steps": 5, "check_every": 5, "answer_every": 0}
+    return [
+        TuneConfig(
+            model=model, task=task, max_context=2048 if task == "longbench" else None, dtype="bfloat16", **settings
+        )
+        for model in ("smollm2-135m", "gemma3-270m")
+        for task in SIX
+    ]
+
+
+def untuned() -> list[EvalConfig]:
+    """SmolLM2-135M as it is on 100 held-out rows of each benchmark and stand-in, and as its makers tested it.
+
+    MMLU is scored both ways. LongBench's prompts are cut to the model's context. In bfloat16 to save time, but for
+    GSM8K and MMLU.
+    """
+    cases: list[dict[str, Any]] = [
+        {"task": task, "dtype": "float32" if task in ("gsm8k", "mmlu") else "bfloat16"}
+        for task in FAMILIES
+        if task != "mmlu-cf"  # no rows of it could be had
+    ]
+    cases += [{"task": "mmlu", "scoring": "likelihood"}]
+    cases += [{"task": task, "shots": shots, "dtype": "bfloat16"} for task, shots in (("gsm8k", 5), ("bbh", 3))]
+    return [EvalConfig(batch_size=50, pass_tokens=16384, **case) for case in cases]
+
+
+def tour_heldout() -> list[EvalConfig]:
+    """The prompts of `tour` on ten held-out rows each."""
+    shared = ("model", "task", "max_context", "dtype")
+    return [EvalConfig(run=run.hash, limit=10, **{name: getattr(run, name) for name in shared}) for run in tour()]
+
+
 EXPERIMENTS: dict[str, Callable[[], list[TuneConfig]]] = {
     "learning-rate": learning_rate,
     "convergence": convergence,
+    "tour": tour,
 }
 """Experiments by the name that the command line takes."""
+
+EVALUATIONS: dict[str, Callable[[], list[EvalConfig]]] = {"untuned": untuned, "tour": tour_heldout}
+"""Evaluations by the name that the command line takes; those of an experiment's runs have its name."""

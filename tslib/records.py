@@ -23,7 +23,7 @@ from torch import Tensor, device, get_num_threads
 
 from tslib import models
 from tslib.config import SCHEMA_VERSION, TuneConfig
-from tslib.errors import ResourceError
+from tslib.errors import InputError, ResourceError
 
 COMMITTED = Path(__file__).resolve().parents[1] / "data" / "results"
 """The records that the book's tables are made of, in a checkout of the project."""
@@ -83,7 +83,7 @@ class RunRecord:
         return _row(_as_json(self))
 
 
-def environment(config: TuneConfig, on: device, started: float) -> dict[str, Any]:
+def environment(model: str, on: device, started: float) -> dict[str, Any]:
     """Describe where a run was made; nothing in it names a person, a host or a folder."""
     import torch
 
@@ -94,10 +94,16 @@ def environment(config: TuneConfig, on: device, started: float) -> dict[str, Any
         "platform": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name(on) if on.type == "cuda" else on.type,
         "threads": get_num_threads(),
-        "model": models.identity(config.model),
+        "model": models.identity(model),
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def folder_name(task: str, model: str, what: str, digest: str) -> str:
+    """Name a record for people, and by its config's hash; a task's subset and a model's folder become plain words."""
+    task, model = (re.sub(r"[^\w.-]+", "-", name).strip("-")[-40:] for name in (task, model))
+    return f"{task}_{model}_{what}_{digest}"
 
 
 class RunStore:
@@ -115,13 +121,30 @@ class RunStore:
 
     def path(self, config: TuneConfig) -> Path:
         """Return the folder of a config's record, whether or not it is there."""
-        model = re.sub(r"[^\w.-]+", "-", config.model).strip("-")[-40:]
-        return self.root / f"{config.task}_{model}_{config.regularizer}_{config.hash}"
+        return self.root / folder_name(config.task, config.model, config.regularizer, config.hash)
 
     def get(self, config: TuneConfig) -> RunRecord | None:
         """Return the record of a config, or None."""
         path = self.path(config)
         return self.load(path) if path.is_dir() else None
+
+    def find(self, name: str) -> RunRecord:
+        """Return the record in a folder, or in the folder here whose name ends so (its hash is enough).
+
+        Raises
+        ------
+        InputError
+            If there is none, or more than one.
+        """
+        if (Path(name) / "record.json").is_file():
+            return self.load(Path(name))
+        found = [path for path in self._folders() if path.name.endswith(name)]
+        if len(found) != 1:
+            raise InputError(
+                f"{len(found)} records in {self.root} have a name that ends in {name!r}: give the folder of one, "
+                "or the hash at its end"
+            )
+        return self.load(found[0])
 
     def get_or_run(self, config: TuneConfig, *, progress: bool = True) -> RunRecord:
         """Return the record of a config; where there is none, or an interrupted one, run it and keep it.

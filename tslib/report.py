@@ -49,6 +49,11 @@ def run_table(record: RunRecord) -> str:
         first, last = record.topology.iloc[0], record.topology.iloc[-1]
         rows["H1 features, first and last"] = f"{first['h1_count']:.0f}, {last['h1_count']:.0f}"
         rows["mean H0 lifespan, first and last"] = f"{first['h0_mean_lifespan']:.4f}, {last['h0_mean_lifespan']:.4f}"
+    return aligned(rows)
+
+
+def aligned(rows: dict[str, str]) -> str:
+    """Lines of name and value, the values below each other."""
     width = max(map(len, rows))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())
 

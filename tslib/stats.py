@@ -11,13 +11,17 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from tslib.errors import InputError
 
 PAIR = ["model", "task", "samples", "sample_seed", "seed"]
 """What makes a pair of runs; they share all other settings too and differ in the method alone."""
 
-SETTINGS = ["n_tokens", "placement", "init", "init_text", "prompt_scale", "lr", "batch_size", "max_steps", "dtype"]
+SETTINGS = [
+    *("n_tokens", "placement", "init", "init_text", "prompt_scale", "lr", "batch_size", "max_steps", "dtype"),
+    *("shots", "max_context"),
+]
 """Further fields of ``TuneConfig`` that would change a run's iterations, whatever the method."""
 
 Verdict = Literal["reproduced", "contradicted", "undecided"]
@@ -174,6 +178,35 @@ def iteration_ratio(
         low, high = result.confidence_interval
     censored = int((~ours.correct | ~theirs.correct).sum())
     return Ratio(value, float(low), float(high), confidence, len(ours.steps), censored)
+
+
+class Interval(NamedTuple):
+    """A mean with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean_score(scores: Float[ndarray, "rows"], *, confidence: float = 0.95) -> Interval:
+    """Mean of scores in [0, 1] with an interval: Wilson's where each is right or wrong, else BCa bootstrap.
+
+    Raises
+    ------
+    InputError
+        If there are no scores, or one lies outside of [0, 1].
+    """
+    if not scores.size or scores.min() < 0 or scores.max() > 1:
+        raise InputError(f"expected scores from 0 to 1, found {sorted(scores)[:1] + sorted(scores)[-1:]}")
+    value = float(scores.mean())
+    if np.isin(scores, (0, 1)).all():
+        low, high = proportion_confint(scores.sum(), scores.size, alpha=1 - confidence, method="wilson")
+    elif np.ptp(scores) == 0:  # nothing to resample
+        low = high = value
+    else:
+        result = stats.bootstrap((scores,), np.mean, confidence_level=confidence, rng=np.random.default_rng(0))
+        low, high = result.confidence_interval
+    return Interval(value, float(low), float(high))
 
 
 def verdict(ratio: Ratio) -> Verdict:

@@ -7,7 +7,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -18,21 +17,17 @@ from tqdm import tqdm
 
 from tslib import models, topology
 from tslib.config import TuneConfig
-from tslib.encoding import Encoded, check_fits, decode, encode, stop_ids
+from tslib.decoding import generate
+from tslib.encoding import Encoded, context_of, decode, encode_all
 from tslib.losses import Regularizer, make_regularizer
+from tslib.passes import checkpointing, in_passes
 from tslib.prompts import IGNORE, Batch, SoftPrompt, collate
 from tslib.records import RunRecord, environment
-from tslib.tasks import TASKS, Example, load_task
+from tslib.tasks import TASKS, Example, few_shot, find_task, load_task
 
 __all__ = ["TuneConfig", "tune"]
 
 TSLOSS_OPTIONS = ("tau", "alpha", "beta_h0", "beta_h1", "lambda_repel", "lambda_attract")
-
-
-@lru_cache(maxsize=1)
-def _frozen(name: str, device: str, dtype: str) -> tuple[Any, Any]:
-    """Model and tokenizer, kept for the next run: the model is frozen, so runs can share it."""
-    return models.load_model(name, device=device, dtype=dtype)
 
 
 def tune(config: TuneConfig, *, progress: bool = True) -> RunRecord:
@@ -59,10 +54,16 @@ def tune(config: TuneConfig, *, progress: bool = True) -> RunRecord:
         If rows or model cannot be had.
     """
     examples = load_task(config.task, "train", limit=config.samples, seed=config.sample_seed)
-    model, tokenizer = _frozen(config.model, config.device, config.dtype)
-    rows = [encode(tokenizer, example) for example in examples]
-    for example, row in zip(examples, rows, strict=True):
-        check_fits(config.n_tokens, row, getattr(model.config, "max_position_embeddings", None), example.id)
+    model, tokenizer = models.shared_model(config.model, config.device, config.dtype)
+    rows = encode_all(
+        tokenizer,
+        examples,
+        shots=few_shot(config.task, config.shots, config.sample_seed, skip=config.samples),
+        n_tokens=config.n_tokens,
+        context=context_of(model, config.max_context),
+        reply=config.max_new_tokens,
+        cut_middle=find_task(config.task).cuts_middle,
+    )
     run = _Run(config, model, tokenizer, examples, rows)
     with tqdm(total=config.max_steps, desc=_label(config), disable=not progress, leave=False) as bar:
         try:
@@ -78,7 +79,7 @@ def _label(config: TuneConfig) -> str:
 
 @dataclasses.dataclass
 class _Outcome:
-    """What one forward pass says: the loss, and for each sample whether the exact criterion holds."""
+    """What a batch says: its loss, and for each sample whether the exact criterion holds."""
 
     loss: Float[Tensor, ""]
     matches: Bool[Tensor, "b t"]  # argmax equals target, true in the padding
@@ -123,7 +124,7 @@ class _Run:
         self.final: dict[str, int | float] = {}
         self.started = time.time()
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[list[Encoded]]:
         """Yield epochs without end, shuffled by the seed."""
         generator = torch.Generator().manual_seed(self.config.seed)
         while True:
@@ -131,7 +132,7 @@ class _Run:
             if len(self.rows) <= self.config.batch_size:
                 order = sorted(order)
             for start in range(0, len(order), self.config.batch_size):
-                yield self._collate([self.rows[i] for i in order[start : start + self.config.batch_size]])
+                yield [self.rows[i] for i in order[start : start + self.config.batch_size]]
 
     def _collate(self, rows: Sequence[Encoded]) -> Batch:
         return collate(rows, self.config.n_tokens, self.config.placement, device=self.device)
@@ -141,7 +142,7 @@ class _Run:
         for step in range(self.config.max_steps + 1):
             begun = time.perf_counter()
             last = step == self.config.max_steps
-            outcome = self._forward(next(self.batches), grad=not last)
+            outcome = self._losses(next(self.batches), grad=not last)
             if not (outcome.loss.isfinite() and self.prompt.weight.isfinite().all()):
                 return "diverged"
             exact = self._check(step, outcome, last)
@@ -157,8 +158,35 @@ class _Run:
             bar.update()
         raise AssertionError("the last step ends the run")
 
+    def _losses(self, rows: Sequence[Encoded], *, grad: bool) -> _Outcome:
+        """Mean loss over the target tokens of a batch: one that can be differentiated, where a single pass holds all.
+
+        Of several passes each adds its gradient to the prompt's, so that only one's activations are in memory.
+        """
+        passes = list(self._passes(rows))
+        if len(passes) == 1:
+            return self._forward(self._collate(rows), grad=grad)
+        if grad:
+            self.optimizer.zero_grad()
+        total, width = sum(len(row.target) for row in rows), max(len(row.target) for row in rows)
+        losses, matches = [], []
+        for part in passes:
+            outcome = self._forward(self._collate(part), grad=grad)
+            loss = outcome.loss * (sum(len(row.target) for row in part) / total)
+            if grad:
+                loss.backward()
+            losses.append(loss.detach())
+            matches.append(functional.pad(outcome.matches, (width - outcome.matches.shape[1], 0), value=True))
+        return _Outcome(torch.stack(losses).sum(), torch.cat(matches))
+
+    def _passes(self, rows: Sequence[Encoded]) -> Iterator[list[Encoded]]:
+        sizes = (len(self.prompt.weight), self.config.pass_tokens, self.config.batch_size)
+        for indices in in_passes(rows, *sizes, vocabulary=len(self.model.get_input_embeddings().weight)):
+            yield [rows[index] for index in indices]
+
     def _forward(self, batch: Batch, *, grad: bool) -> _Outcome:
-        with torch.set_grad_enabled(grad):
+        long = grad and batch.ids.numel() > self.config.pass_tokens  # a row that is too long for any pass
+        with torch.set_grad_enabled(grad), checkpointing(self.model, on=long):
             embeddings = self.model.get_input_embeddings()(batch.ids)
             logits = self.model(
                 inputs_embeds=self.prompt.insert(embeddings, batch.slots),
@@ -175,8 +203,9 @@ class _Run:
     def _update(self, loss: Float[Tensor, ""]) -> dict[str, float]:
         """Take one optimiser step; return the row of the steps table."""
         weight = self.prompt.weight
-        self.optimizer.zero_grad()
-        loss.backward()
+        if loss.requires_grad:  # else several passes have left their gradient
+            self.optimizer.zero_grad()
+            loss.backward()
         assert weight.grad is not None
         ce_gradient = weight.grad.clone()
         row = {"cross_entropy": float(loss.detach()), "regularizer": 0.0}
@@ -202,7 +231,9 @@ class _Run:
             if self.whole:
                 exact = outcome.exact
             else:
-                exact = torch.cat([self._forward(self._collate(rows), grad=False).exact for rows in self._chunks()])
+                exact = torch.cat(
+                    [self._forward(self._collate(rows), grad=False).exact for rows in self._passes(self.rows)]
+                )
             share, correct = float(exact.float().mean()), bool(exact.all())
         if correct and self.iterations_to_correct is None:
             self.iterations_to_correct = step
@@ -211,14 +242,11 @@ class _Run:
             self.iterations_to_answer = step
         return share
 
-    def _chunks(self) -> Iterator[Sequence[Encoded]]:
-        for start in range(0, len(self.rows), self.config.batch_size):
-            yield self.rows[start : start + self.config.batch_size]
-
     def _answers_correct(self) -> bool:
         score = TASKS[self.config.task].score
-        replies = [reply for chunk in self._chunks() for reply in self.replies(chunk)]
-        return all(score(reply, example) == 1 for reply, example in zip(replies, self.examples, strict=True))
+        replies = [reply for rows in self._passes(self.rows) for reply in self.replies(rows)]
+        # ROUGE of a text with itself is 1 to rounding
+        return all(score(reply, example) > 1 - 1e-6 for reply, example in zip(replies, self.examples, strict=True))
 
     def replies(self, rows: Sequence[Encoded]) -> list[str]:
         """Greedy replies to several questions, in one batch.
@@ -236,29 +264,14 @@ class _Run:
             Encoded(row.question, [] if end else start) for row, start, end in zip(rows, agreed, stopped, strict=True)
         ]
         open_rows = [start for start, end in zip(starts, stopped, strict=True) if not end]
-        generated = iter(self._generate(open_rows) if open_rows else [])
+        longest = self.config.max_new_tokens
+        generated = iter(
+            generate(self.model, self.tokenizer, self.prompt, open_rows, max_new_tokens=longest) if open_rows else []
+        )
         return [
             decode(self.tokenizer, start if end else [*start, *next(generated)])
             for start, end in zip(agreed, stopped, strict=True)
         ]
-
-    @torch.no_grad()
-    def _generate(self, rows: Sequence[Encoded]) -> list[list[int]]:
-        """Token ids that greedy decoding puts after each row's question and target."""
-        from transformers import GenerationConfig
-
-        batch = self._collate(rows)
-        embeddings = self.prompt.insert(self.model.get_input_embeddings()(batch.ids), batch.slots)
-        stop = sorted(stop_ids(self.tokenizer, self.model.generation_config))
-        room = (getattr(self.model.config, "max_position_embeddings", None) or math.inf) - batch.ids.shape[1]
-        settings = GenerationConfig(
-            max_new_tokens=int(min(self.config.max_new_tokens, room)),
-            do_sample=False,
-            eos_token_id=stop,
-            pad_token_id=stop[0],
-        )
-        ids = self.model.generate(inputs_embeds=embeddings, attention_mask=batch.attention, generation_config=settings)
-        return ids.tolist()  # type: ignore[no-any-return]
 
     def _checkpoint(self, step: int, exact: float) -> None:
         """Keep the prompt and its exact persistent homology."""
@@ -291,7 +304,7 @@ class _Run:
             iterations_to_correct=self.iterations_to_correct,
             iterations_to_answer=self.iterations_to_answer,
             results=self.final | {"steps_done": len(self.steps), "seconds": round(time.time() - self.started, 3)},
-            environment=environment(self.config, self.device, self.started),
+            environment=environment(self.config.model, self.device, self.started),
             rows=[example.id for example in self.examples],
             steps=pd.DataFrame(self.steps, columns=None if self.steps else ["step"]),
             topology=pd.DataFrame(self.topology),

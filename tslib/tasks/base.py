@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from tslib.errors import InputError
 
-__all__ = ["Example", "Hub", "Reading", "Refused", "Row", "SourceTask", "Task", "prompt_key"]
+__all__ = ["Example", "Hub", "Reading", "Refused", "Row", "SourceTask", "Task", "made", "prompt_key"]
 
 TRAIN_SHARE = 3
 """One prompt of this many becomes a training row where the source has one split only."""
@@ -166,6 +166,10 @@ class Task(ABC):
     def score(self, text: str, example: Example) -> float:
         """Score of generated text, from 0 to 1."""
 
+    def key(self, example: Example) -> str:
+        """What two rows share that ask the same: by default the prompt without case, with single blanks."""
+        return prompt_key(example.prompt)
+
     def complete(self, text: str) -> bool:
         """Whether the answer of a reply stands, so that nothing more need be decoded."""
         return False
@@ -255,7 +259,8 @@ class SourceTask(Task):
             if isinstance(example, str):
                 refused.append(Refused(row.where, example))
                 continue
-            key = prompt_key(example.prompt)
+            _check_unicode(row, example)
+            key = self.key(example)
             if divided and split != "all" and is_training_prompt(key) != (split == "train"):
                 elsewhere += 1
             elif key in examples:
@@ -263,6 +268,14 @@ class SourceTask(Task):
             else:
                 examples[key] = example
         return Reading(list(examples.values()), len(rows), tuple(refused), elsewhere, missing)
+
+
+def _check_unicode(row: Row, example: Example) -> None:
+    """Refuse text that JSON can write and UTF-8 cannot: half of a surrogate pair, as in a cut-off emoji."""
+    try:
+        "".join((example.prompt, example.target, *example.answers, *example.choices)).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{row.where}: expected text that UTF-8 can hold ({error.reason}): mend the row") from None
 
 
 def prompt_key(prompt: str) -> str:

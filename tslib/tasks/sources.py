@@ -4,8 +4,10 @@ Every message about a row names the file and the line where the row begins, or t
 """
 
 import csv
+import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,8 @@ Record = tuple[int, dict[str, Any]]
 def data_dir() -> Path | None:
     """Folder named by the environment variable TSLIB_DATA_DIR, or None when that is not set."""
     folder = os.environ.get(DATA_DIR, "")
-    return Path(folder).expanduser() if folder else None
+    # Path.expanduser raises for an unknown user; here the name stays, and is told in the message of a missing file.
+    return Path(os.path.expanduser(folder)) if folder else None  # noqa: PTH111
 
 
 def find_rows(
@@ -66,7 +69,8 @@ def find_rows(
     if folder is None:
         parts = {subset: read_hub(task, *hub(subset), local(subset)) for subset in wanted}
     else:
-        here = [subset for subset in wanted if (folder / local(subset)).is_file()] if len(wanted) > 1 else wanted
+        # Path.is_file raises where a folder may not be looked into.
+        here = [part for part in wanted if len(wanted) == 1 or os.path.isfile(folder / local(part))]  # noqa: PTH113
         # With none of several, the first one's absence is told.
         parts = {subset: read(task, folder / local(subset)) for subset in here or wanted[:1]}
     rows = [Row(row.index, row.where, row.fields, subset) for subset, part in parts.items() for row in part]
@@ -88,7 +92,7 @@ def read_jsonl(task: Task, path: Path) -> list[Row]:
 
 
 def read_json(task: Task, path: Path, key: str | None = None) -> list[Row]:
-    """Read a file that holds a JSON array of objects, at the top or as the value of a key.
+    """Read a file that holds a JSON array of objects, at the top or as the value of a key (its first that has one).
 
     Raises
     ------
@@ -101,8 +105,8 @@ def read_json(task: Task, path: Path, key: str | None = None) -> list[Row]:
     if key is None:
         start = len(text) - len(text.lstrip())
     else:  # records are then read one by one, so that a message can name the line
-        found = text.find(f'"{key}"')
-        start = text.find("[", found) if found >= 0 else -1
+        found = re.search(rf'"{re.escape(key)}"\s*:\s*(?=\[)', text)
+        start = found.end() if found else -1
     if start < 0 or text[start : start + 1] != "[":
         _parse(path, text)  # bad JSON is told first
         where = f"the key {key!r}" if key else "the top"
@@ -122,7 +126,8 @@ def read_csv(task: Task, path: Path, header: tuple[str, ...]) -> list[Row]:
     """
 
     def records() -> Iterator[Record]:
-        reader = csv.reader(_text(task, path).splitlines(keepends=True), strict=True)
+        # Not splitlines(): a line of CSV does not end at a form feed or a Unicode line separator.
+        reader = csv.reader(io.StringIO(_text(task, path)), strict=True)
         number = 1
         try:
             for values in reader:
@@ -177,9 +182,9 @@ def read_hub(task: Task, hub: Hub, split: str, layout: str) -> list[Row]:
 
 def _text(task: Task, path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some tools begin a file with a byte order mark
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1
         raise InputError(f"{path} line {line}: expected UTF-8 text ({error.reason}): get the file again") from None
     except OSError as error:
         cause = error.strerror or type(error).__name__
@@ -201,10 +206,8 @@ def _line_object(path: Path, number: int, line: str) -> dict[str, Any]:
     where = f"{path} line {number}"
     try:
         value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: expected one JSON object a line, found bad JSON ({error.msg})") from None
-    except RecursionError:
-        raise InputError(f"{where}: expected one JSON object a line, found JSON that is nested too deeply") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: expected one JSON object a line, found {_fault(error)}") from None
     if not isinstance(value, dict):
         raise InputError(f"{where}: expected one JSON object a line, found {type(value).__name__}")
     return value
@@ -215,7 +218,7 @@ def _array(path: Path, text: str, position: int) -> Iterator[Record]:
     decoder = json.JSONDecoder()
     line, counted = 1, 0
     while True:
-        while text[position : position + 1] in {" ", "\t", "\n", "\r", ","} and position < len(text):
+        while text[position : position + 1] in {" ", "\t", "\n", "\r", ","}:
             position += 1
         if text[position : position + 1] == "]":
             _parse(path, text)  # what is around the records, such as a missing comma
@@ -223,9 +226,10 @@ def _array(path: Path, text: str, position: int) -> Iterator[Record]:
         line, counted = line + text.count("\n", counted, position), position
         try:
             value, end = decoder.raw_decode(text, position)
-        except (json.JSONDecodeError, RecursionError):
-            _parse(path, text)
-            raise InputError(f"{path} line {line}: bad JSON") from None
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, json.JSONDecodeError):
+                _parse(path, text)  # the first error of the whole file
+            raise InputError(f"{path} line {line}: expected a JSON object, found {_fault(error)}") from None
         if not isinstance(value, dict):
             raise InputError(f"{path} line {line}: expected a JSON object, found {type(value).__name__}")
         yield line, value
@@ -238,8 +242,15 @@ def _parse(path: Path, text: str) -> None:
         json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path} line {error.lineno}: bad JSON ({error.msg})") from None
-    except RecursionError:
-        raise InputError(f"{path}: expected rows, found JSON that is nested too deeply") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected rows, found {_fault(error)}") from None
+
+
+def _fault(error: ValueError | RecursionError) -> str:
+    """What is wrong with JSON; a number too long for Python is a ValueError without more."""
+    if isinstance(error, RecursionError):
+        return "JSON that is nested too deeply"
+    return f"bad JSON ({error.msg if isinstance(error, json.JSONDecodeError) else error})"
 
 
 def _stand_in(task: Task) -> str:
