@@ -29,7 +29,14 @@ from tslib.encoding import encode
 from tslib.evaluation import EvaluationStore, of_run
 from tslib.experiments import EVALUATIONS, EXPERIMENTS
 from tslib.records import RunStore
-from tslib.report_tasks import read_before_and_after, read_memory, read_untuned, tour_table, untuned_table
+from tslib.report_tasks import (
+    read_before_and_after,
+    read_lengths,
+    read_memory,
+    read_untuned,
+    tour_table,
+    untuned_table,
+)
 from tslib.tasks import TASKS
 
 plots.style()
@@ -87,8 +94,19 @@ print(tokenizer.decode(row.question), tokenizer.decode(row.target), sep=" ⟶ ")
 
 # %% [markdown]
 # A prompt that is longer than the context loses its middle where the benchmark says so (LongBench); elsewhere it is an
-# error that says how many positions are missing.
-#
+# error that says how many positions are missing. How long the prompts are, with the tokenizer of SmolLM2:
+
+# %% tags=["hide-input"]
+loaded = load_model("smollm2-135m")
+tokens = {}
+for name in tasks.loc[tasks["train"] != "", "task"]:
+    rows = load_task(name, "test")[:100]
+    tokens[name] = [len(encode(loaded.tokenizer, example).question) for example in rows]
+figure = plots.lengths(tokens, loaded.model.config.max_position_embeddings)
+plt.show()
+display(Markdown(read_lengths(tokens)))
+
+# %% [markdown]
 # ## How a reply is scored
 #
 # Each benchmark has its own rule. The replies below were made up to show where rules differ.
@@ -119,6 +137,8 @@ untuned = EvaluationStore().table(EVALUATIONS["untuned"]())
 untuned_table(untuned).style.hide(axis="index")
 
 # %% tags=["hide-input"]
+figure = plots.scores(untuned)
+plt.show()
 display(Markdown(read_untuned(untuned)))
 
 # %% [markdown]

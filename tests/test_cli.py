@@ -20,6 +20,7 @@ from tslib.__main__ import app, main
 from tslib.config import TuneConfig
 from tslib.models import MODELS
 from tslib.records import RunStore
+from tslib.tasks import FAMILIES
 
 COMMANDS = ("fetch", "tune", "evaluate", "tasks", "models", "experiment", "book", "readme")
 
@@ -369,3 +370,41 @@ def test_import_is_quick():
     ]
     assert min(float(took) for took, *_ in answers) < 1
     assert [loaded for _, *loaded in answers] == [[], [], []]
+
+
+# evaluation, and the tables of what there is
+
+
+def test_tune_then_evaluate(capsys, tune, tmp_path):
+    store = ["--store", str(tmp_path / "runs")]
+    assert main([*tune, "--task", "two-hop", "--samples", "2", "--max-steps", "1", "--answer-every", "0"]) == 0
+    folder = capsys.readouterr().out.splitlines()[-1].removeprefix("record: ")
+    arguments = ["evaluate", folder, "--limit", "2", "--max-new-tokens", "4", *store]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert f"prompt                        tuned, run {folder[-12:]}" in out
+    assert re.search(r"F1 +0\.000 \[0\.000, 0\.\d{3}\] \(95 % interval\)", out)
+    path = Path(out.splitlines()[-1].removeprefix("evaluation: "))
+    before = path.stat().st_mtime_ns
+    assert main(["evaluate", folder[-12:], *arguments[2:]]) == 0, "by its hash; what was made is shown"
+    assert capsys.readouterr().out == out
+    assert path.stat().st_mtime_ns == before
+    status, said = failure(capsys, *arguments, "--task", "gsm8k")
+    assert (status, said) == (1, f"run {folder[-12:]} has task two-hop, not gsm8k: leave task out")
+
+
+def test_evaluate_a_run_that_is_not_there(capsys, tmp_path):
+    status, said = failure(capsys, "evaluate", "nonesuch", "--store", str(tmp_path))
+    assert status == 1
+    assert said.startswith(f"0 records in {tmp_path} have a name that ends in 'nonesuch'")
+
+
+def test_tables(capsys, monkeypatch):
+    monkeypatch.delenv("TSLIB_DATA_DIR", raising=False)
+    assert main(["tasks"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["task", "title", "subsets"]
+    assert [line.split()[0] for line in lines[1:]] == list(FAMILIES)
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(MODELS)

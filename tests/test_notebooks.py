@@ -15,6 +15,7 @@ QUICK = {
     "01_tsloss_by_hand": {"steps": 20},
     "02_structural_evolution": {"max_steps": 2, "topology_every": 1},
     "03_convergence": {"max_steps": 2, "seeds": 1},
+    "04_benchmarks_and_models": {"max_steps": 1, "samples": 2, "limit": 2},
 }
 # Kernels are started by jupyter_client, whose sockets and loops are not this project's to close.
 pytestmark = [

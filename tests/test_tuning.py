@@ -126,6 +126,16 @@ def test_few_shot_runs_show_rows_that_are_no_samples(toy_task, monkeypatch, smol
         assert sorted(samples + shown) == [f"toy/train/{i}" for i in range(4)]
 
 
+def test_a_model_that_is_spread_over_all_devices(toy_task, smollm2_135m):
+    """Here the only device is the CPU: accelerate places the model, and the run is the same."""
+    toy_task(FRANCE)
+    runs = [quick(max_steps=2, stop_when_correct=False, device=device) for device in ("spread", "cpu")]
+    spread, plain = (run.steps.drop(columns="seconds") for run in runs)
+    pd.testing.assert_frame_equal(spread, plain, rtol=1e-4)
+    assert runs[0].environment["device"] == "cpu"
+    models._shared("smollm2-135m", "cpu", "float32")  # as it was for the tests that follow
+
+
 def test_max_context_bounds_a_run(toy_task):
     toy_task(KNOWN)
     with pytest.raises(InputError, match="the context has 30: leave it out"):

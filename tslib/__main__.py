@@ -91,8 +91,7 @@ def evaluate(
 ) -> None:
     """Score a tuned prompt, or the model as it is, on rows it was not tuned on: accuracy, interval, answer loss.
 
-    Examples: python -m tslib evaluate runs/gsm-symbolic_smollm2-135m_none_0123456789ab --split heldout --limit 100;
-    python -m tslib evaluate --model smollm2-135m --task bbh/navigate --scoring likelihood
+    Example: python -m tslib evaluate 0123456789ab --split heldout --limit 100
 
     Parameters
     ----------
@@ -100,7 +99,7 @@ def evaluate(
         The evaluation.
     run
         Folder of a run's record, or the hash at its end; model, task, shots, context and dtype are then the run's.
-        Without it the model is evaluated as it is.
+        Without it the model is evaluated as it is: --task bbh/navigate --scoring likelihood, say.
     store
         Folder of records; evaluations are kept in its folder evaluations; one that is there is shown, not made again.
     force

@@ -113,6 +113,16 @@ def tour_table(records: Sequence[RunRecord], evaluations: pd.DataFrame) -> pd.Da
     return pd.DataFrame(rows)
 
 
+def read_lengths(tokens: Mapping[str, Sequence[int]]) -> str:
+    """Read the figure of lengths: the tasks with the shortest and the longest prompts."""
+    middle = {name: sorted(counts)[len(counts) // 2] for name, counts in tokens.items()}
+    short, long = min(middle, key=middle.__getitem__), max(middle, key=middle.__getitem__)
+    return (
+        f"The shortest prompts are those of {short} (median {middle[short]} tokens), the longest those of {long} "
+        f"(median {middle[long]}, at most {max(tokens[long])})."
+    )
+
+
 def read_memory(fits: pd.DataFrame) -> str:
     """Read the table of memory: which models a 16 GiB machine can tune, and what the largest takes."""
     small = fits[(fits["n_tokens"] == fits["n_tokens"].min()) & ~fits["too_long"]]

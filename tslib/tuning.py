@@ -196,8 +196,9 @@ class _Run:
                 # only the positions that predict a target go through the output layer
                 logits_to_keep=batch.targets.shape[1] + 1,
             ).logits[:, :-1]  # (b, t, vocabulary)
-            loss = functional.cross_entropy(logits.float().flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE)
-            matches = (logits.argmax(-1) == batch.targets) | (batch.targets == IGNORE)
+            targets = batch.targets.to(logits.device)  # the last of several devices, where the model is spread
+            loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+            matches = (logits.argmax(-1) == targets) | (targets == IGNORE)
         return _Outcome(loss, matches)
 
     def _update(self, loss: Float[Tensor, ""]) -> dict[str, float]:

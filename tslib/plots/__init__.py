@@ -23,9 +23,11 @@ from tslib.plots.runs import evolution as evolution
 from tslib.plots.runs import first_and_last as first_and_last
 from tslib.plots.runs import gradients as gradients
 from tslib.plots.runs import losses as losses
-from tslib.plots.runs import memory as memory
 from tslib.plots.runs import method_colours as method_colours
 from tslib.plots.runs import paired_iterations as paired_iterations
 from tslib.plots.runs import ratios as ratios
 from tslib.plots.runs import stability as stability
 from tslib.plots.runs import survival as survival
+from tslib.plots.tasks import lengths as lengths
+from tslib.plots.tasks import memory as memory
+from tslib.plots.tasks import scores as scores

@@ -177,24 +177,3 @@ def ratios(comparison: pd.DataFrame) -> Figure:
     ax.set_ylim(-0.5, len(rows) - 0.5)
     ax.set_xlabel("iterations to correct, relative to cross-entropy alone (left of 1: faster)")
     return figure
-
-
-def memory(fits: pd.DataFrame) -> Figure:
-    """Memory of one tuning step for each model and length of context, by what it is for (``memory.table``)."""
-    parts = ["weights", "activations", "logits"]
-    colours = dict(zip(parts, sns.color_palette("colorblind", len(parts)), strict=True))
-    shown = fits[(fits["n_tokens"] == fits["n_tokens"].min()) & ~fits["too_long"]]
-    dtypes = list(dict.fromkeys(shown["dtype"]))
-    figure, axes = plt.subplots(1, len(dtypes), figsize=(WIDTH, 0.24 * len(shown) / len(dtypes) + 1.2), sharey=True)
-    for ax, dtype in zip(np.atleast_1d(axes), dtypes, strict=True):
-        rows = shown[shown["dtype"] == dtype].iloc[::-1]
-        left = np.zeros(len(rows))
-        for part in parts:
-            ax.barh(range(len(rows)), rows[part], left=left, color=colours[part], label=part)
-            left += rows[part].to_numpy()
-        for limit in (16, 80):
-            ax.axvline(limit, color="grey", linewidth=0.8, linestyle=":")
-        ax.set_yticks(range(len(rows)), [f"{row.model}, {row.context}" for row in rows.itertuples()])
-        ax.set(title=dtype, xlabel="GiB (dotted: 16 and 80)")
-    np.atleast_1d(axes)[0].legend(loc="lower right", fontsize="small")
-    return figure
