@@ -54,6 +54,14 @@ def test_tasks(folder, few_made):
             assert task.layout in table.loc[name, "how to get it"]
 
 
+def test_files_that_are_malformed_or_not_all_there(folder, few_made):
+    (folder / "gsm8k" / "test.jsonl").unlink()
+    (folder / "bbh" / "navigate.json").write_text("{")
+    table = catalogue.tasks().set_index("task")
+    assert table.loc["gsm8k", ["train", "test", "here"]].tolist() == [2, "", "in part"]
+    assert table.loc["bbh", "here"] == "malformed: load it to see where"
+
+
 def test_tasks_without_a_folder(few_made, monkeypatch):
     monkeypatch.delenv("TSLIB_DATA_DIR", raising=False)
     monkeypatch.setattr("datasets.load_dataset", None)  # the hub is not asked

@@ -34,6 +34,7 @@ OTHER = {
     "lr": 0.125,
     "batch_size": 4,
     "pass_tokens": 1024,
+    "question_cache": 0.0,
     "max_context": 512,
     "max_steps": 10,
     "check_every": 2,

@@ -212,8 +212,8 @@ def test_a_key_that_holds_no_array(path, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", " line 1: bad JSON (Expecting value)"),
-        ("\n \n", " line 3: bad JSON (Expecting value)"),
+        ("", " line 1: expected a JSON array of objects, found an empty file"),
+        ("\n \n", " line 1: expected a JSON array of objects, found an empty file"),
         ("[]", ": expected at least one row, found none"),
         ("[\n]\n", ": expected at least one row, found none"),
         ('{"q": 1}', ": expected a JSON array of objects at the top"),

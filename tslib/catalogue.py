@@ -5,7 +5,7 @@ from tqdm import tqdm
 
 from tslib import fetching
 from tslib import models as registry
-from tslib.errors import TslibError
+from tslib.errors import InputError, TslibError
 from tslib.fetching import WheelSource
 from tslib.models import MODELS, ModelSpec
 from tslib.tasks import FAMILIES, Reading, Task
@@ -108,6 +108,8 @@ def _here(task: Task, found: dict[str, Reading | TslibError]) -> str:
     if not found:
         return f"{DATA_DIR} is not set"
     parts = [reading for reading in found.values() if isinstance(reading, Reading)]
+    if any(isinstance(reading, InputError) for reading in found.values()):
+        return "malformed: load it to see where"
     if len(parts) < len(found):
         return "in part" if parts else "no"
     missing = max(len(reading.missing) for reading in parts)

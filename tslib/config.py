@@ -130,6 +130,9 @@ class TuneConfig(Hashed):
     """Positions that go through the model at once, padding included: a larger batch is done in parts, and a row that is
     longer keeps less and computes it again (gradient checkpointing), with the same gradient to rounding. Lower it where
     memory is short."""
+    question_cache: NonNegative = 4.0
+    """GiB of the questions' keys and values that are kept where the prompt is a suffix, so that a step runs prompt and
+    target alone; 0: none are, and each step runs the whole sequence."""
     max_context: Count | None = None
     """Positions at most; None: as many as the model has. The middle of longer prompts is left out where the task allows
     it (LongBench)."""

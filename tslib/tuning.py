@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -22,6 +22,7 @@ from tslib.encoding import Encoded, context_of, decode, encode_all
 from tslib.losses import Regularizer, make_regularizer
 from tslib.passes import checkpointing, in_passes
 from tslib.prompts import IGNORE, Batch, SoftPrompt, collate
+from tslib.question_cache import QuestionCache
 from tslib.records import RunRecord, environment
 from tslib.tasks import TASKS, Example, few_shot, find_task, load_task
 
@@ -104,6 +105,8 @@ class _Run:
         self.examples, self.rows = examples, rows
         self.prompt = SoftPrompt.from_config(config, model, tokenizer)
         self.device = self.prompt.weight.device
+        cached = config.placement == "suffix" and config.question_cache > 0 and QuestionCache.suits(model)
+        self.questions = QuestionCache(model, config.question_cache * 2**30) if cached else None
         options = {name: getattr(config, name) for name in TSLOSS_OPTIONS}
         self.regularizer: Regularizer | None = make_regularizer(config.regularizer, config.weight, **options)
         self.optimizer = torch.optim.AdamW(
@@ -165,13 +168,13 @@ class _Run:
         """
         passes = list(self._passes(rows))
         if len(passes) == 1:
-            return self._forward(self._collate(rows), grad=grad)
+            return self._pass(rows, grad=grad)
         if grad:
             self.optimizer.zero_grad()
         total, width = sum(len(row.target) for row in rows), max(len(row.target) for row in rows)
         losses, matches = [], []
         for part in passes:
-            outcome = self._forward(self._collate(part), grad=grad)
+            outcome = self._pass(part, grad=grad)
             loss = outcome.loss * (sum(len(row.target) for row in part) / total)
             if grad:
                 loss.backward()
@@ -183,6 +186,11 @@ class _Run:
         sizes = (len(self.prompt.weight), self.config.pass_tokens, self.config.batch_size)
         for indices in in_passes(rows, *sizes, vocabulary=len(self.model.get_input_embeddings().weight)):
             yield [rows[index] for index in indices]
+
+    def _pass(self, rows: Sequence[Encoded], *, grad: bool) -> _Outcome:
+        if self.questions is None:
+            return self._forward(self._collate(rows), grad=grad)
+        return self._forward_after(self.questions, rows, grad=grad)
 
     def _forward(self, batch: Batch, *, grad: bool) -> _Outcome:
         long = grad and batch.ids.numel() > self.config.pass_tokens  # a row that is too long for any pass
@@ -196,10 +204,43 @@ class _Run:
                 # only the positions that predict a target go through the output layer
                 logits_to_keep=batch.targets.shape[1] + 1,
             ).logits[:, :-1]  # (b, t, vocabulary)
-            targets = batch.targets.to(logits.device)  # the last of several devices, where the model is spread
-            loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
-            matches = (logits.argmax(-1) == targets) | (targets == IGNORE)
-        return _Outcome(loss, matches)
+            return self._outcome(logits, batch.targets)
+
+    def _forward_after(self, questions: QuestionCache, rows: Sequence[Encoded], *, grad: bool) -> _Outcome:
+        """Run prompt and target on top of the question's keys and values, which stay as they are in every step.
+
+        The questions end together, so the targets begin together, and shorter ones are padded on the right: between
+        question and target nothing may stand that would move a sliding window.
+        """
+        longest, width = max(len(row.question) for row in rows), max(len(row.target) for row in rows)
+        n_tokens = len(self.prompt.weight)
+        targets = [torch.tensor(row.target, device=self.device) for row in rows]
+        padded = nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORE)  # (b, t)
+        lengths = torch.tensor([[len(row.question), len(row.target)] for row in rows], device=self.device)
+        place = torch.arange(longest + n_tokens + width, device=self.device)  # in the padded row
+        attention = (place >= longest - lengths[:, :1]) & (place < longest + n_tokens + lengths[:, 1:])
+        with torch.set_grad_enabled(grad):
+            embeddings = self.model.get_input_embeddings()(padded.clamp_min(0))
+            virtual = self.prompt().to(embeddings.dtype).expand(len(rows), -1, -1)
+            logits = self.model(
+                inputs_embeds=torch.cat([virtual, embeddings], 1),
+                past_key_values=questions.batch([row.question for row in rows]),
+                attention_mask=attention.long(),
+                position_ids=lengths[:, :1] + place[: n_tokens + width],
+                use_cache=True,
+                logits_to_keep=width + 1,
+            ).logits[:, :-1]
+            outcome = self._outcome(logits, padded)
+        # padding to the left, as elsewhere
+        shifts = [width - len(row.target) for row in rows]
+        matches = [match.roll(shift) for match, shift in zip(outcome.matches, shifts, strict=True)]
+        return _Outcome(outcome.loss, torch.stack(matches))
+
+    @staticmethod
+    def _outcome(logits: Float[Tensor, "b t v"], targets: Int[Tensor, "b t"]) -> _Outcome:
+        targets = targets.to(logits.device)  # the last of several devices, where the model is spread
+        loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+        return _Outcome(loss, (logits.argmax(-1) == targets) | (targets == IGNORE))
 
     def _update(self, loss: Float[Tensor, ""]) -> dict[str, float]:
         """Take one optimiser step; return the row of the steps table."""
@@ -255,7 +296,7 @@ class _Run:
         A greedy reply follows the target for as long as the argmax does, so decoding starts at the first position
         where the two part, which one forward pass finds.
         """
-        matches = self._forward(self._collate(rows), grad=False).matches
+        matches = self._pass(rows, grad=False).matches
         agreed = []
         for row, match in zip(rows, matches, strict=True):
             own = match[len(match) - len(row.target) :]

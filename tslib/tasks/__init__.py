@@ -88,6 +88,8 @@ def load_task(name: str, split: str = "train", limit: int | None = None, seed: i
         raise InputError(f"limit must be at least 1, or None for every row, not {limit}")
     if seed < 0:
         raise InputError(f"seed must be at least 0, not {seed}")
+    if split not in (*task.splits, "heldout"):
+        raise InputError(f"unknown split {split!r} of task {name}: choose one of {', '.join(task.splits)}, heldout")
     examples = _heldout(task) if split == "heldout" else _load(task, split)
     if limit is None:
         return examples

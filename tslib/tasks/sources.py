@@ -102,6 +102,8 @@ def read_json(task: Task, path: Path, key: str | None = None) -> list[Row]:
         If the file cannot be read.
     """
     text = _text(task, path)
+    if not text.strip():
+        raise InputError(f"{path} line 1: expected a JSON array of objects, found an empty file")
     if key is None:
         start = len(text) - len(text.lstrip())
     else:  # records are then read one by one, so that a message can name the line

@@ -1,0 +1,90 @@
+"""Keys and values of questions, computed once: with the prompt as a suffix they are the same in every step.
+
+A causal model's states at a position depend on what stands before it alone. With ``placement="suffix"`` that is the
+question, which is not trained, so each step runs the prompt and the target only, on top of the question's states.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+__all__ = ["QuestionCache"]
+
+States = list[tuple[Float[Tensor, "1 _ _ _"], Float[Tensor, "1 _ _ _"]]]
+"""Keys and values of one question, layer by layer, of shape (1, heads, positions, head size); a layer with a sliding
+window has the last positions only."""
+
+
+KINDS = (DynamicLayer, DynamicSlidingWindowLayer)
+
+
+class QuestionCache:
+    """States of questions under a frozen model, as many as a bound on memory allows.
+
+    One position takes 2 × layers × key-value heads × head size numbers. Where the questions of a run take more than the
+    bound, those used longest ago are dropped, and computed again when they are wanted.
+
+    Parameters
+    ----------
+    model
+        A frozen causal model of transformers, whose cache is made of keys and values.
+    limit
+        Bytes kept at most; a question that takes more by itself is computed each time.
+    """
+
+    def __init__(self, model: Any, limit: float | int) -> None:
+        self.model, self.limit = model, limit
+        self.kept: OrderedDict[tuple[int, ...], States] = OrderedDict()
+        self.bytes = 0
+
+    @staticmethod
+    def suits(model: Any) -> bool:
+        """Whether the model's cache is one of keys and values alone."""
+        return all(type(layer) in KINDS for layer in DynamicCache(config=model.config).layers)
+
+    def batch(self, questions: Sequence[Sequence[int]]) -> DynamicCache:
+        """States of several questions as a cache for one forward pass, padded on the left to the longest."""
+        rows = [self._states(tuple(question)) for question in questions]
+        cache = DynamicCache(config=self.model.config)
+        layers: list[Any] = cache.layers
+        for index, layer in enumerate(layers):
+            width = max(row[index][0].shape[-2] for row in rows)
+            keys, values = (
+                torch.cat([functional.pad(row[index][i], (0, 0, width - row[index][i].shape[-2], 0)) for row in rows])
+                for i in (0, 1)
+            )
+            layer.update(keys, values)
+            if isinstance(layer, DynamicSlidingWindowLayer):  # it counts the positions that it has dropped, too
+                layer.cumulative_length = max(map(len, questions))
+        return cache
+
+    @torch.no_grad()
+    def _states(self, question: tuple[int, ...]) -> States:
+        if question in self.kept:
+            self.kept.move_to_end(question)
+            return self.kept[question]
+        cache = DynamicCache(config=self.model.config)
+        ids = torch.tensor([question], device=self.model.get_input_embeddings().weight.device)
+        self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        # cloned, since the states of a sliding window are a view of all
+        layers: list[Any] = cache.layers
+        states = [(layer.keys.clone(), layer.values.clone()) for layer in layers]
+        size = _size(states)
+        if size <= self.limit:
+            self.kept[question] = states
+            self.bytes += size
+            while self.bytes > self.limit:
+                _, dropped = self.kept.popitem(last=False)
+                self.bytes -= _size(dropped)
+        return states
+
+
+def _size(states: States) -> int:
+    return sum(keys.nbytes + values.nbytes for keys, values in states)
