@@ -98,9 +98,9 @@ def untuned() -> list[EvalConfig]:
 
 
 def tour_heldout() -> list[EvalConfig]:
-    """The prompts of `tour` on ten held-out rows each."""
+    """The prompts of `tour` on five held-out rows each."""
     shared = ("model", "task", "max_context", "dtype")
-    return [EvalConfig(run=run.hash, limit=10, **{name: getattr(run, name) for name in shared}) for run in tour()]
+    return [EvalConfig(run=run.hash, limit=5, **{name: getattr(run, name) for name in shared}) for run in tour()]
 
 
 EXPERIMENTS: dict[str, Callable[[], list[TuneConfig]]] = {
