@@ -175,8 +175,8 @@ display(Markdown(read_before_and_after(before, after, record)))
 # ### All six, with both embedded models
 #
 # Once over ten rows of each real benchmark (MMLU for MMLU-CF), with both model families that are embedded. Five steps
-# teach little, and five held-out rows say little: the table is here to show that every path works. In bfloat16, and
-# with LongBench's prompts cut to 2048 positions, to save time.
+# teach little, and five held-out rows say little: the table is here to show that every path works. To save time these
+# runs are in bfloat16, and LongBench's prompts are cut to 2048 positions with SmolLM2, to 1024 with Gemma.
 
 # %% tags=["hide-input"]
 tour = [RunStore().get(config) for config in EXPERIMENTS["tour"]()]
