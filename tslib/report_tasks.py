@@ -10,8 +10,8 @@ from tslib.records import RunRecord
 from tslib.report import aligned
 from tslib.tasks import FAMILIES, find_task
 
-MAKERS = {("gsm8k", 5): (0.014, "5-shot"), ("bbh", 3): (0.282, "3-shot"), ("mmlu", 0): (0.293, "cloze")}
-"""What the makers of SmolLM2-135M-Instruct report, by task and number of shots: the model card's figures.
+MAKERS = {("gsm8k", 5): (0.014, "5-shot"), ("bbh", 0): (0.282, "3-shot"), ("mmlu", 0): (0.293, "cloze")}
+"""What the makers of SmolLM2-135M-Instruct report, by task and the number of shots of the evaluation it stands beside.
 
 https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct
 """
@@ -66,7 +66,7 @@ def read_untuned(table: pd.DataFrame) -> str:
             inside = row["low"] <= reported[0] <= row["high"]
             parts.append(
                 f"on {row['task']} ({row['shots']} shots, scored by {row['scoring']}) the makers' {reported[0]:.3f} "
-                f"lies {'in' if inside else 'outside of'} our interval {_score(row)}"
+                f"({reported[1]}) lies {'in' if inside else 'outside of'} our interval {_score(row)}"
             )
     return f"Where the makers report a figure: {'; '.join(parts)}."
 
