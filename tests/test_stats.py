@@ -390,3 +390,11 @@ def test_a_mean_of_equal_scores(scores, interval):
 def test_scores_that_are_none(scores):
     with pytest.raises(InputError, match="expected scores from 0 to 1, found"):
         mean_score(np.array(scores, dtype=float))
+
+
+def test_pairs_may_both_lack_a_setting_but_not_one_of_them():
+    runs_of = table(none=[10, 20], tsloss=[5, 10]).assign(max_context=None, shots=0)
+    assert iteration_ratio(runs_of, "tsloss").value == pytest.approx(0.5)
+    runs_of.loc[runs_of["regularizer"] == "tsloss", "max_context"] = 512
+    with pytest.raises(InputError, match="'tsloss' was run with max_context 512"):
+        iteration_ratio(runs_of, "tsloss")

@@ -283,8 +283,9 @@ def _unwritable(path: Path, error: Exception) -> ResourceError:
 
 def _row(content: dict[str, Any]) -> dict[str, Any]:
     """Make the row of a table of runs out of what ``record.json`` holds."""
-    row: dict[str, Any] = content["config"] | {name: content[name] for name in OUTCOME} | content["results"]
-    return row
+    defaults = {f.name: f.default for f in dataclasses.fields(TuneConfig)}  # of fields younger than the record
+    outcome = {name: content[name] for name in OUTCOME}
+    return {**defaults, **content["config"], **outcome, **content["results"]}
 
 
 def _as_json(record: RunRecord) -> dict[str, Any]:

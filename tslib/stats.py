@@ -132,7 +132,10 @@ def pair_up(table: pd.DataFrame, method: str, baseline: str = "none") -> tuple[p
     index = sides[method].index.sort_values()
     ours, theirs = (sides[name].loc[index].reset_index() for name in (method, baseline))
     for field in SETTINGS:
-        if field in table and (differs := (ours[field] != theirs[field]).to_numpy(dtype=bool)).any():
+        if field not in table:
+            continue
+        absent = ours[field].isna() & theirs[field].isna()  # None, which does not equal itself in a table
+        if (differs := ((ours[field] != theirs[field]) & ~absent).to_numpy(dtype=bool)).any():
             given, other = ours.loc[differs, field].iloc[0], theirs.loc[differs, field].iloc[0]
             raise InputError(f"{method!r} was run with {field} {given}, {baseline!r} with {other}: select one setting")
     return ours, theirs
