@@ -96,7 +96,7 @@ print(tokenizer.decode(row.question), tokenizer.decode(row.target), sep=" ⟶ ")
 # A prompt that is longer than the context loses its middle where the benchmark says so (LongBench); elsewhere it is an
 # error that says how many positions are missing. How long the prompts are, with the tokenizer of SmolLM2:
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "remove-stderr"]
 loaded = load_model("smollm2-135m")
 tokens = {}
 for name in tasks.loc[tasks["train"] != "", "task"]:
