@@ -126,14 +126,14 @@ def test_few_shot_runs_show_rows_that_are_no_samples(toy_task, monkeypatch, smol
         assert sorted(samples + shown) == [f"toy/train/{i}" for i in range(4)]
 
 
-def test_a_model_that_is_spread_over_all_devices(toy_task, smollm2_135m):
+def test_a_model_that_is_spread_over_all_devices(toy_task, monkeypatch):
     """Here the only device is the CPU: accelerate places the model, and the run is the same."""
+    monkeypatch.setattr(models, "_shared", models._shared.__wrapped__)  # the one kept is for the other tests
     toy_task(FRANCE)
     runs = [quick(max_steps=2, stop_when_correct=False, device=device) for device in ("spread", "cpu")]
     spread, plain = (run.steps.drop(columns="seconds") for run in runs)
     pd.testing.assert_frame_equal(spread, plain, rtol=1e-4)
     assert runs[0].environment["device"] == "cpu"
-    models._shared("smollm2-135m", "cpu", "float32")  # as it was for the tests that follow
 
 
 def test_max_context_bounds_a_run(toy_task):
@@ -446,7 +446,10 @@ def test_exact_implies_that_greedy_decoding_reproduces_the_target(toy_task, smol
         run.prompt.weight.copy_(record.prompts[steps])
     assert plain_greedy(run, row) == row.target
     loss = run._forward(run._collate([row]), grad=False).loss
-    assert record.results["final_cross_entropy"] == pytest.approx(float(loss), rel=1e-6)
+    # as a suffix it was on top of the question's states
+    assert record.results["final_cross_entropy"] == pytest.approx(
+        float(loss), rel=1e-6 if placement == "prefix" else 1e-5
+    )
 
 
 def test_a_run_out_of_steps_is_censored(toy_task):
