@@ -143,9 +143,8 @@ display(Markdown(read_untuned(untuned)))
 
 # %% [markdown]
 # Why ours may differ: the makers' MMLU is "cloze", the likelihood of each choice's *text*, while here the model has to
-# name the letter, a form that models of this size have hardly learnt; their BBH shows three solved questions with their
-# reasoning, ours none; and the embedded file holds weights of four bits. A score near that of guessing (a quarter on MMLU)
-# says that the model does not know the answers, not that it cannot be tuned: the answer loss is what tuning moves first.
+# name a letter, which is another test; their BBH shows three solved questions, ours none; and the embedded file holds
+# weights of four bits. A hundred rows leave intervals of some fifteen points. Guessing gives a quarter on MMLU.
 #
 # ## Tuning and testing on any of them
 #
