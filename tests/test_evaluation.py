@@ -63,6 +63,12 @@ def test_scores_and_losses(quiz, smollm2_135m):
     assert results["answer_loss"] == pytest.approx(rows["answer_loss"].mean())
     assert (results["rows"], results["cut"]) == (3, 0)
     assert results["unfinished"] == int((rows["tokens"] == 12).sum())
+    for i, (prompt, _) in enumerate(ROWS):  # what transformers decodes alone, without the padding of a batch
+        ids = torch.tensor([encode(tokenizer, Example("", prompt, "x", "x")).question])
+        alone = model.generate(ids, do_sample=False, max_new_tokens=12, eos_token_id=2, pad_token_id=2)[
+            0, ids.shape[1] :
+        ]
+        assert rows.loc[f"toy/test/{i}", "tokens"] == int((alone != 2).sum())
 
 
 def test_batches_do_not_change_the_outcome(quiz, smollm2_135m):

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from tslib import models, stats
 from tslib.config import SCHEMA_VERSION, EvalConfig
 from tslib.decoding import generate
-from tslib.encoding import Encoded, context_of, decode, encode, encode_all
+from tslib.encoding import Encoded, context_of, decode, encode, encode_all, stop_ids
 from tslib.errors import InputError, ResourceError
 from tslib.passes import in_passes
 from tslib.prompts import IGNORE, SoftPrompt, collate
@@ -194,7 +194,8 @@ class _Judge:
                 complete=task.complete,
             )
             replies = [decode(self.tokenizer, ids) for ids in generated]
-            tokens = [len(ids) for ids in generated]
+            stop = stop_ids(self.tokenizer, self.model.generation_config)  # and the padding behind it
+            tokens = [next((i for i, token in enumerate(ids) if token in stop), len(ids)) for ids in generated]
         for example, loss, reply, length in zip(examples, losses, replies, tokens, strict=True):
             yield {"score": task.score(reply, example), "answer_loss": loss, "tokens": length}
 

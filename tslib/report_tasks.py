@@ -51,7 +51,6 @@ def untuned_table(table: pd.DataFrame) -> pd.DataFrame:
                 "metric": FAMILIES[row["task"]].metric,
                 "score [95 %]": _score(row),
                 "answer loss": f"{row['answer_loss']:.2f}",
-                "replies cut off": row["unfinished"],
                 "makers report": f"{reported[0]:.3f} ({reported[1]})" if reported else "",
             }
         )
