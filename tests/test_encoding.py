@@ -227,6 +227,7 @@ def test_the_middle_of_a_long_prompt_is_left_out(byte_tokenizer, template, exces
         example, prompt=text[: kept // 2] + text[len(text) - kept // 2 :] if excess else text
     )
     assert row == encode(byte_tokenizer, expected)
+    assert row.cut == bool(excess)
     assert 8 + len(row.question) + max(len(row.target), 10) <= context
 
 

@@ -78,6 +78,13 @@ def test_batches_do_not_change_the_outcome(quiz, smollm2_135m):
     assert together.rows["answer_loss"].tolist() == pytest.approx(alone.rows["answer_loss"].tolist(), rel=1e-4)
 
 
+def test_prompts_without_their_middle_are_counted(quiz, smollm2_135m, monkeypatch):
+    monkeypatch.setattr(type(quiz), "cuts_middle", True)
+    questions = [len(encode(smollm2_135m[1], Example("", prompt, "x", "x")).question) for prompt, _ in ROWS]
+    evaluation = evaluate(config(max_context=max(questions) - 1 + 12), progress=False)
+    assert evaluation.results["cut"] == questions.count(max(questions)) < 3
+
+
 def test_a_limit_is_a_part_of_the_whole(quiz, smollm2_135m):
     whole, part = (evaluate(config(limit=limit), progress=False).rows["id"].tolist() for limit in (100, 2))
     assert len(whole) == 3, "a limit above what there is takes all"

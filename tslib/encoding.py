@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tslib.errors import InputError
@@ -24,10 +24,13 @@ class Encoded:
         All that the model reads before its reply, with the tokens of the chat template.
     target
         The reply, ending in the token at which generation stops.
+    cut
+        Whether the middle of the prompt was left out.
     """
 
     question: list[int]
     target: list[int]
+    cut: bool = field(default=False, compare=False)
 
 
 def encode(tokenizer: Any, example: Example, shots: Sequence[Example] = ()) -> Encoded:
@@ -121,6 +124,7 @@ def encode_all(
             room = context - n_tokens - max(len(row.target), reply)
             if len(row.question) > room:
                 row = _cut_middle(tokenizer, example, shots(example), len(row.question) - room)
+                row = dataclasses.replace(row, cut=True)
         check_fits(n_tokens, row, context, example.id)
         rows.append(row)
     return rows

@@ -116,10 +116,7 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
         "high": interval.high,
         "answer_loss": float(table["answer_loss"].mean()),
         "rows": len(table),
-        "cut": sum(
-            task.cuts_middle and len(encode(tokenizer, example, shots(example)).question) > len(row.question)
-            for example, row in zip(examples, rows, strict=True)
-        ),
+        "cut": sum(row.cut for row in rows),
         "unfinished": int((table["tokens"] >= longest).sum()),
         "seconds": round(time.time() - started, 3),
     }
