@@ -11,9 +11,9 @@ import torch
 from tslib.config import EvalConfig, TuneConfig
 from tslib.encoding import encode
 from tslib.errors import InputError, ResourceError
-from tslib.evaluation import EvaluationStore, evaluate, of_run
+from tslib.evaluation import EvaluationStore, _Judge, evaluate, of_run
 from tslib.records import RunStore
-from tslib.tasks import TASKS, Example, load_task
+from tslib.tasks import TASKS, Example, load_task, shuffled
 from tslib.tasks.base import made
 from tslib.tuning import tune
 
@@ -75,6 +75,28 @@ def test_batches_do_not_change_the_outcome(quiz, smollm2_135m):
     together, alone = (evaluate(config(batch_size=size), progress=False) for size in (16, 1))
     assert together.rows["id"].tolist() == alone.rows["id"].tolist()
     assert together.rows["score"].tolist() == alone.rows["score"].tolist()
+    assert together.rows["answer_loss"].tolist() == pytest.approx(alone.rows["answer_loss"].tolist(), rel=1e-4)
+
+
+def test_rows_are_batched_by_length_and_kept_in_the_drawn_order(smollm2_135m, monkeypatch):
+    lengths, judge = [], _Judge.judge
+
+    def note(self, examples, rows):
+        lengths.append([len(row.question) for row in rows])
+        return judge(self, examples, rows)
+
+    monkeypatch.setattr(_Judge, "judge", note)
+    asked = config(task="gsm-symbolic", limit=3, max_new_tokens=2)
+    together, alone = (evaluate(dataclasses.replace(asked, batch_size=size), progress=False) for size in (2, 1))
+    drawn = shuffled(load_task(asked.task, asked.split), asked.seed)[:3]
+    in_order = [len(encode(smollm2_135m[1], example).question) for example in drawn]
+    short, middle, long = sorted(in_order)
+    assert short < middle < long
+    assert in_order != [short, middle, long]
+    assert lengths == [[short, middle], [long], [short], [middle], [long]]
+    assert together.rows["id"].tolist() == alone.rows["id"].tolist() == [example.id for example in drawn]
+    for column in ("score", "tokens"):
+        assert together.rows[column].tolist() == alone.rows[column].tolist()
     assert together.rows["answer_loss"].tolist() == pytest.approx(alone.rows["answer_loss"].tolist(), rel=1e-4)
 
 
