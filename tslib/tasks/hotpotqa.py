@@ -13,7 +13,7 @@ from tslib.tasks.base import Example, Hub, Row, SourceTask, Task
 from tslib.tasks.qa import normalize_answer, overlap_f1
 from tslib.tasks.sources import find_rows, read_json
 
-__all__ = ["HotpotQA", "ShortAnswerTask", "passages_prompt"]
+__all__ = ["HotpotQA", "PassagesTask", "passages_prompt"]
 
 INSTRUCTION = "Answer the question with the help of the passages. Reply with the answer alone."
 # Sharing a word with these is worth nothing: they are right or wrong.
@@ -27,8 +27,8 @@ def passages_prompt(passages: Iterable[tuple[str, str]], question: str) -> str:
     return "\n\n".join([INSTRUCTION, *told, f"Question: {question}"])
 
 
-class ShortAnswerTask(Task):
-    """A task whose answer is a few words, scored as HotpotQA is.
+class PassagesTask(Task):
+    """A task whose answer, found in passages, is a few words, scored as HotpotQA is.
 
     The answer of a reply is its first line that is not empty, without a leading ``Answer:``. The official script
     takes a prediction as it is given; a model's reply may go on after it.
@@ -56,7 +56,7 @@ class ShortAnswerTask(Task):
         return _answer_line(text)[1]
 
 
-class HotpotQA(ShortAnswerTask, SourceTask):
+class HotpotQA(PassagesTask, SourceTask):
     """HotpotQA's development set with distractors: ten passages a question, two of which are needed.
 
     Read from ``$TSLIB_DATA_DIR/hotpotqa/dev_distractor.json`` when that variable is set, else from the hub. The file

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import NamedTuple, TypeVar
 
 from tslib.tasks.base import Example, Reading, made
-from tslib.tasks.hotpotqa import ShortAnswerTask, passages_prompt
+from tslib.tasks.hotpotqa import PassagesTask, passages_prompt
 
 __all__ = ["TwoHop"]
 
@@ -59,7 +59,7 @@ FOUNDINGS = tuple(range(1990, 2020))
 T = TypeVar("T")
 
 
-class TwoHop(ShortAnswerTask):
+class TwoHop(PassagesTask):
     """600 training and 200 test rows, the same on every machine, scored as HotpotQA is.
 
     Six of ten questions name one thing and ask about another that is found through it ("In which town was the
