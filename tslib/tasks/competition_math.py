@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from tslib.errors import ResourceError
 from tslib.tasks.base import Example, Hub, Row, SourceTask, Task
-from tslib.tasks.sources import data_dir, find_rows, read_json, read_jsonl
+from tslib.tasks.sources import data_dir, find_rows, is_file, read_json, read_jsonl
 
 __all__ = ["ASK", "CompetitionMath", "MathTask", "find_boxed"]
 
@@ -112,8 +112,7 @@ class CompetitionMath(MathTask, SourceTask):
         """Rows of a split of the source."""
         path = f"math500/{source_split}.json"
         lines = f"{path}l"  # the hub's own file
-        # Path.is_file raises where a folder may not be looked into.
-        if (folder := data_dir()) and os.path.isfile(folder / lines) and not os.path.isfile(folder / path):  # noqa: PTH113
+        if (folder := data_dir()) and is_file(folder / lines) and not is_file(folder / path):
             path = lines
         return find_rows(self, ("",), lambda _: path, _read, lambda _: (self.hub, source_split))
 

@@ -4,14 +4,13 @@ Hendrycks et al., Measuring Massive Multitask Language Understanding, arXiv:2009
 arXiv:2412.15194.
 """
 
-import os
 from pathlib import Path
 from typing import Any, ClassVar
 
 from tslib.errors import InputError, ResourceError
 from tslib.tasks.base import Example, Hub, Row, SourceTask, Task
 from tslib.tasks.choice import LETTERS, ChoiceTask, ask
-from tslib.tasks.sources import data_dir, find_rows, read_csv
+from tslib.tasks.sources import data_dir, find_rows, is_file, read_csv
 
 __all__ = ["CATEGORIES", "MMLU", "MMLUCF", "SUBJECTS"]
 
@@ -141,8 +140,7 @@ class MMLUCF(_Exam):
         def local(category: str) -> str:
             csv, parquet = (f"mmlu-cf/{source_split}/{category}_{source_split}.{kind}" for kind in ("csv", "parquet"))
             folder = data_dir() or Path()
-            # Path.is_file raises where a folder may not be looked into.
-            only_parquet = os.path.isfile(folder / parquet) and not os.path.isfile(folder / csv)  # noqa: PTH113
+            only_parquet = is_file(folder / parquet) and not is_file(folder / csv)
             return parquet if only_parquet else csv
 
         return find_rows(

@@ -15,7 +15,7 @@ from typing import Any
 from tslib.errors import InputError, ResourceError
 from tslib.tasks.base import Hub, Row, Task
 
-__all__ = ["DATA_DIR", "data_dir", "find_rows", "read_csv", "read_hub", "read_json", "read_jsonl"]
+__all__ = ["DATA_DIR", "data_dir", "find_rows", "is_file", "read_csv", "read_hub", "read_json", "read_jsonl"]
 
 DATA_DIR = "TSLIB_DATA_DIR"
 
@@ -28,6 +28,11 @@ def data_dir() -> Path | None:
     folder = os.environ.get(DATA_DIR, "")
     # Path.expanduser raises for an unknown user; here the name stays, and is told in the message of a missing file.
     return Path(os.path.expanduser(folder)) if folder else None  # noqa: PTH111
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; not where its folder may not be looked into, for which `Path.is_file` raises."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def find_rows(
@@ -69,8 +74,7 @@ def find_rows(
     if folder is None:
         parts = {subset: read_hub(task, *hub(subset), local(subset)) for subset in wanted}
     else:
-        # Path.is_file raises where a folder may not be looked into.
-        here = [part for part in wanted if len(wanted) == 1 or os.path.isfile(folder / local(part))]  # noqa: PTH113
+        here = [part for part in wanted if len(wanted) == 1 or is_file(folder / local(part))]
         # With none of several, the first one's absence is told.
         parts = {subset: read(task, folder / local(subset)) for subset in here or wanted[:1]}
     rows = [Row(row.index, row.where, row.fields, subset) for subset, part in parts.items() for row in part]
