@@ -128,8 +128,8 @@ for task, texts in replies.items():
 #
 # ## What the small model knows before tuning
 #
-# SmolLM2-135M as it is, on up to 100 held-out rows of each benchmark, by greedy decoding unless said otherwise. The
-# intervals are Wilson's for accuracies, bootstrap for other scores. The last column is what its makers report
+# SmolLM2-135M as it is, on held-out rows of each benchmark, by greedy decoding unless said otherwise. The intervals are
+# Wilson's for accuracies, bootstrap for other scores. The last column is what its makers report
 # ([model card](https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct)).
 
 # %% tags=["hide-input"]
@@ -144,13 +144,13 @@ display(Markdown(read_untuned(untuned)))
 # %% [markdown]
 # Why ours may differ: the makers' MMLU is "cloze", the likelihood of each choice's *text*, while here the model has to
 # name a letter, which is another test; their BBH shows three solved questions, ours none; and the embedded file holds
-# weights of four bits. A hundred rows leave intervals of some fifteen points. Guessing gives a quarter on MMLU.
+# weights of four bits. Guessing gives a quarter on MMLU.
 #
 # ## Tuning and testing on any of them
 #
-# The same two steps work for every task and model: tune a prompt on ten training rows, then test it on rows that it has
-# not seen. Here they run live, with few steps and few rows; from the command line they are `python -m tslib tune --task
-# multiple-choice --samples 10` and `python -m tslib evaluate RUN --split heldout --limit 100`.
+# The same two steps work for every task and model: tune a prompt on a few training rows, then test it on rows that it
+# has not seen. Here they run live, with few steps and few rows; from the command line they are `python -m tslib tune
+# --task multiple-choice --samples 10` and `python -m tslib evaluate RUN --split heldout --limit 100`.
 
 # %% tags=["parameters"]
 model = "smollm2-135m"
@@ -178,9 +178,9 @@ display(Markdown(read_before_and_after(before, after, record)))
 # %% [markdown]
 # ### All six, with both embedded models
 #
-# Once over ten rows of each real benchmark (MMLU for MMLU-CF), with both model families that are embedded. Five steps
-# teach little, and five held-out rows say little: the table is here to show that every path works. To save time these
-# runs are in bfloat16, and LongBench's prompts are cut to 2048 positions with SmolLM2, to 1024 with Gemma.
+# Once over a few rows of each real benchmark (MMLU for MMLU-CF), with both model families that are embedded. So few
+# steps teach little, and so few held-out rows say little: the table is here to show that every path works. To save time
+# these runs are in bfloat16, and LongBench's prompts lose their middle to fit the `context` given, in positions.
 
 # %% tags=["hide-input"]
 tour = [RunStore().get(config) for config in EXPERIMENTS["tour"]()]
@@ -199,8 +199,8 @@ catalogue.models().drop(columns=["here"]).style.hide(axis="index")
 # %% [markdown]
 # Tuning a prompt keeps the frozen weights, the activations of one pass through the model, and the logits of the
 # target's positions. The prompt itself, its gradient and its optimiser take next to nothing. The table is computed from
-# each model's configuration, and a test compares it with the measured peak of the two embedded models. Beyond 4096
-# positions (`pass_tokens`) activations are computed again layer by layer, so that 8192 take less than 2048.
+# each model's configuration, and a test compares it with the measured peak of the two embedded models. Of a row with
+# more positions than `pass_tokens` activations are computed again layer by layer, so that more positions can take less.
 
 # %% tags=["hide-input"]
 fits = memory.table()

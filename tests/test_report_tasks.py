@@ -50,6 +50,7 @@ def test_untuned_table_and_what_it_says_of_the_makers():
         in text
     )
     assert text.count("the makers'") == 3
+    assert text.endswith("So few rows leave intervals 6 to 20 points wide.")
 
 
 def test_before_and_after(two_steps):
@@ -62,12 +63,13 @@ def test_before_and_after(two_steps):
 
 def test_tour_table(two_steps):
     scored = evaluation(0.5, 0.4, 0.6, task="gsm-symbolic", run=two_steps.config.hash)
-    other = dataclasses.replace(two_steps, config=dataclasses.replace(two_steps.config, seed=9))
+    other = dataclasses.replace(two_steps, config=dataclasses.replace(two_steps.config, seed=9, max_context=512))
     shown = report.tour_table([two_steps, other], table(scored))
     assert shown["score [95 %]"].tolist() == ["0.500 [0.400, 0.600]", ""]
     first, last = two_steps.steps["cross_entropy"]
     assert shown["cross-entropy, first and last step"].tolist() == [f"{first:.3f}, {last:.3f}"] * 2
     assert shown["steps"].tolist() == [2, 2]
+    assert shown["context"].tolist() == ["the model's", 512]
 
 
 FITS = pd.DataFrame(

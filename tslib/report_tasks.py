@@ -58,7 +58,7 @@ def untuned_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_untuned(table: pd.DataFrame) -> str:
-    """Compare with the makers' figures: which lie in our intervals, and which do not."""
+    """Compare with the makers' figures: which lie in our intervals, which do not, and how wide the intervals are."""
     parts = []
     for row in table.to_dict("records"):
         if reported := MAKERS.get((row["task"], row["shots"])):
@@ -67,7 +67,11 @@ def read_untuned(table: pd.DataFrame) -> str:
                 f"on {row['task']} ({row['shots']} shots, scored by {row['scoring']}) the makers' {reported[0]:.3f} "
                 f"({reported[1]}) lies {'in' if inside else 'outside of'} our interval {_score(row)}"
             )
-    return f"Where the makers report a figure: {'; '.join(parts)}."
+    widths = 100 * (table["high"] - table["low"])
+    return (
+        f"Where the makers report a figure: {'; '.join(parts)}. So few rows leave intervals {widths.min():.0f} to "
+        f"{widths.max():.0f} points wide."
+    )
 
 
 def read_before_and_after(before: Evaluation, after: Evaluation, record: RunRecord) -> str:
@@ -100,6 +104,7 @@ def tour_table(records: Sequence[RunRecord], evaluations: pd.DataFrame) -> pd.Da
             {
                 "task": config.task,
                 "model": config.model,
+                "context": config.max_context or "the model's",
                 "rows tuned on": config.samples,
                 "steps": record.results["steps_done"],
                 "minutes": f"{record.results['seconds'] / 60:.1f}",
