@@ -7,6 +7,7 @@ import pytest
 
 from tslib import memory, models
 from tslib.errors import InputError, ResourceError
+from tslib.frozen import CHUNK
 from tslib.memory import GIB, estimate, fits, measured_peak, table
 from tslib.models import MODELS
 
@@ -53,21 +54,10 @@ def test_weights_and_prompt() -> None:
     assert half.prompt == need.prompt
 
 
-def test_logits_of_one_row_in_float32() -> None:
-    # at the peak, in the backward pass of log-softmax: log-probabilities, their gradient, the gradient of the logits
-    need = estimate("gemma3-270m", question=30, target=50)
-    assert need.logits == pytest.approx(3 * 50 * 262_144 * 4, rel=0.02)
-
-
-def test_output_layer_on_the_cpu_copies_its_matrix_for_each_row() -> None:
-    sizes = {"question": 30, "target": 5, "batch": 3, "dtype": "bfloat16"}
-    cuda, cpu = estimate("gemma3-270m", **sizes), estimate("gemma3-270m", device="cpu", **sizes)
-    assert cpu.activations == cuda.activations
-    copies = 3 * 262_144 * 640 * 2
-    assert cuda.logits < 0.1 * copies
-    assert copies <= cpu.logits <= 1.1 * copies
-    single = sizes | {"dtype": "float32"}
-    assert estimate("gemma3-270m", **single) == estimate("gemma3-270m", device="cpu", **single)
+def test_logits_of_few_positions_at_a_time() -> None:
+    few, many = (estimate("gemma3-270m", question=30, target=size) for size in (50, 500))
+    assert few.logits == pytest.approx(50 * 262_144 * 4, rel=0.02)
+    assert many.logits == pytest.approx(CHUNK * 4, rel=0.05)
 
 
 def test_without_a_mask_activations_are_linear_in_the_context() -> None:
@@ -77,12 +67,14 @@ def test_without_a_mask_activations_are_linear_in_the_context() -> None:
     assert three - two == two - one > 0
 
 
-def test_several_rows_keep_a_mask_in_every_layer() -> None:
-    # 32 layers, each with its own (b, 1, n, n) in float32, on top of twice what one row takes
-    one = estimate("open-llama-7b", question=460, target=20, n_tokens=20)
-    two = estimate("open-llama-7b", question=460, target=20, n_tokens=20, batch=2)
-    masks = 32 * 2 * 500 * 500 * 4
-    assert two.activations - 2 * one.activations == pytest.approx(masks, rel=0.02)
+def test_several_rows_keep_no_mask() -> None:
+    two, three, four = (
+        estimate("open-llama-7b", question=460, target=20, n_tokens=20, batch=batch).activations for batch in (2, 3, 4)
+    )
+    assert four - three == pytest.approx(three - two, rel=0.01)
+    masks = 32 * 500 * 500 * 4  # of one more row, if each layer kept its own
+    alone = estimate("open-llama-7b", question=460, target=20, n_tokens=20).activations
+    assert three - two < 1.25 * alone < 2 * alone + masks
 
 
 @pytest.mark.parametrize("name", ["smollm2-135m", "gemma3-270m"])

@@ -9,6 +9,7 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 from tslib import models
 from tslib.config import TuneConfig
 from tslib.encoding import Encoded
+from tslib.packing import pack
 from tslib.prompts import IGNORE, SoftPrompt, collate
 from tslib.tuning import _Run
 
@@ -163,7 +164,8 @@ def family(request):
 @pytest.mark.parametrize("placement", ["prefix", "suffix"])
 def test_what_reaches_the_first_decoder_layer(family, prompt_scale, placement):
     rows = [Encoded([5, 6, 7, 8], [9, 10]), Encoded([11, 12], [13, 2])]
-    run = _Run(TuneConfig(n_tokens=3, prompt_scale=prompt_scale, placement=placement), family, None, [], rows)
+    config = TuneConfig(n_tokens=3, prompt_scale=prompt_scale, placement=placement, question_cache=0)
+    run = _Run(config, family, None, [], rows)
     entered = []
 
     def note(_layer, args, kwargs):
@@ -171,17 +173,17 @@ def test_what_reaches_the_first_decoder_layer(family, prompt_scale, placement):
 
     hook = family.model.layers[0].register_forward_pre_hook(note, with_kwargs=True)
     try:
-        run._forward(run._collate(rows), grad=False)
+        run._pass(rows, grad=False)
         family(input_ids=torch.tensor([rows[0].question + rows[0].target]))  # as the model reads text without us
     finally:
         hook.remove()
-    ours, plain = entered
-    slots = run._collate(rows).slots
+    *_, ours, plain = entered
+    virtual = pack(rows, 3, placement).order < 3
     d = family.get_input_embeddings().weight.shape[1]
     prompt = run.prompt.weight.detach() * (math.sqrt(d) if prompt_scale == "sqrt_d" else 1)
-    for row in (0, 1):
-        torch.testing.assert_close(ours[row, slots[row]], prompt, rtol=1e-6, atol=0)
-    assert torch.equal(ours[0, ~slots[0]], plain[0]), "question and target, which fill the longer row"
+    copies = 1 if placement == "prefix" else 2  # before the questions they have it in common
+    torch.testing.assert_close(ours[0, virtual], prompt.repeat(copies, 1), rtol=1e-6, atol=0)
+    assert torch.equal(ours[0, ~virtual][:5], plain[0, :5]), "question and target of the first row, but its last token"
 
 
 def test_both_families_differ_in_what_their_embedding_gives(smollm2_135m, tiny_gemma):

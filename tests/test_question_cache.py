@@ -9,6 +9,7 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GPT2Config, GPT2LM
 
 from tslib.config import TuneConfig
 from tslib.encoding import Encoded, encode
+from tslib.forward import packs
 from tslib.question_cache import QuestionCache
 from tslib.tasks import load_task
 from tslib.tuning import _Run, tune
@@ -67,6 +68,7 @@ def test_it_is_what_the_whole_sequence_gives(model, indices):
 
 def test_the_model_reads_each_question_once(model):
     cached = run(model, ROWS)
+    assert packs(model)
     lengths = []
 
     def note(_module, arguments, given):
@@ -79,33 +81,35 @@ def test_the_model_reads_each_question_once(model):
             cached._losses(ROWS, grad=False)
     finally:
         hook.remove()
-    assert lengths == [3, 21, 4, 6, 10, 10, 10], "four questions, then three times prompt and longest target"
+    steps = [4 * 3 + 13 - 4] * 3
+    assert lengths == [3, 21, 4, 6, *steps], "four questions, then prompts and targets, three times"
 
 
 def test_a_bound_on_memory(model):
     whole = QuestionCache(model, float("inf"))
     questions = [row.question for row in ROWS]
-    whole.batch(questions)
+    for question in questions:
+        whole.states(question)
     sizes = [sum(k.nbytes + v.nbytes for k, v in states) for states in whole.kept.values()]
     assert whole.bytes == sum(sizes)
     some = QuestionCache(model, sizes[1] + sizes[2])
     expected = [[tuple(map(torch.clone, layer)) for layer in states] for states in whole.kept.values()]
     for _ in range(2):
         for index in (0, 1, 2, 3):
-            for (keys, values), (k, v) in zip(some._states(tuple(questions[index])), expected[index], strict=True):
+            for (keys, values), (k, v) in zip(some.states(questions[index]), expected[index], strict=True):
                 assert_close(keys, k)
                 assert_close(values, v)
             assert some.bytes <= some.limit
             assert some.bytes == sum(k.nbytes + v.nbytes for states in some.kept.values() for k, v in states)
     assert 0 < len(some.kept) < 4
     none = QuestionCache(model, 0)
-    none.batch(questions)
+    none.states(questions[0])
     assert (len(none.kept), none.bytes) == (0, 0)
 
 
 def test_a_sliding_window_keeps_its_last_positions_only():
     torch.manual_seed(0)
-    states = QuestionCache(gemma3(), float("inf"))._states(tuple(range(20)))
+    states = QuestionCache(gemma3(), float("inf")).states(range(20))
     assert [keys.shape[-2] for keys, _ in states] == [4, 20, 4, 4]
 
 
@@ -118,5 +122,5 @@ def test_a_run_of_the_embedded_model(smollm2_135m):
         assert cached.steps[column].tolist() == pytest.approx(whole.steps[column].tolist(), rel=2e-3)
     question = encode(smollm2_135m.tokenizer, load_task("two-hop", limit=1)[0]).question
     one = QuestionCache(smollm2_135m.model, float("inf"))
-    one.batch([question])
+    one.states(question)
     assert one.bytes == len(question) * 2 * 30 * 3 * 64 * 4, "keys and values of 30 layers, 3 heads of 64, float32"

@@ -147,18 +147,8 @@ def test_a_batch_of_unequal_rows_is_as_each_row_alone(make_run, placement):
     run = make_run(ROWS, placement=placement)
     assert len({len(row.target) for row in run.rows}) == 3
     assert len({len(row.question) for row in run.rows}) >= 2
-    logits = []
-    hook = run.model.lm_head.register_forward_hook(lambda _module, _args, output: logits.append(output))
-    try:
-        batch = run._forward(run._collate(run.rows), grad=False)
-        alone = [run._forward(run._collate([row]), grad=False) for row in run.rows]
-    finally:
-        hook.remove()
-    together, *single = logits
-    for i, row in enumerate(run.rows):
-        own = len(row.target) + 1
-        assert_close(together[i, -own:], single[i][0], rtol=0, atol=2e-3)
-        assert together.abs().max() > 10, "the scale on which that is little"
+    batch = run._pass(run.rows, grad=False)
+    alone = [run._pass([row], grad=False) for row in run.rows]
     tokens = [len(row.target) for row in run.rows]
     mean = sum(outcome.loss * n for outcome, n in zip(alone, tokens, strict=True)) / sum(tokens)
     assert_close(batch.loss, mean, rtol=1e-4, atol=0)
@@ -178,8 +168,8 @@ def tiny_gpt2():
 def test_padding_moves_no_position(tiny_gpt2, placement):
     rows = [Encoded([9] * 10, [11, 12]), Encoded([9] * 4, [11, 12])]
     run = _Run(config(task="gsm-symbolic", placement=placement), tiny_gpt2, None, [], rows)
-    together = run._forward(run._collate(rows), grad=False).loss
-    alone = [run._forward(run._collate([row]), grad=False).loss for row in rows]
+    together = run._pass(rows, grad=False).loss
+    alone = [run._pass([row], grad=False).loss for row in rows]
     assert_close(together, sum(alone) / 2, rtol=1e-5, atol=0)
     assert abs(alone[0] - alone[1]) > 1e-3
 
@@ -188,19 +178,7 @@ def test_the_padding_before_a_shorter_target_is_not_held_against_it(make_run):
     longer = "The spider has eight legs, and walks on all of them."
     run = make_run([KNOWN, (SPIDER[0], longer)])
     assert len(run.rows[0].target) < len(run.rows[1].target)
-    assert run._forward(run._collate(run.rows), grad=False).exact.tolist() == [True, False]
-
-
-def test_only_the_positions_that_predict_a_target_go_through_the_output_layer(make_run):
-    run = make_run(ROWS)
-    longest = max(len(row.target) for row in run.rows)
-    lengths = []
-    hook = run.model.lm_head.register_forward_pre_hook(lambda _module, args: lengths.append(args[0].shape[1]))
-    try:
-        run._forward(run._collate(run.rows), grad=False)
-    finally:
-        hook.remove()
-    assert lengths == [longest + 1]
+    assert run._pass(run.rows, grad=False).exact.tolist() == [True, False]
 
 
 @PLACEMENTS
@@ -209,7 +187,7 @@ def test_cross_entropy_is_that_of_transformers(make_run, placement):
     (row,) = run.rows
     labels = torch.tensor([[-100] * (4 + len(row.question)) + row.target])
     expected = run.model(inputs_embeds=embedded(run, row), labels=labels)
-    outcome = run._forward(run._collate(run.rows), grad=True)
+    outcome = run._pass(run.rows, grad=True)
     assert_close(outcome.loss, expected.loss, rtol=1e-5, atol=0)
     ours, theirs = (torch.autograd.grad(loss, run.prompt.weight)[0] for loss in (outcome.loss, expected.loss))
     assert (ours - theirs).norm() < 1e-3 * theirs.norm()  # single elements differ by the order of the sums
@@ -219,8 +197,7 @@ def test_cross_entropy_is_that_of_transformers(make_run, placement):
 def test_gradient_by_finite_differences(make_run, placement):
     run = make_run([FRANCE], placement=placement)
     weight = run.prompt.weight
-    batch = run._collate(run.rows)
-    (gradient,) = torch.autograd.grad(run._forward(batch, grad=True).loss, weight)
+    (gradient,) = torch.autograd.grad(run._pass(run.rows, grad=True).loss, weight)
     noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
     direction = functional.normalize(gradient.flatten(), dim=0) + functional.normalize(noise.flatten(), dim=0)
     direction = direction.reshape(weight.shape)
@@ -229,7 +206,7 @@ def test_gradient_by_finite_differences(make_run, placement):
     with torch.no_grad():
         for sign in (1, -1):
             weight.copy_(start + sign * step * direction)
-            losses.append(float(run._forward(batch, grad=False).loss))
+            losses.append(float(run._pass(run.rows, grad=False).loss))
     slope = float((gradient * direction).sum())
     assert slope > 0.5
     assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(slope, rel=0.02)
@@ -242,7 +219,7 @@ def test_a_model_in_half_precision(tiny_gpt2):
     losses = []
     for model in (tiny_gpt2, half):
         run = _Run(config(task="gsm-symbolic", regularizer="tsloss", max_steps=2), model, None, [], rows)
-        losses.append(run._update(run._forward(run._collate(rows), grad=True).loss)["cross_entropy"])
+        losses.append(run._update(run._pass(rows, grad=True).loss)["cross_entropy"])
     assert run.prompt.weight.dtype == run.prompt.weight.grad.dtype == torch.float32
     assert run.prompt.weight.isfinite().all()
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
@@ -251,7 +228,7 @@ def test_a_model_in_half_precision(tiny_gpt2):
 
 def test_the_model_is_frozen(make_run):
     run = make_run([FRANCE])
-    run._forward(run._collate(run.rows), grad=True).loss.backward()
+    run._pass(run.rows, grad=True).loss.backward()
     assert all(parameter.grad is None for parameter in run.model.parameters())
     assert run.prompt.weight.grad.shape == (4, 576)
 
@@ -287,7 +264,7 @@ def test_one_step_of_adamw_by_hand(make_run):
     """The first step of Adam moves every entry by the rate against the gradient's sign; decay takes rate * 0.01."""
     run = make_run([FRANCE], lr=0.01, max_steps=2)
     start = run.prompt.weight.detach().clone()
-    run._update(run._forward(run._collate(run.rows), grad=True).loss)
+    run._update(run._pass(run.rows, grad=True).loss)
     gradient = run.prompt.weight.grad
     expected = start * (1 - 0.01 * 0.01) - 0.01 * gradient / (gradient.abs() + 1e-8)
     assert_close(run.prompt.weight.detach(), expected, rtol=0, atol=1e-7)
@@ -312,7 +289,7 @@ def test_the_gradient_of_the_regulariser_is_what_is_added(make_run, name, weight
     reference = {"tsloss": TSLoss(50.0), "tsloss-printed": TSLoss(50.0, include_self=True), "l2": L2Penalty(0.5)}[name]
     penalty = reference(prompt)
     (of_penalty,) = torch.autograd.grad(penalty, prompt)
-    outcome = run._forward(run._collate(run.rows), grad=True)
+    outcome = run._pass(run.rows, grad=True)
     (of_loss,) = torch.autograd.grad(outcome.loss, run.prompt.weight, retain_graph=True)
     row = run._update(outcome.loss)
     assert_close(run.prompt.weight.grad, of_loss + of_penalty, rtol=1e-6, atol=1e-9)
@@ -329,7 +306,7 @@ def test_l2_by_hand(make_run):
     """λ/n Σ ||x||² has the gradient 2λ/n x."""
     run = make_run([FRANCE], regularizer="l2", weight=3.0)
     norm = float(run.prompt.weight.detach().norm())
-    row = run._update(run._forward(run._collate(run.rows), grad=True).loss)
+    row = run._update(run._pass(run.rows, grad=True).loss)
     assert row["l2"] == pytest.approx(norm**2 / 4, rel=1e-5)
     assert row["regularizer"] == pytest.approx(3 * norm**2 / 4, rel=1e-5)
     assert row["grad_norm_reg"] == pytest.approx(2 * 3 / 4 * norm, rel=1e-5)
@@ -339,7 +316,7 @@ def test_weight_scales_the_regulariser_alone(make_run):
     rows = []
     for weight in (1.0, 8.0):
         run = make_run([FRANCE], regularizer="tsloss", weight=weight)
-        rows.append(run._update(run._forward(run._collate(run.rows), grad=True).loss))
+        rows.append(run._update(run._pass(run.rows, grad=True).loss))
     one, eight = rows
     for name in ("regularizer", "grad_norm_reg"):
         assert eight[name] == pytest.approx(8 * one[name], rel=1e-5)
@@ -352,14 +329,14 @@ def test_the_settings_of_tsloss_reach_it(make_run):
     options = {"tau": 0.5, "alpha": 3.0, "beta_h0": 0.25, "beta_h1": 2.0, "lambda_repel": 0.5, "lambda_attract": 4.0}
     run = make_run([FRANCE], regularizer="tsloss", weight=7.0, **options)
     values = run.prompt.weight.detach().clone()
-    row = run._update(run._forward(run._collate(run.rows), grad=True).loss)
+    row = run._update(run._pass(run.rows, grad=True).loss)
     assert row["regularizer"] == pytest.approx(float(TSLoss(7.0, **options)(values)), rel=1e-6)
     assert row["regularizer"] != pytest.approx(float(TSLoss(7.0)(values)), rel=0.01)
 
 
 def test_without_a_regulariser(make_run):
     run = make_run([FRANCE])
-    row = run._update(run._forward(run._collate(run.rows), grad=True).loss)
+    row = run._update(run._pass(run.rows, grad=True).loss)
     assert (row["regularizer"], row["grad_norm_reg"]) == (0, 0)
     assert math.isnan(row["grad_cosine"])
     assert row["grad_norm_ce"] > 0
@@ -389,18 +366,18 @@ def test_the_same_config_gives_the_same_numbers(toy_task):
     assert first.rows == again.rows == other.rows
 
 
-def test_samples_that_do_not_fill_their_batches(toy_task, smollm2_135m):
+def test_samples_that_do_not_fill_their_batches(toy_task, smollm2_135m, monkeypatch):
     """Ten samples in batches of eight: eight and two, in an order that changes, and all ten are checked each time."""
     number = ["one", "two", "three", "four", "five", "six", "seven"]
     toy_task(KNOWN, ("Is the capital of France Paris?", "Certainly not"), FRUIT, *((f"Say {n}.", n) for n in number))
     sizes = []
-    hook = smollm2_135m.model.register_forward_pre_hook(
-        lambda _module, _args, kwargs: sizes.append(len(kwargs["inputs_embeds"])), with_kwargs=True
-    )
-    try:
-        record = quick(samples=10, max_steps=2, answer_every=0, topology_every=1)
-    finally:
-        hook.remove()
+
+    def note(run, rows, *, grad, once=_Run._pass):
+        sizes.append(len(rows))
+        return once(run, rows, grad=grad)
+
+    monkeypatch.setattr(_Run, "_pass", note)
+    record = quick(samples=10, max_steps=2, answer_every=0, topology_every=1)
     assert sizes == [8, 8, 2, 2, 8, 2, 8, 8, 2], "for each of three prompts: a batch, then all ten"
     assert len(set(record.rows)) == 10
     examples = {example.id: example for example in TASKS["toy"].load("train")}
@@ -445,7 +422,7 @@ def test_exact_implies_that_greedy_decoding_reproduces_the_target(toy_task, smol
     with torch.no_grad():
         run.prompt.weight.copy_(record.prompts[steps])
     assert plain_greedy(run, row) == row.target
-    loss = run._forward(run._collate([row]), grad=False).loss
+    loss = run._pass([row], grad=False).loss
     # as a suffix it was on top of the question's states
     assert record.results["final_cross_entropy"] == pytest.approx(
         float(loss), rel=1e-6 if placement == "prefix" else 1e-5
@@ -486,7 +463,7 @@ def test_how_often_the_criteria_are_tested(toy_task, monkeypatch):
     """Each has a period of its own, and both are tested at the last step."""
     toy_task(SPIDER)
     decoded = []
-    monkeypatch.setattr(_Run, "_answers_correct", lambda run: decoded.append(len(run.steps)))
+    monkeypatch.setattr(_Run, "_answers_correct", lambda run, _seen: decoded.append(len(run.steps)))
     record = quick(max_steps=5, check_every=3, answer_every=2)
     assert decoded == [0, 2, 4, 5]
     assert record.steps["exact"].notna().tolist() == [True, False, False, True, False]
@@ -506,12 +483,13 @@ def test_replies_are_those_of_plain_greedy_decoding(make_run, placement):
     assert min(map(len, replies)) > 4
     targets = [replies[0], [*replies[1][:3], 30, *replies[1][4:]], [30, 2]]
     rows = [Encoded(row.question, target) for row, target in zip(run.rows, targets, strict=True)]
-    (matches,) = run._forward(run._collate(rows[1:2]), grad=False).matches.tolist()
-    assert matches[:4] == [True, True, True, False]
-    assert True in matches[4:], "the argmax agrees again further on, which must not count"
+    matches = run._pass(rows, grad=False).matches
+    own = matches[1, -len(targets[1]) :].tolist()
+    assert own[:4] == [True, True, True, False]
+    assert True in own[4:], "the argmax agrees again further on, which must not count"
     expected = [decode(run.tokenizer, reply) for reply in replies]
-    assert run.replies(rows) == expected
-    assert [run.replies([row])[0] for row in rows] == expected
+    assert run.replies(rows, matches) == expected
+    assert [run.replies([row], run._pass([row], grad=False).matches)[0] for row in rows] == expected
     assert expected[0] != expected[1] != expected[2]
 
 
@@ -561,7 +539,7 @@ def test_interrupted_before_the_first_step(toy_task, monkeypatch, own_cache, tmp
         raise KeyboardInterrupt
 
     toy_task(SPIDER)
-    monkeypatch.setattr(_Run, "_forward", stop)
+    monkeypatch.setattr(_Run, "_pass", stop)
     record = quick()
     assert record.status == "interrupted"
     store = RunStore(tmp_path / "runs")

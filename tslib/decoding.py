@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteria
 
 from tslib.encoding import Encoded, context_of, stop_ids
-from tslib.prompts import SoftPrompt, collate
+from tslib.prompts import SoftPrompt, lay_out
 
 __all__ = ["generate"]
 
@@ -38,14 +38,10 @@ def generate(
     max_new_tokens
         Longest reply; it also ends where the context does.
     complete
-        Ends the reply of a row as soon as this is true of its text, besides the tokens that end every reply.
+        Ends the reply of a row as soon as this is true of its text, from the beginning of its target, besides the
+        tokens that end every reply.
     """
-    n_tokens = 0 if prompt is None else len(prompt.weight)
-    device = model.get_input_embeddings().weight.device
-    batch = collate(rows, n_tokens, "prefix" if prompt is None else prompt.placement, device=device)
-    embeddings = model.get_input_embeddings()(batch.ids)
-    if prompt is not None:
-        embeddings = prompt.insert(embeddings, batch.slots)
+    batch, embeddings = lay_out(rows, prompt, model)
     stop = sorted(stop_ids(tokenizer, model.generation_config))
     room = (context_of(model) or math.inf) - batch.ids.shape[1]
     settings = GenerationConfig(
@@ -58,7 +54,7 @@ def generate(
         inputs_embeds=embeddings,
         attention_mask=batch.attention,
         generation_config=settings,
-        stopping_criteria=[_Complete(tokenizer, complete)] if complete else None,
+        stopping_criteria=[_Complete(tokenizer, complete, rows)] if complete else None,
     )
     tokens: list[list[int]] = ids.tolist()
     return tokens
@@ -67,10 +63,11 @@ def generate(
 class _Complete(StoppingCriteria):
     """Ends each row whose text is complete."""
 
-    def __init__(self, tokenizer: Any, complete: Callable[[str], bool]) -> None:
-        self.tokenizer, self.complete = tokenizer, complete
+    def __init__(self, tokenizer: Any, complete: Callable[[str], bool], rows: Sequence[Encoded]) -> None:
+        self.tokenizer, self.complete, self.starts = tokenizer, complete, [row.target for row in rows]
 
     def __call__(self, input_ids: Int[Tensor, "b l"], scores: Any, **_: Any) -> Bool[Tensor, "b"]:
         # decode() strips; the end of a line is what many answers end with
-        texts = self.tokenizer.batch_decode(input_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        replies = [start + ids for start, ids in zip(self.starts, input_ids.tolist(), strict=True)]
+        texts = self.tokenizer.batch_decode(replies, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return torch.tensor([self.complete(text) for text in texts], device=input_ids.device)

@@ -20,7 +20,7 @@ from tslib.decoding import generate
 from tslib.encoding import Encoded, context_of, decode, encode, encode_all, stop_ids
 from tslib.errors import InputError, ResourceError
 from tslib.passes import in_passes
-from tslib.prompts import IGNORE, SoftPrompt, collate
+from tslib.prompts import IGNORE, SoftPrompt, lay_out
 from tslib.records import COMMITTED, RunRecord, environment, folder_name
 from tslib.tasks import Example, few_shot, find_task, load_task, shuffled
 
@@ -198,12 +198,7 @@ class _Judge:
 
     def _logits(self, rows: Sequence[Encoded], keep: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the last positions, and the targets of the batch."""
-        embed = self.model.get_input_embeddings()
-        placement = "prefix" if self.prompt is None else self.prompt.placement
-        batch = collate(rows, self.n_tokens, placement, device=embed.weight.device)
-        embeddings = embed(batch.ids)
-        if self.prompt is not None:
-            embeddings = self.prompt.insert(embeddings, batch.slots)
+        batch, embeddings = lay_out(rows, self.prompt, self.model)
         logits = self.model(
             inputs_embeds=embeddings,
             attention_mask=batch.attention,

@@ -23,8 +23,6 @@ from tslib.models import DTYPES, MODELS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tslib.tuning import _Run
-
 GIB = 2**30
 HEAD_ROOM = 0.1
 MACHINES = {"8 GiB": 8, "16 GiB": 16, "24 GiB": 24, "40 GiB": 40, "80 GiB": 80, "2 × 80 GiB": 160}
@@ -32,8 +30,6 @@ MACHINES = {"8 GiB": 8, "16 GiB": 16, "24 GiB": 24, "40 GiB": 40, "80 GiB": 80, 
 
 QUESTION, TARGET = 200, 60
 """Tokens of a typical row of GSM8K and of its target."""
-
-ATTENTION = "tslib-fake-sdpa"
 
 
 class Memory(NamedTuple):
@@ -46,8 +42,8 @@ class Memory(NamedTuple):
     activations
         What the forward pass has kept for the backward pass when it reaches the output layer.
     logits
-        What comes on top from there on: logits, their float32 copy, log-probabilities and their gradients; where
-        the target is short, the gradients inside the last layer can be more, and are meant.
+        What comes on top from there on: the logits of a few positions at a time (see `tslib.frozen`) and their
+        gradients; where the target is short, the gradients inside the last layer can be more, and are meant.
     prompt
         P, its gradient and AdamW's two moments, all in float32.
     """
@@ -73,11 +69,10 @@ def estimate(
     dtype: str = "float32",
     device: str = "cuda",
 ) -> Memory:
-    """Compute the memory of one tuning step, with the flash attention that torch chooses on a CPU.
+    """Compute the memory of one tuning step.
 
-    Its memory grows with the context and not with its square, as on CUDA. Where a mask is needed (rows of unequal
-    length, or a sliding window shorter than the context), each layer keeps a copy of it in the model's dtype, and
-    there the square comes back.
+    Flash attention's memory grows with the context and not with its square. Where the context is longer than a
+    sliding window, each layer keeps a mask, and there the square comes back.
 
     Parameters
     ----------
@@ -86,12 +81,11 @@ def estimate(
     n_tokens, question, target
         Virtual tokens, and tokens of the question and of the target.
     batch
-        Rows in one pass. One row has no padding; of several at least one is taken to be shorter.
+        Rows in one pass, which have nothing but the virtual tokens in common.
     dtype
         One of `tslib.models.DTYPES`, of the frozen model.
     device
-        On ``cpu`` and below float32 the output layer costs more: its input is a slice, so torch multiplies row by row
-        of the batch (bmm), and oneDNN copies the output matrix once for each.
+        On ``cpu`` attention over short contexts is computed by plain products, which keep the attention weights.
 
     Raises
     ------
@@ -239,40 +233,23 @@ def _check_sizes(n_tokens: int, question: int, target: int, batch: int, dtype: s
         raise InputError(f"dtype {dtype!r} is unknown: give one of {', '.join(DTYPES)}")
 
 
-def _build(config: Any, dtype: str, attention: str = "sdpa") -> Any:
+def _build(config: Any, dtype: str) -> Any:
     """Make the frozen model on torch's current device; its weights are whatever lies in the memory."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.initialization import no_init_weights
 
     with no_init_weights():  # which leaves out the tying, too
-        model: Any = AutoModelForCausalLM.from_config(
-            config, dtype=getattr(torch, dtype), attn_implementation=attention
-        )
+        model: Any = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
     model.tie_weights()
     return model.eval().requires_grad_(False)
 
 
-def _run(model: Any, n_tokens: int, device: str) -> "_Run":
-    """The tuning loop's run with what a step needs of it: model and prompt, no tokenizer, no task."""
-    import torch
-
-    from tslib.config import TuneConfig
-    from tslib.prompts import SoftPrompt
-    from tslib.tuning import _Run
-
-    run = object.__new__(_Run)
-    run.config, run.model = TuneConfig(), model
-    run.prompt = SoftPrompt(torch.zeros(n_tokens, model.get_input_embeddings().weight.shape[1], device=device))
-    return run
-
-
-def _batch(n_tokens: int, question: int, target: int, batch: int, device: str) -> Any:
+def _rows(question: int, target: int, batch: int) -> list[Any]:
     from tslib.encoding import Encoded
-    from tslib.prompts import collate
 
-    rows = [Encoded([1] * (question - (row > 0)), [1] * target) for row in range(batch)]
-    return collate(rows, n_tokens, device=device)
+    # of which only the virtual tokens are shared
+    return [Encoded([row + 1] * (question - (row > 0)), [1] * target) for row in range(batch)]
 
 
 @lru_cache(maxsize=256)
@@ -310,24 +287,48 @@ def _with_layers(fields: dict[str, Any], kinds: list[str]) -> str:
 def _fake_pass(config: str, n_tokens: int, question: int, target: int, batch: int, dtype: str, device: str) -> Memory:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
+    from tslib import packing
+    from tslib.forward import attends_by_interface
+
     with FakeTensorMode():
-        model = _build(_parsed(config), dtype, _fake_attention())
-        live = _live_bytes(copies=device == "cpu" and dtype != "float32")
+        model = _build(_parsed(config), dtype)
+        if not attends_by_interface(model):
+            raise InputError(
+                f"{type(model).__name__} does not use transformers' attention interface: measure it instead"
+            )
+        live = _live_bytes()
         for parameter in model.parameters():
             live.add(parameter)
         weights = live.now
-        run = _run(model, n_tokens, "cpu")
-        rows = _batch(n_tokens, question, target, batch, "cpu")
+        prompt = _prompt(model, n_tokens)
         kept = []
 
         def reach_output_layer(*_: Any) -> None:
             kept.append(live.now)
             live.peak = live.now
 
-        model.get_output_embeddings().register_forward_pre_hook(reach_output_layer)
-        with live:
-            run._forward(rows, grad=True).loss.backward()
-    return Memory(weights, kept[0] - weights, live.peak - kept[0], 4 * run.prompt.weight.nbytes)
+        model.base_model.register_forward_hook(reach_output_layer)
+        short, packing.SHORT = packing.SHORT, packing.SHORT if device == "cpu" else 0
+        try:
+            with live:
+                _step(model, prompt, _rows(question, target, batch), packed=True)
+        finally:
+            packing.SHORT = short
+    return Memory(weights, kept[0] - weights, live.peak - kept[0], 4 * prompt.weight.nbytes)
+
+
+def _step(model: Any, prompt: Any, rows: list[Any], packed: bool) -> None:
+    from tslib.config import TuneConfig
+    from tslib.forward import forward
+
+    pass_tokens = TuneConfig().pass_tokens
+    forward(model, prompt, rows, grad=True, pass_tokens=pass_tokens, packed=packed).loss.backward()
+
+
+def _prompt(model: Any, n_tokens: int) -> Any:
+    from tslib.prompts import SoftPrompt
+
+    return SoftPrompt(model.get_input_embeddings().weight.new_zeros(n_tokens, model.config.hidden_size))
 
 
 def _parsed(config: str) -> Any:
@@ -336,29 +337,8 @@ def _parsed(config: str) -> Any:
     return AutoConfig.for_model(**json.loads(config))
 
 
-def _fake_attention() -> str:
-    """Register sdpa under another name, with a mask rule that asks for no data: a fake tensor has none.
-
-    Transformers looks into the padding mask to see whether a mask is needed at all, and makes one of n² where it
-    cannot. Here a single row has no padding and several have, as in `estimate`.
-    """
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-    from transformers.masking_utils import sdpa_mask
-
-    def mask(batch_size: int, *, attention_mask: Any = None, **rest: Any) -> Any:
-        return sdpa_mask(batch_size, attention_mask=None if batch_size == 1 else attention_mask, **rest)
-
-    AttentionInterface.register(ATTENTION, sdpa_attention_forward)
-    AttentionMaskInterface.register(ATTENTION, mask)
-    return ATTENTION
-
-
-def _live_bytes(copies: bool) -> Any:
-    """Make a mode of torch that counts the bytes of all storages while they live, and their peak.
-
-    With `copies`, a batched product is taken to copy a matrix that is expanded over the batch, as oneDNN does.
-    """
+def _live_bytes() -> Any:
+    """Make a mode of torch that counts the bytes of all storages while they live, and their peak."""
     import weakref
 
     import torch
@@ -387,8 +367,6 @@ def _live_bytes(copies: bool) -> Any:
             for leaf in tree_leaves(out):
                 if isinstance(leaf, torch.Tensor):
                     self.add(leaf)
-            if copies and func is torch.ops.aten.bmm.default and (args[1].stride(0) == 0 or len(args[1]) == 1):
-                self.peak = max(self.peak, self.now + args[1].numel() * args[1].element_size())
             return out
 
     return LiveBytes()
@@ -397,25 +375,26 @@ def _live_bytes(copies: bool) -> Any:
 def _real_step(config: str, n_tokens: int, question: int, target: int, batch: int, dtype: str, device: str) -> int:
     """Make one step in this process and return its peak in bytes."""
     import torch
-    from transformers import get_constant_schedule
+
+    from tslib.forward import attends_by_interface
 
     with torch.device("meta"):
-        _run(_build(_parsed(config), dtype), n_tokens, "meta")  # imports the code of the model and the loop
-    rows = _batch(n_tokens, question, target, batch, device)
-    _warm_up(device)
+        packed = attends_by_interface(_build(_parsed(config), dtype))  # imports the code of the model and the step
+    warm_up(device)
     cuda = device.startswith("cuda")
-    before = torch.cuda.memory_allocated(device) if cuda else _resident("VmRSS")
+    before = torch.cuda.memory_allocated(device) if cuda else resident("VmRSS")
     with torch.device(device):
-        run = _run(_build(_parsed(config), dtype), n_tokens, device)
-    for parameter in run.model.parameters():
+        model = _build(_parsed(config), dtype)
+    for parameter in model.parameters():
         parameter.fill_(0.01)  # a page that was never written takes no memory
-    run.optimizer = torch.optim.AdamW(run.prompt.parameters())
-    run.schedule, run.regularizer = get_constant_schedule(run.optimizer), None
-    run._update(run._forward(rows, grad=True).loss)
-    return (torch.cuda.max_memory_allocated(device) if cuda else _resident("VmHWM")) - before
+    prompt = _prompt(model, n_tokens)
+    optimizer = torch.optim.AdamW(prompt.parameters())
+    _step(model, prompt, _rows(question, target, batch), packed=packed)
+    optimizer.step()
+    return (torch.cuda.max_memory_allocated(device) if cuda else resident("VmHWM")) - before
 
 
-def _warm_up(device: str) -> None:
+def warm_up(device: str) -> None:
     """Let torch load its kernels and torch.optim's code, which stay in memory for good."""
     import torch
 
@@ -425,7 +404,7 @@ def _warm_up(device: str) -> None:
     del layer
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     """Bytes that this process has in memory now (VmRSS), or has had at most (VmHWM)."""
     status = Path("/proc/self/status")
     if status.exists():  # on Linux getrusage hands down the peak of the process that started this one

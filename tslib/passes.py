@@ -1,7 +1,7 @@
 """What goes through the model at once, so that memory has a bound whatever the rows."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -51,15 +51,28 @@ def in_passes(rows: Sequence[Encoded], n_tokens: int, pass_tokens: int, most: in
 
 
 @contextmanager
-def checkpointing(model: Any, on: bool) -> Iterator[None]:
+def checkpointing(
+    model: Any, on: bool, again: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Iterator[None]:
     """Keep only what enters each layer, and compute the rest again in the backward pass (gradient checkpointing).
 
     The gradient is the same; memory falls from all layers' activations to those of one, for a third more time. The
     model stays in evaluation mode: only its layers' own switch is turned, not that of the dropout inside them.
+
+    Parameters
+    ----------
+    model
+        A model of transformers.
+    on
+        Whether to do so.
+    again
+        Makes the context in which layers are computed again.
     """
     layers: list[Any] = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     for layer in layers if on else []:
-        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+        layer._gradient_checkpointing_func = partial(
+            checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), again())
+        )
         layer.gradient_checkpointing = layer.training = True
     try:
         yield

@@ -166,5 +166,25 @@ def collate(
     )
 
 
+def lay_out(rows: Sequence[Encoded], prompt: SoftPrompt | None, model: Any) -> tuple[Batch, Float[Tensor, "b l d"]]:
+    """Rows as a batch on the model's device, and what enters the model: their embeddings, with the prompt in its slots.
+
+    Parameters
+    ----------
+    rows
+        As for `collate`.
+    prompt
+        Soft prompt, or None for rows without one.
+    model
+        A model of transformers.
+    """
+    embed = model.get_input_embeddings()
+    if prompt is None:
+        batch = collate(rows, 0, device=embed.weight.device)
+        return batch, embed(batch.ids)
+    batch = collate(rows, len(prompt.weight), prompt.placement, device=embed.weight.device)
+    return batch, prompt.insert(embed(batch.ids), batch.slots)
+
+
 def _pad_left(rows: list[Tensor], value: int) -> Tensor:
     return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value, padding_side="left")

@@ -9,18 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.nn import functional
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from tslib.packing import States
+
 __all__ = ["QuestionCache"]
-
-States = list[tuple[Float[Tensor, "1 _ _ _"], Float[Tensor, "1 _ _ _"]]]
-"""Keys and values of one question, layer by layer, of shape (1, heads, positions, head size); a layer with a sliding
-window has the last positions only."""
-
 
 KINDS = (DynamicLayer, DynamicSlidingWindowLayer)
 
@@ -49,24 +43,10 @@ class QuestionCache:
         """Whether the model's cache is one of keys and values alone."""
         return all(type(layer) in KINDS for layer in DynamicCache(config=model.config).layers)
 
-    def batch(self, questions: Sequence[Sequence[int]]) -> DynamicCache:
-        """States of several questions as a cache for one forward pass, padded on the left to the longest."""
-        rows = [self._states(tuple(question)) for question in questions]
-        cache = DynamicCache(config=self.model.config)
-        layers: list[Any] = cache.layers
-        for index, layer in enumerate(layers):
-            width = max(row[index][0].shape[-2] for row in rows)
-            keys, values = (
-                torch.cat([functional.pad(row[index][i], (0, 0, width - row[index][i].shape[-2], 0)) for row in rows])
-                for i in (0, 1)
-            )
-            layer.update(keys, values)
-            if isinstance(layer, DynamicSlidingWindowLayer):  # it counts the positions that it has dropped, too
-                layer.cumulative_length = max(map(len, questions))
-        return cache
-
     @torch.no_grad()
-    def _states(self, question: tuple[int, ...]) -> States:
+    def states(self, tokens: Sequence[int]) -> States:
+        """Return the states of a question's tokens, kept or computed."""
+        question = tuple(tokens)
         if question in self.kept:
             self.kept.move_to_end(question)
             return self.kept[question]

@@ -3,15 +3,14 @@
 One iteration is one optimiser step. Step k's row holds what was measured with the prompt as it was before that step.
 """
 
-import dataclasses
 import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from jaxtyping import Bool, Float
+from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -19,9 +18,10 @@ from tslib import models, topology
 from tslib.config import TuneConfig
 from tslib.decoding import generate
 from tslib.encoding import Encoded, context_of, decode, encode_all
+from tslib.forward import Outcome, forward, packs
 from tslib.losses import Regularizer, make_regularizer
-from tslib.passes import checkpointing, in_passes
-from tslib.prompts import IGNORE, Batch, SoftPrompt, collate
+from tslib.passes import in_passes
+from tslib.prompts import SoftPrompt
 from tslib.question_cache import QuestionCache
 from tslib.records import RunRecord, environment
 from tslib.tasks import TASKS, Example, few_shot, find_task, load_task
@@ -78,18 +78,6 @@ def _label(config: TuneConfig) -> str:
     return f"{config.task} {config.regularizer} sample {config.sample_seed} seed {config.seed}"
 
 
-@dataclasses.dataclass
-class _Outcome:
-    """What a batch says: its loss, and for each sample whether the exact criterion holds."""
-
-    loss: Float[Tensor, ""]
-    matches: Bool[Tensor, "b t"]  # argmax equals target, true in the padding
-
-    @property
-    def exact(self) -> Bool[Tensor, "b"]:
-        return self.matches.all(-1)
-
-
 class _Run:
     """State of one run."""
 
@@ -105,7 +93,9 @@ class _Run:
         self.examples, self.rows = examples, rows
         self.prompt = SoftPrompt.from_config(config, model, tokenizer)
         self.device = self.prompt.weight.device
-        cached = config.placement == "suffix" and config.question_cache > 0 and QuestionCache.suits(model)
+        cached = (
+            config.placement == "suffix" and config.question_cache > 0 and QuestionCache.suits(model) and packs(model)
+        )
         self.questions = QuestionCache(model, config.question_cache * 2**30) if cached else None
         options = {name: getattr(config, name) for name in TSLOSS_OPTIONS}
         self.regularizer: Regularizer | None = make_regularizer(config.regularizer, config.weight, **options)
@@ -137,9 +127,6 @@ class _Run:
             for start in range(0, len(order), self.config.batch_size):
                 yield [self.rows[i] for i in order[start : start + self.config.batch_size]]
 
-    def _collate(self, rows: Sequence[Encoded]) -> Batch:
-        return collate(rows, self.config.n_tokens, self.config.placement, device=self.device)
-
     def train(self, bar: "tqdm[Any]") -> str:
         """Step until the samples are right or the steps are used up; return the run's status."""
         for step in range(self.config.max_steps + 1):
@@ -161,12 +148,12 @@ class _Run:
             bar.update()
         raise AssertionError("the last step ends the run")
 
-    def _losses(self, rows: Sequence[Encoded], *, grad: bool) -> _Outcome:
+    def _losses(self, rows: Sequence[Encoded], *, grad: bool) -> Outcome:
         """Mean loss over the target tokens of a batch: one that can be differentiated, where a single pass holds all.
 
         Of several passes each adds its gradient to the prompt's, so that only one's activations are in memory.
         """
-        passes = list(self._passes(rows))
+        passes = list(self._passes(rows, self.config.batch_size))
         if len(passes) == 1:
             return self._pass(rows, grad=grad)
         if grad:
@@ -180,67 +167,16 @@ class _Run:
                 loss.backward()
             losses.append(loss.detach())
             matches.append(functional.pad(outcome.matches, (width - outcome.matches.shape[1], 0), value=True))
-        return _Outcome(torch.stack(losses).sum(), torch.cat(matches))
+        return Outcome(torch.stack(losses).sum(), torch.cat(matches))
 
-    def _passes(self, rows: Sequence[Encoded]) -> Iterator[list[Encoded]]:
-        sizes = (len(self.prompt.weight), self.config.pass_tokens, self.config.batch_size)
+    def _passes(self, rows: Sequence[Encoded], most: int) -> Iterator[list[Encoded]]:
+        sizes = (len(self.prompt.weight), self.config.pass_tokens, most)
         for indices in in_passes(rows, *sizes, vocabulary=len(self.model.get_input_embeddings().weight)):
             yield [rows[index] for index in indices]
 
-    def _pass(self, rows: Sequence[Encoded], *, grad: bool) -> _Outcome:
-        if self.questions is None:
-            return self._forward(self._collate(rows), grad=grad)
-        return self._forward_after(self.questions, rows, grad=grad)
-
-    def _forward(self, batch: Batch, *, grad: bool) -> _Outcome:
-        long = grad and batch.ids.numel() > self.config.pass_tokens  # a row that is too long for any pass
-        with torch.set_grad_enabled(grad), checkpointing(self.model, on=long):
-            embeddings = self.model.get_input_embeddings()(batch.ids)
-            logits = self.model(
-                inputs_embeds=self.prompt.insert(embeddings, batch.slots),
-                attention_mask=batch.attention,
-                position_ids=batch.positions,
-                use_cache=False,
-                # only the positions that predict a target go through the output layer
-                logits_to_keep=batch.targets.shape[1] + 1,
-            ).logits[:, :-1]  # (b, t, vocabulary)
-            return self._outcome(logits, batch.targets)
-
-    def _forward_after(self, questions: QuestionCache, rows: Sequence[Encoded], *, grad: bool) -> _Outcome:
-        """Run prompt and target on top of the question's keys and values, which stay as they are in every step.
-
-        The questions end together, so the targets begin together, and shorter ones are padded on the right: between
-        question and target nothing may stand that would move a sliding window.
-        """
-        longest, width = max(len(row.question) for row in rows), max(len(row.target) for row in rows)
-        n_tokens = len(self.prompt.weight)
-        targets = [torch.tensor(row.target, device=self.device) for row in rows]
-        padded = nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=IGNORE)  # (b, t)
-        lengths = torch.tensor([[len(row.question), len(row.target)] for row in rows], device=self.device)
-        place = torch.arange(longest + n_tokens + width, device=self.device)  # in the padded row
-        attention = (place >= longest - lengths[:, :1]) & (place < longest + n_tokens + lengths[:, 1:])
-        with torch.set_grad_enabled(grad):
-            embeddings = self.model.get_input_embeddings()(padded.clamp_min(0))
-            virtual = self.prompt().to(embeddings.dtype).expand(len(rows), -1, -1)
-            logits = self.model(
-                inputs_embeds=torch.cat([virtual, embeddings], 1),
-                past_key_values=questions.batch([row.question for row in rows]),
-                attention_mask=attention.long(),
-                position_ids=lengths[:, :1] + place[: n_tokens + width],
-                use_cache=True,
-                logits_to_keep=width + 1,
-            ).logits[:, :-1]
-            outcome = self._outcome(logits, padded)
-        # padding to the left, as elsewhere
-        shifts = [width - len(row.target) for row in rows]
-        matches = [match.roll(shift) for match, shift in zip(outcome.matches, shifts, strict=True)]
-        return _Outcome(outcome.loss, torch.stack(matches))
-
-    @staticmethod
-    def _outcome(logits: Float[Tensor, "b t v"], targets: Int[Tensor, "b t"]) -> _Outcome:
-        targets = targets.to(logits.device)  # the last of several devices, where the model is spread
-        loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
-        return _Outcome(loss, (logits.argmax(-1) == targets) | (targets == IGNORE))
+    def _pass(self, rows: Sequence[Encoded], *, grad: bool) -> Outcome:
+        settings: dict[str, Any] = {"questions": self.questions, "pass_tokens": self.config.pass_tokens}
+        return forward(self.model, self.prompt, rows, grad=grad, **settings)
 
     def _update(self, loss: Float[Tensor, ""]) -> dict[str, float]:
         """Take one optimiser step; return the row of the steps table."""
@@ -266,53 +202,49 @@ class _Run:
         self.schedule.step()
         return row
 
-    def _check(self, step: int, outcome: _Outcome, last: bool) -> float:
+    def _check(self, step: int, outcome: Outcome, last: bool) -> float:
         """Test the criteria due with the prompt as it is; return the share of samples that are exact, or NaN."""
         share, correct = math.nan, False
+        seen = outcome if self.whole else None  # no pass of its own where the step's batch has all samples
         if last or step % self.config.check_every == 0:
-            if self.whole:
-                exact = outcome.exact
-            else:
-                exact = torch.cat(
-                    [self._forward(self._collate(rows), grad=False).exact for rows in self._passes(self.rows)]
-                )
-            share, correct = float(exact.float().mean()), bool(exact.all())
+            seen = seen or self._losses(self.rows, grad=False)
+            share, correct = float(seen.exact.float().mean()), bool(seen.exact.all())
         if correct and self.iterations_to_correct is None:
             self.iterations_to_correct = step
         due = self.config.answer_every and (last or step % self.config.answer_every == 0)
-        if self.iterations_to_answer is None and (correct or due) and self._answers_correct():
+        if self.iterations_to_answer is None and (correct or due) and self._answers_correct(seen):
             self.iterations_to_answer = step
         return share
 
-    def _answers_correct(self) -> bool:
+    def _answers_correct(self, seen: Outcome | None) -> bool:
+        seen = seen or self._losses(self.rows, grad=False)
         score = TASKS[self.config.task].score
-        replies = [reply for rows in self._passes(self.rows) for reply in self.replies(rows)]
+        replies = self.replies(self.rows, seen.matches)
         # ROUGE of a text with itself is 1 to rounding
         return all(score(reply, example) > 1 - 1e-6 for reply, example in zip(replies, self.examples, strict=True))
 
-    def replies(self, rows: Sequence[Encoded]) -> list[str]:
-        """Greedy replies to several questions, in one batch.
+    def replies(self, rows: Sequence[Encoded], matches: Bool[Tensor, "b t"]) -> list[str]:
+        """Greedy replies to several questions, each as far as its answer.
 
-        A greedy reply follows the target for as long as the argmax does, so decoding starts at the first position
-        where the two part, which one forward pass finds.
+        A greedy reply follows the target for as long as the most probable token is the target's (`matches`), so
+        decoding starts where the two part, for all rows in one batch (where it is not too long for a pass).
         """
-        matches = self._pass(rows, grad=False).matches
         agreed = []
         for row, match in zip(rows, matches, strict=True):
             own = match[len(match) - len(row.target) :]
             agreed.append(row.target[: int(own.int().cumprod(0).sum())])
-        stopped = [len(start) == len(row.target) for start, row in zip(agreed, rows, strict=True)]
-        starts = [
-            Encoded(row.question, [] if end else start) for row, start, end in zip(rows, agreed, stopped, strict=True)
-        ]
-        open_rows = [start for start, end in zip(starts, stopped, strict=True) if not end]
-        longest = self.config.max_new_tokens
+        parted = [Encoded(row.question, start) for row, start in zip(rows, agreed, strict=True) if start != row.target]
+        complete, longest = find_task(self.config.task).complete, self.config.max_new_tokens
         generated = iter(
-            generate(self.model, self.tokenizer, self.prompt, open_rows, max_new_tokens=longest) if open_rows else []
+            ids
+            for part in self._passes(parted, most=len(rows))
+            for ids in generate(
+                self.model, self.tokenizer, self.prompt, part, max_new_tokens=longest, complete=complete
+            )
         )
         return [
-            decode(self.tokenizer, start if end else [*start, *next(generated)])
-            for start, end in zip(agreed, stopped, strict=True)
+            decode(self.tokenizer, start if start == row.target else [*start, *next(generated)])
+            for row, start in zip(rows, agreed, strict=True)
         ]
 
     def _checkpoint(self, step: int, exact: float) -> None:

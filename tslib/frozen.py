@@ -1,0 +1,130 @@
+"""Arithmetic of a frozen model: its weights need no gradient, so less has to be kept, and other kernels can be had."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["FrozenLinears", "TargetLoss", "target_loss"]
+
+CHUNK = 2**24
+"""Logits that are there at once, at most: 64 MiB in float32."""
+
+
+class FrozenLinears(TorchFunctionMode):
+    """While active, linear layers with frozen float32 weights on a CPU are multiplied by oneDNN.
+
+    Torch gives them to MKL, which takes up to half as long again on some processors (AMD's); in bfloat16 torch uses
+    oneDNN itself. The result differs by rounding.
+    """
+
+    def __torch_function__(self, func: Callable[..., Any], _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function of torch, with oneDNN where it is such a layer."""
+        if func is functional.linear and not kwargs and _suits_onednn(*args):
+            return _FrozenLinear.apply(*args)
+        return func(*args, **(kwargs or {}))
+
+
+def _suits_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
+    return bool(
+        x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and not weight.requires_grad
+        and (bias is None or not bias.requires_grad)
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
+    )
+
+
+def _onednn(
+    x: Float[Tensor, "*batch k"], weight: Float[Tensor, "m k"], bias: Float[Tensor, "m"] | None = None
+) -> Tensor:
+    """Return x Wᵀ + b."""
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return product
+
+
+class _FrozenLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        ctx.weight = weight
+        return _onednn(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _onednn(gradient, ctx.weight.t()), None, None
+
+
+class TargetLoss(NamedTuple):
+    """What the target tokens of some rows say.
+
+    Attributes
+    ----------
+    total
+        Sum of their cross-entropies, in nats.
+    matches
+        Whether the most probable token is the target.
+    """
+
+    total: Float[Tensor, ""]
+    matches: Bool[Tensor, "t"]
+
+
+def target_loss(
+    hidden: Float[Tensor, "t d"], head: nn.Linear, targets: Int[Tensor, "t"], *, chunk: int = CHUNK
+) -> TargetLoss:
+    """Cross-entropy of target tokens from the states that predict them, without all logits in memory.
+
+    The output layer is frozen, so the gradient with respect to the states can be had as soon as the logits are there:
+    both are computed for a few positions at a time, and only the gradient, as large as the states, is kept.
+
+    Parameters
+    ----------
+    hidden
+        States that enter the output layer, one for each target.
+    head
+        The frozen output layer.
+    targets
+        Token ids.
+    chunk
+        Logits at once, at most (of one position at least).
+    """
+    total, matches = _TargetLoss.apply(hidden, head.weight, head.bias, targets, chunk)
+    return TargetLoss(total, matches)
+
+
+class _TargetLoss(torch.autograd.Function):
+    """Sum of cross-entropies; its gradient is (softmax(z) - onehot) W, with z the logits."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, chunk: int
+    ) -> tuple[Tensor, Tensor]:
+        multiply = _onednn if _suits_onednn(hidden, weight, bias) else functional.linear
+
+        def few(states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # logits go when it returns
+            logits = multiply(states, weight, bias).float()  # (c, vocabulary)
+            found = logits.argmax(-1) == ids
+            normalizers = logits.logsumexp(-1, keepdim=True)
+            at_target = logits.gather(-1, ids[:, None])
+            total = (normalizers - at_target).sum()
+            if not ctx.needs_input_grad[0]:
+                return total, found, states
+            excess = logits.sub_(normalizers).exp_().scatter_add_(-1, ids[:, None], -torch.ones_like(at_target))
+            return total, found, multiply(excess.to(states.dtype), weight.t())
+
+        size = max(1, chunk // len(weight))
+        parts = [few(*part) for part in zip(hidden.split(size), targets.split(size), strict=True)]
+        totals, matches, gradients = zip(*parts, strict=True)
+        ctx.gradient = torch.cat(gradients)
+        found = torch.cat(matches)
+        ctx.mark_non_differentiable(found)
+        return torch.stack(totals).sum(), found
+
+    @staticmethod
+    def backward(ctx: Any, total: Tensor, _matches: Iterable[Any]) -> tuple[Tensor, None, None, None, None]:
+        return ctx.gradient * total.to(ctx.gradient.dtype), None, None, None, None

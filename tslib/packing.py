@@ -1,0 +1,285 @@
+"""Rows in one sequence, without padding, behind what they have in common.
+
+All rows of a batch begin with the same soft prompt, and most with the same words (a template, solved examples). In a
+causal model the states of this common head are the same in each row, so it goes through the model once:
+
+    head | rest of row 1 | rest of row 2 | …
+
+Each rest attends to the head and to itself: the attention over a shared prefix of Hydragen (Juravsky et al., 2024,
+arXiv:2402.05099), here with a gradient.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from tslib.encoding import Encoded
+
+__all__ = ["Packed", "Packing", "States", "pack", "packed_attention"]
+
+ATTENTION = "tslib-packed"
+SHORT = 512
+"""Keys up to which a CPU computes attention by plain products; beyond, torch's flash attention is faster."""
+
+States = Sequence[tuple[Float[Tensor, "1 _ _ _"], Float[Tensor, "1 _ _ _"]]]
+"""Keys and values of positions before a row, layer by layer, of shape (1, key heads, positions, head size). A layer
+with a sliding window may have the last positions only."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Which positions of a packed sequence are whose.
+
+    Attributes
+    ----------
+    head
+        Positions at the beginning that all rows share.
+    lengths
+        Positions of each row's rest; none where there is one row, which is all head.
+    places
+        (r, w) where the rests are, padded on the right with places of no meaning.
+    real
+        (s,) which of the r · w places have one.
+    past
+        For each row the states before it, if they are there already.
+    """
+
+    head: int
+    lengths: tuple[int, ...]
+    places: Int[Tensor, "r w"]
+    real: Int[Tensor, "s"]
+    past: tuple[States, ...] = ()
+
+    @classmethod
+    def of(cls, head: int, lengths: Sequence[int], past: Sequence[States] = ()) -> "Packing":
+        """Lay out rests of these lengths behind a head."""
+        width = max(lengths, default=0)
+        starts = [head + sum(lengths[:row]) for row in range(len(lengths))]
+        places = [
+            [start + (step if step < length else 0) for step in range(width)]
+            for start, length in zip(starts, lengths, strict=True)
+        ]
+        real = [row * width + step for row, length in enumerate(lengths) for step in range(length)]
+        return cls(head, tuple(lengths), _indices(places).view(len(lengths), width), _indices(real), tuple(past))
+
+    def to(self, device: torch.device | str) -> "Packing":
+        """Put the tensors on a device, which transformers asks for; states of the past are where their layer is."""
+        return replace(self, places=self.places.to(device), real=self.real.to(device))
+
+    def rests(self, states: Float[Tensor, "1 h l e"]) -> Float[Tensor, "r h w e"]:
+        """States of the rests, padded on the right: what is causal needs no mask for that."""
+        found = states[0].index_select(1, self.places.flatten())  # (h, r * w, e)
+        return found.view(len(found), *self.places.shape, -1).transpose(0, 1)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A batch as one sequence of l positions.
+
+    Attributes
+    ----------
+    ids
+        (i,) token ids, without the virtual ones.
+    order
+        (l,) what stands at each position: below n a virtual token, from n on one of `ids`.
+    positions
+        (l,) position of each in its own row.
+    predicting
+        (t,) the positions whose states predict the targets.
+    targets
+        (t,) ids of all rows' targets, one row after the other.
+    packing
+        Whose positions are whose.
+    """
+
+    ids: Int[Tensor, "i"]
+    order: Int[Tensor, "l"]
+    positions: Int[Tensor, "l"]
+    predicting: Int[Tensor, "t"]
+    targets: Int[Tensor, "t"]
+    packing: Packing
+
+
+def pack(
+    rows: Sequence[Encoded],
+    n_tokens: int,
+    placement: Literal["prefix", "suffix"] = "prefix",
+    past: Sequence[States] = (),
+    *,
+    device: torch.device | str = "cpu",
+) -> Packed:
+    """Lay out soft prompt, question and target of several rows as one sequence.
+
+    The last token of a target predicts nothing and is left out.
+
+    Parameters
+    ----------
+    rows
+        Encoded examples, with a target each.
+    n_tokens
+        Virtual tokens per row.
+    placement
+        Where they go.
+    past
+        With ``suffix``: the states of each row's question, which is left out then.
+    device
+        Where the tensors go.
+    """
+    virtual = list(range(n_tokens))
+    ids: list[int] = []
+
+    def places(tokens: Sequence[int]) -> list[int]:
+        ids.extend(tokens)
+        return list(range(n_tokens + len(ids) - len(tokens), n_tokens + len(ids)))
+
+    shared = 0 if past else len(rows[0].question) if len(rows) == 1 else _shared([row.question for row in rows])
+    order = virtual if placement == "prefix" else []
+    order = order + places(rows[0].question[:shared])
+    head = len(order)
+    positions, lengths = list(range(head)), []
+    predicting: list[int] = []
+    for row in rows:
+        rest = [] if past else places(row.question[shared:])
+        rest += [] if placement == "prefix" else virtual
+        rest += places(row.target[:-1])
+        start = len(row.question) if past else head
+        order, positions = order + rest, positions + list(range(start, start + len(rest)))
+        predicting += range(len(order) - len(row.target), len(order))
+        lengths.append(len(rest))
+    packing = Packing.of(head, lengths, past) if past or len(rows) > 1 else Packing.of(len(order), [])
+    targets = [token for row in rows for token in row.target]
+    given = {"ids": ids, "order": order, "positions": positions, "predicting": predicting, "targets": targets}
+    return Packed(**{name: _indices(values).to(device) for name, values in given.items()}, packing=packing.to(device))
+
+
+def _indices(values: Sequence[Any]) -> Tensor:
+    return torch.tensor(values, dtype=torch.long)
+
+
+def _shared(sequences: Sequence[Sequence[int]]) -> int:
+    """Tokens with which all begin, short of a last one, whose state predicts the first token of a target."""
+    begins = [sequence[:-1] for sequence in sequences]
+    return sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, zip(*begins, strict=False)))
+
+
+@contextmanager
+def packed_attention(model: Any) -> Iterator[None]:
+    """Let a model of transformers attend as the ``packing`` that it is called with says."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation(ATTENTION)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def _attend(
+    module: Any,
+    query: Float[Tensor, "1 h l e"],
+    key: Float[Tensor, "1 kv l e"],
+    value: Float[Tensor, "1 kv l e"],
+    attention_mask: None,
+    *,
+    packing: Packing,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    **_: Any,
+) -> tuple[Float[Tensor, "1 l h e"], None]:
+    """Attention of a packed sequence, as transformers calls it."""
+    attention = _Attention(module, query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window)
+    if packing.past:
+        queries, keys, values = (states.split(packing.lengths, 2) for states in (query, key, value))
+        pasts = [past[module.layer_idx] for past in packing.past]
+        rows = zip(queries, keys, values, pasts, strict=True)
+        return torch.cat([attention.by_products(*row) for row in rows], 1), None
+    head = [states[:, :, : packing.head] for states in (query, key, value)]
+    out = [attention.causal(*head)] if packing.head else []
+    if packing.lengths:
+        rests = [packing.rests(states) for states in (query, key, value)]  # (r, h, w, e)
+        out.append(attention.after(head, *rests).flatten(0, 1).index_select(0, packing.real)[None])
+    return torch.cat(out, 1), None
+
+
+@dataclass(frozen=True)
+class _Attention:
+    """Causal attention of one layer, with the last query at the last key."""
+
+    module: Any
+    scale: float
+    window: int | None  # positions that a query attends to at most, itself among them
+
+    def after(
+        self,
+        head: Sequence[Float[Tensor, "1 _ p e"]],
+        query: Float[Tensor, "r h w e"],
+        key: Float[Tensor, "r kv w e"],
+        value: Float[Tensor, "r kv w e"],
+    ) -> Float[Tensor, "r w h e"]:
+        """Attention of rows to a head (query, key, value), and each to itself."""
+        queries, keys, values = (
+            torch.cat([before.expand(len(own), -1, -1, -1), own], 2)
+            for before, own in zip(head, (query, key, value), strict=True)
+        )
+        if self._is_short(keys):
+            return self.by_products(query, keys, values)
+        return self.causal(queries, keys, values)[:, head[0].shape[2] :]  # as many queries as keys need no mask
+
+    def causal(
+        self, query: Float[Tensor, "r h l e"], key: Float[Tensor, "r kv l e"], value: Float[Tensor, "r kv l e"]
+    ) -> Float[Tensor, "r l h e"]:
+        """Attention within rows."""
+        if self._is_short(key):
+            return self.by_products(query, key, value)
+        length = key.shape[2]
+        windowed = self.window is not None and self.window < length
+        mask = self._allowed(length, length, key.device)[None, None] if windowed else None
+        out: Tensor = sdpa_attention_forward(
+            self.module, query, key, value, mask, scaling=self.scale, is_causal=not windowed and length > 1
+        )[0]
+        return out
+
+    def by_products(
+        self,
+        query: Float[Tensor, "r h q e"],
+        key: Float[Tensor, "r kv k e"],
+        value: Float[Tensor, "r kv k e"],
+        past: tuple[Float[Tensor, "r kv p e"], Float[Tensor, "r kv p e"]] | None = None,
+    ) -> Float[Tensor, "r q h e"]:
+        """Attention by plain products, to the states of a past as well, which are not copied and take no gradient.
+
+        Query heads that share a key head are multiplied together, so that keys are not repeated.
+        """
+        width = query.shape[2]
+        grouped = (query * self.scale).unflatten(1, (key.shape[1], -1)).flatten(2, 3)  # (r, kv, h / kv * q, e)
+        scores = grouped @ key.transpose(2, 3)
+        if past is not None:
+            scores = torch.cat([grouped @ past[0].transpose(2, 3), scores], -1)
+        allowed = self._allowed(width, scores.shape[-1], query.device)
+        scores = scores.unflatten(2, (-1, width)).masked_fill(~allowed, -torch.inf)  # (r, kv, h / kv, q, p + k)
+        weights = functional.softmax(scores, -1, dtype=torch.float32).to(value.dtype).flatten(2, 3)
+        out: Tensor = weights[..., -key.shape[2] :] @ value
+        if past is not None:
+            out = out + weights[..., : -key.shape[2]] @ past[1]
+        rows, heads = query.shape[:2]
+        return out.reshape(rows, heads, width, -1).transpose(1, 2)
+
+    def _allowed(self, queries: int, keys: int, device: torch.device) -> Bool[Tensor, "q k"]:
+        """Which keys a query attends to: none after it, and of the others the last in the window."""
+        distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
+        return distance >= 0 if self.window is None else (distance >= 0) & (distance < self.window)
+
+    @staticmethod
+    def _is_short(key: Tensor) -> bool:
+        return key.device.type == "cpu" and key.shape[2] <= SHORT
+
+
+AttentionInterface.register(ATTENTION, _attend)
