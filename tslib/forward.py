@@ -161,8 +161,8 @@ def _same(model: Any) -> bool:
     def tokens(length: int) -> list[int]:
         return torch.randint(len(embed), (length,), generator=generator).tolist()
 
-    start = tokens(3)  # questions that begin alike, of unequal length
-    rows = [Encoded(start + tokens(4), tokens(3)), Encoded(start + tokens(2), tokens(4))]
+    start = tokens(3)  # questions that begin alike; after one or two more tokens they predict
+    rows = [Encoded(start + tokens(own), tokens(target)) for own, target in ((1, 3), (4, 2), (1, 4))]
     prompt = SoftPrompt(embed[tokens(2)].float()).to(embed.device)
     one, other = (forward(model, prompt, rows, grad=False, packed=packed).loss for packed in (True, False))
     tolerance = 1e-4 if model.dtype == torch.float32 else 2e-2
