@@ -2,6 +2,10 @@
 
 import itertools
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tslib import TSLoss
+from tslib import TSLoss, losses
 from tslib.errors import InputError
 from tslib.losses import REGULARIZERS, L2Penalty, PairwisePenalty, make_regularizer
 
@@ -62,6 +66,91 @@ def test_agrees_with_the_equations(n, d, scale, dtype, tolerance, variant):
             terms["soft_nearest"].double(), want["soft"].astype(float), rtol=tolerance, atol=1e-12
         )
     assert float(ours(points)) == pytest.approx(float(want["loss"]), rel=tolerance, abs=1e-38)
+
+
+def plain(points, *, tau=1.0, alpha=10.0, include_self=False, normalize=False, **weights):
+    """The equations as they stand, (n, d) to a scalar, for autograd; D has gradient 0 where tokens coincide."""
+    squared = (points[:, None] - points[None]).square().sum(-1)
+    apart = squared > 0
+    distances = torch.where(apart, torch.where(apart, squared, 1.0).sqrt(), 0.0)
+    others = ~torch.eye(len(points), dtype=torch.bool)
+    if normalize:
+        distances = distances / distances[others].detach().mean()
+    pairs = distances if include_self else distances[others].reshape(len(points), -1)
+    h0 = (-tau * torch.logsumexp(-pairs / tau, 1)).var(correction=0)
+    flat = pairs.flatten()
+    delta = (torch.softmax(-alpha * flat, 0) * flat).sum()
+    zeta = (torch.softmax(alpha * flat, 0) * flat).sum()
+    repel, attract = (delta - flat).clamp_min(0).square().mean(), (flat - zeta).clamp_min(0).square().mean()
+    h1 = weights.get("lambda_repel", 1.0) * repel + weights.get("lambda_attract", 1.0) * attract
+    return weights.get("beta_h0", 1.0) * h0 + weights.get("beta_h1", 1.0) * h1
+
+
+def clusters():
+    """Ten groups of five tokens, their spread 1e-4 of the distance between groups, the first two tokens the same."""
+    points = cloud(10, 16).repeat(5, 1) + cloud(50, 16, 1e-4, seed=1)
+    points[1] = points[0]
+    return points
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("block", [losses.BLOCK, 300], ids=["one block", "blocks of rows"])
+@pytest.mark.parametrize("points", [cloud(50, 16), cloud(50, 16, 0.02) + 100, clusters()], ids=["one", "far", "groups"])
+def test_value_and_gradient_of_the_plain_formula(points, block, variant, monkeypatch):
+    monkeypatch.setattr(losses, "BLOCK", block)
+    batch = torch.stack([points, 2 * points, points.flip(-1) ** 2]).requires_grad_()
+    ours, want = TSLoss(**variant)(batch), sum(plain(part, **variant) for part in batch) / 3
+    assert ours.item() == pytest.approx(want.item(), rel=1e-9)
+    of_ours, again, of_plain = (torch.autograd.grad(value, batch, retain_graph=True)[0] for value in (ours, ours, want))
+    torch.testing.assert_close(of_ours, of_plain, rtol=1e-7, atol=1e-9 * float(of_plain.abs().max()))
+    assert torch.equal(of_ours, again)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_blocks_of_rows_give_each_term_and_its_gradient(variant, monkeypatch):
+    points = cloud(12, 4).expand(2, 12, 4).clone().requires_grad_()
+    whole = TSLoss(**variant).terms(points)
+    monkeypatch.setattr(losses, "BLOCK", 70)
+    for name, term in TSLoss(**variant).terms(points).items():
+        torch.testing.assert_close(term, whole[name], rtol=1e-11, atol=1e-14)
+        of_blocks, of_whole = (
+            torch.autograd.grad(value.sum(), points, retain_graph=True)[0] for value in (term, whole[name])
+        )
+        torch.testing.assert_close(of_blocks, of_whole, rtol=1e-9, atol=1e-12)
+
+
+PEAK = """
+import torch
+from tslib import TSLoss
+
+def status(field):
+    with open("/proc/self/status") as lines:
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
+
+loss = TSLoss()
+loss(torch.randn(4, 3, requires_grad=True)).backward()  # what torch loads at its first use is not the loss's
+prompt = torch.randn(4096, 2048, requires_grad=True)
+before = status("VmRSS")
+loss(prompt).backward()
+print(status("VmHWM") - before, bool(prompt.grad.isfinite().all()))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of a process from /proc")
+def test_4096_tokens_take_less_than_a_gigabyte():
+    """D is 134 MB, P in float64 and its gradient 67 MB each; freed blocks go back: the peak is what was held."""
+    environment = {"MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK],
+        env=os.environ | environment,
+        cwd=Path(losses.__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    peak, finite = done.stdout.split()
+    assert 134e6 < int(peak) < 1e9
+    assert finite == "True"
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)

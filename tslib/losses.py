@@ -4,14 +4,19 @@ Each is a ``torch.nn.Module`` without parameters, called with the soft prompt P,
 """
 
 import math
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from tslib.errors import InputError
+
+BLOCK = 2**18
+"""Numbers in one temporary where a computation goes in blocks: 2 MiB in float64, however long the prompt."""
 
 
 @runtime_checkable
@@ -50,20 +55,102 @@ def _positive(**values: float) -> None:
             raise InputError(f"{name} must be above 0; given {value}")
 
 
-def pairwise_distances(prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n n"]:
-    """Euclidean distances D_ij = ||x_i - x_j||, with gradient 0 where two tokens coincide.
+class _Distances(torch.autograd.Function):
+    """D from the inner products of the centred tokens, which is a matrix product.
 
-    The differences are taken before they are squared: the usual shortcut through inner products is off by
-    ||x|| * sqrt(eps), more than the distances of a cloud far from the origin.
+    ||x||² + ||y||² - 2 x·y loses digits where D² is small next to the squared norms, and centring leaves few such
+    pairs. These are computed from x - y, forward and backward, which is exact wherever the cloud lies.
     """
-    return torch.cdist(prompt, prompt, compute_mode="donot_use_mm_for_euclid_dist")
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor) -> Tensor:
+        centred = points - points.mean(-2, keepdim=True)
+        norms = centred.square().sum(-1)
+        norms = norms.unsqueeze(-1) + norms.unsqueeze(-2)  # (*batch, n, n)
+        squared = (centred @ centred.mT).mul_(-2).add_(norms)
+        close = (squared < norms.mul_(0.01)).triu_(1).nonzero(as_tuple=True)  # (*batch, i, j) with i < j
+        for i, j, difference in _differences(points, close):
+            squared[*i, j[-1]] = squared[*j, i[-1]] = difference.square().sum(-1)
+        squared.diagonal(dim1=-2, dim2=-1).zero_()
+        distances = squared.sqrt_()
+        ctx.save_for_backward(points, distances, *close)
+        return distances
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """Return Σ_j W_ij (x_i - x_j) with W = (G + Gᵀ) / D, and W_ij = 0 where two tokens coincide."""
+        points, distances, *close = ctx.saved_tensors
+        weights = (grad + grad.mT).div_(distances).masked_fill_(distances == 0, 0)
+        result = torch.zeros_like(points)
+        for i, j, difference in _differences(points, close):
+            difference *= weights[*i, j[-1]].unsqueeze(-1)
+            weights[*i, j[-1]] = weights[*j, i[-1]] = 0
+            result.index_put_(i, difference, accumulate=True).index_put_(j, -difference, accumulate=True)
+        centred = points - points.mean(-2, keepdim=True)
+        return result.addcmul_(weights.sum(-1, keepdim=True), centred).sub_(weights @ centred)
+
+
+def _differences(
+    points: Tensor, pairs: Sequence[Tensor]
+) -> Iterator[tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]]:
+    """Yield the indices (*batch, i) and (*batch, j) of a block of pairs, and x_i - x_j, shape (block, d)."""
+    size = max(1, BLOCK // points.shape[-1])
+    for start in range(0, len(pairs[0]), size):
+        *batch, i, j = (index[start : start + size] for index in pairs)
+        first, second = (*batch, i), (*batch, j)
+        yield first, second, points[first] - points[second]
+
+
+def pairwise_distances(prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n n"]:
+    """Euclidean distances D_ij = ||x_i - x_j||, with gradient 0 where two tokens coincide."""
+    distances: Tensor = _Distances.apply(prompt)
+    return distances
 
 
 def off_diagonal(matrix: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n m"]:
     """Drop the diagonal: row i keeps its m = n - 1 entries with j != i, in order."""
-    n = matrix.shape[-1]
-    mask = ~torch.eye(n, dtype=torch.bool, device=matrix.device)
-    return matrix[..., mask].reshape(*matrix.shape[:-1], n - 1) if n > 1 else matrix[..., :0]
+    *batch, n, _ = matrix.shape
+    after_first = matrix.flatten(-2)[..., 1:]  # in rows of n + 1 numbers, the last of each is on the diagonal
+    return after_first.view(*batch, n - 1, n + 1)[..., :-1].reshape(*batch, n, n - 1)
+
+
+class _ByRows(torch.autograd.Function):
+    """``by_rows`` for more than one block: the temporaries of a block are made anew in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, function: Callable[..., Tensor], rows: int, pairs: Tensor, *arguments: Tensor) -> Tensor:
+        ctx.function, ctx.rows = function, rows
+        ctx.save_for_backward(pairs, *arguments)
+        return torch.cat([function(block, *arguments) for block in pairs.split(rows, -2)], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        pairs, *arguments = ctx.saved_tensors
+        of_pairs, *of_arguments = (torch.zeros_like(tensor) for tensor in ctx.saved_tensors)
+        blocks = (pairs.split(ctx.rows, -2), of_pairs.split(ctx.rows, -2), grad.split(ctx.rows, -1))
+        for block, of_block, of_result in zip(*blocks, strict=True):
+            inputs = [tensor.detach().requires_grad_() for tensor in (block, *arguments)]
+            with torch.enable_grad():
+                result = ctx.function(*inputs)
+            gradients = torch.autograd.grad(result, inputs, of_result)
+            for total, gradient in zip((of_block, *of_arguments), gradients, strict=True):
+                total += gradient
+        return None, None, of_pairs, *of_arguments
+
+
+def by_rows(function: Callable[..., Tensor], pairs: Float[Tensor, "*batch n m"], *arguments: Tensor) -> Tensor:
+    """Apply a function that reduces rows, (*batch, rows, m) to (..., rows), to blocks of rows; return (..., n).
+
+    Of the n² pairs only D is kept for the backward pass, however many temporaries the function has.
+    """
+    n = pairs.shape[-2]
+    rows = max(1, BLOCK * n // max(1, pairs.numel()))
+    if rows >= n:
+        return function(pairs, *arguments)
+    result: Tensor = _ByRows.apply(function, rows, pairs, *arguments)
+    return result
 
 
 class TSLoss(nn.Module):
@@ -151,28 +238,29 @@ class TSLoss(nn.Module):
 
     def _terms(self, prompt: Tensor) -> dict[str, Tensor]:
         distances = pairwise_distances(_checked(prompt))  # (*batch, n, n)
-        others = off_diagonal(distances)  # (*batch, n, n - 1)
         if prompt.shape[-2] == 1:
             nothing = distances.sum((-2, -1))  # D_11 = 0: exactly 0, with a zero gradient
             return dict.fromkeys(("h0", "repel", "attract", "delta", "zeta"), nothing) | {
                 "soft_nearest": distances.sum(-1)
             }
-        pairs = distances if self.include_self else others  # (*batch, n, m)
+        pairs = distances if self.include_self else off_diagonal(distances)  # (*batch, n, m)
         if self.normalize:
-            scale = others.detach().mean((-2, -1), keepdim=True)
+            n = prompt.shape[-2]
+            scale = distances.detach().sum((-2, -1), keepdim=True) / (n * (n - 1))
             pairs = pairs / torch.where(scale > 0, scale, 1.0)  # all tokens coincide: nothing to scale
-        soft_nearest = self._soft_nearest(pairs)  # (*batch, n), short of a constant
-        flat = pairs.flatten(-2)  # (*batch, n * m)
-        low, high = flat.amin(-1, keepdim=True), flat.amax(-1, keepdim=True)
+        soft_nearest = by_rows(self._soft_nearest, pairs)  # (*batch, n), short of a constant
         # δ and ζ lie so close to the extremes that δ - D and D - ζ would lose all digits: both count from there.
-        above_low = (torch.softmax(-self.alpha * flat, -1) * (flat - low)).sum(-1, keepdim=True)  # δ - min D
-        below_high = (torch.softmax(self.alpha * flat, -1) * (high - flat)).sum(-1, keepdim=True)  # max D - ζ
+        low = pairs.detach().amin((-2, -1), keepdim=True)
+        high = pairs.detach().amax((-2, -1), keepdim=True)
+        sums = by_rows(partial(self._threshold_sums, low, high), pairs).sum(-1)[..., None, None]
+        above_low, below_high = sums[0] / sums[1], sums[2] / sums[3]  # δ - min D, max D - ζ
+        repel, attract = by_rows(partial(self._hinges, low, high), pairs, above_low, below_high).mean(-1)
         return {
             "h0": soft_nearest.var(-1, correction=0),
-            "repel": (above_low - (flat - low)).clamp_min(0).square().mean(-1),
-            "attract": (below_high - (high - flat)).clamp_min(0).square().mean(-1),
-            "delta": (low + above_low).squeeze(-1),
-            "zeta": (high - below_high).squeeze(-1),
+            "repel": repel,
+            "attract": attract,
+            "delta": (low + above_low).squeeze((-2, -1)),
+            "zeta": (high - below_high).squeeze((-2, -1)),
             "soft_nearest": soft_nearest - self.tau * math.log(pairs.shape[-1]),
         }
 
@@ -185,6 +273,22 @@ class TSLoss(nn.Module):
         nearest = pairs.detach().amin(-1, keepdim=True)  # any shift gives the same value and gradient
         excess = torch.expm1((nearest - pairs) / self.tau)
         return nearest.squeeze(-1) - self.tau * torch.log1p(excess.mean(-1))
+
+    def _threshold_sums(
+        self, low: Tensor, high: Tensor, pairs: Float[Tensor, "*batch n m"]
+    ) -> Float[Tensor, "4 *batch n"]:
+        """Numerators and denominators of δ - min D and max D - ζ (Eqs. 6, 7), row by row."""
+        above, below = pairs - low, high - pairs
+        near, far = torch.exp(-self.alpha * above), torch.exp(-self.alpha * below)
+        return torch.stack([(near * above).sum(-1), near.sum(-1), (far * below).sum(-1), far.sum(-1)])
+
+    def _hinges(
+        self, low: Tensor, high: Tensor, pairs: Float[Tensor, "*batch n m"], above_low: Tensor, below_high: Tensor
+    ) -> Float[Tensor, "2 *batch n"]:
+        """Means of the squared hinges of Eqs. 3 and 4, row by row."""
+        repel = (above_low - (pairs - low)).clamp_min(0).square().mean(-1)
+        attract = (below_high - (high - pairs)).clamp_min(0).square().mean(-1)
+        return torch.stack([repel, attract])
 
     def extra_repr(self) -> str:
         """Return the settings, for ``repr``."""
