@@ -197,10 +197,11 @@ tour_table([record for record in tour if record], heldout_scores).style.hide(axi
 catalogue.models().drop(columns=["here"]).style.hide(axis="index")
 
 # %% [markdown]
-# Tuning a prompt keeps the frozen weights, the activations of one pass through the model, and the logits of the
-# target's positions. The prompt itself, its gradient and its optimiser take next to nothing. The table is computed from
-# each model's configuration, and a test compares it with the measured peak of the two embedded models. Of a row with
-# more positions than `pass_tokens` activations are computed again layer by layer, so that more positions can take less.
+# Tuning a prompt keeps the frozen weights, the activations of one pass through the model, and the logits of a few of
+# the target's positions at a time. The prompt itself, its gradient and its optimiser take next to nothing. The table is
+# computed from each model's configuration, and a test compares it with the measured peak of the two embedded models. Of
+# a row with more positions than `pass_tokens` activations are computed again layer by layer, so that more positions can
+# take less.
 
 # %% tags=["hide-input"]
 fits = memory.table()

@@ -55,7 +55,7 @@ OTHER = {
         ("placement", "infix", "Input should be 'prefix' or 'suffix'"),
         ("init", "zeros", "Input should be 'gaussian', 'vocabulary' or 'text'"),
         ("prompt_scale", "d", "Input should be 'none' or 'sqrt_d'"),
-        ("dtype", "int8", "Input should be 'float32', 'bfloat16' or 'float16'"),
+        ("dtype", "int8", "Input should be 'float32', 'bfloat16', 'float16' or 'auto'"),
         ("preset", "fast", "Input should be 'paper' or 'tuned'"),
         ("model", "", "String should have at least 1 character"),
         ("init_text", "", "String should have at least 1 character"),

@@ -565,3 +565,26 @@ def test_embedded_default_knows_a_capital() -> None:
     ids = tokenizer("The capital of France is", return_tensors="pt")
     text = tokenizer.decode(model.generate(**ids, max_new_tokens=4, do_sample=False)[0])
     assert text.startswith("The capital of France is Paris.")
+
+
+@pytest.mark.parametrize(
+    ("avx512", "amx", "dtype"), [(False, False, "float32"), (True, False, "bfloat16"), (False, True, "bfloat16")]
+)
+def test_auto_is_bfloat16_where_a_processor_computes_it(monkeypatch, avx512, amx, dtype):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert models.resolve_dtype("auto", "cpu") == dtype
+    assert models.resolve_dtype("float32", "cpu") == "float32"
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_on_cuda(monkeypatch, native, dtype):
+    """No GPU here: what torch says of it is made up."""
+    monkeypatch.setattr(models, "resolve_device", lambda _device: "cuda")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native and not including_emulation)
+    assert models.resolve_dtype("auto", "spread") == dtype
+
+
+def test_an_unknown_dtype_is_not_resolved():
+    with pytest.raises(InputError, match="dtype 'int8' is unknown: give auto or one of float32, bfloat16, float16"):
+        models.resolve_dtype("int8")

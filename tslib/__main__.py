@@ -176,6 +176,26 @@ def experiment(name: Positional[str], store: Path | None = None) -> None:
 
 
 @command
+def bench(file: Path | None = None, force: bool = False) -> None:
+    """Measure what a step costs against PEFT's, and print what was asked and what was found. Half an hour.
+
+    Example: python -m tslib bench --file runs/cost.json
+
+    Parameters
+    ----------
+    file
+        Where measurements are kept; parts that are there are not measured again. By default the committed one,
+        data/results/cost.json.
+    force
+        Measure all of it again.
+    """
+    from tslib import bench, report_cost
+
+    content = bench.run(bench.PATH if file is None else file, force=force)
+    print(report_cost.requirements(content).to_string(index=False))
+
+
+@command
 def book() -> None:
     """Run every notebook on the embedded model and build the book in _build/html.
 

@@ -50,7 +50,7 @@ def _one_of(name: str, known: Iterable[str]) -> str:
 
 
 TaskName = Annotated[str, AfterValidator(_one_of_tasks)]
-Dtype = Literal["float32", "bfloat16", "float16"]
+Dtype = Literal["float32", "bfloat16", "float16", "auto"]
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -149,7 +149,8 @@ class TuneConfig(Hashed):
     topology_every: Count = 20
     """Steps between checkpoints (exact persistent homology and a snapshot of the prompt)."""
     dtype: Dtype = "float32"
-    """Precision of the frozen model; the prompt itself is always trained in float32."""
+    """Precision of the frozen model; the prompt itself is always trained in float32. ``auto``: bfloat16 where the
+    device computes it natively, else float32."""
     device: str = "auto"
     """``auto`` (cuda, then mps, then cpu), a torch device, or ``spread``: the model is divided over all devices."""
     preset: InitVar[Literal["paper", "tuned"]] = "tuned"

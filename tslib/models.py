@@ -319,7 +319,8 @@ def shared_model(name: str, device: str = "auto", dtype: str = "float32") -> Loa
 
     ``device="spread"`` divides it over all devices there are, as transformers' ``device_map="auto"`` does.
     """
-    return _shared(name, device if device == "spread" else resolve_device(device), dtype)
+    device = device if device == "spread" else resolve_device(device)
+    return _shared(name, device, resolve_dtype(dtype, device))
 
 
 @lru_cache(maxsize=1)
@@ -327,6 +328,27 @@ def _shared(name: str, device: str, dtype: str) -> LoadedModel:
     if device == "spread":
         return load_model(name, dtype=dtype, device_map="auto")
     return load_model(name, device=device, dtype=dtype)
+
+
+def resolve_dtype(dtype: str = "auto", device: str = "auto") -> str:
+    """Name of the precision to use: ``"auto"`` is bfloat16 on devices that compute it natively, else float32.
+
+    Raises
+    ------
+    InputError
+        For an unknown dtype or device.
+    """
+    import torch
+
+    if dtype != "auto":
+        if dtype not in DTYPES:
+            raise InputError(f"dtype {dtype!r} is unknown: give auto or one of {', '.join(DTYPES)}")
+        return dtype
+    kind = torch.device(resolve_device("auto" if device == "spread" else device)).type
+    if kind == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    native = kind == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return "bfloat16" if native else "float32"
 
 
 def resolve_device(device: str = "auto") -> str:

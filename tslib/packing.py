@@ -20,7 +20,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tslib.encoding import Encoded
 
@@ -195,7 +194,7 @@ def _attend(
     **_: Any,
 ) -> tuple[Float[Tensor, "1 l h e"], None]:
     """Attention of a packed sequence, as transformers calls it."""
-    attention = _Attention(module, query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window)
+    attention = _Attention(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window)
     if packing.past:
         queries, keys, values = (states.split(packing.lengths, 2) for states in (query, key, value))
         pasts = [past[module.layer_idx] for past in packing.past]
@@ -213,7 +212,6 @@ def _attend(
 class _Attention:
     """Causal attention of one layer, with the last query at the last key."""
 
-    module: Any
     scale: float
     window: int | None  # positions that a query attends to at most, itself among them
 
@@ -242,10 +240,11 @@ class _Attention:
         length = key.shape[2]
         windowed = self.window is not None and self.window < length
         mask = self._allowed(length, length, key.device)[None, None] if windowed else None
-        out: Tensor = sdpa_attention_forward(
-            self.module, query, key, value, mask, scaling=self.scale, is_causal=not windowed and length > 1
-        )[0]
-        return out
+        grouped = key.device.type != "cpu" and mask is None  # elsewhere torch is faster with the keys repeated
+        if not grouped:
+            key, value = (states.repeat_interleave(query.shape[1] // key.shape[1], 1) for states in (key, value))
+        settings: Any = {"scale": self.scale, "is_causal": mask is None, "enable_gqa": grouped}
+        return functional.scaled_dot_product_attention(query, key, value, mask, **settings).transpose(1, 2)
 
     def by_products(
         self,
@@ -260,11 +259,19 @@ class _Attention:
         """
         width = query.shape[2]
         grouped = (query * self.scale).unflatten(1, (key.shape[1], -1)).flatten(2, 3)  # (r, kv, h / kv * q, e)
-        scores = grouped @ key.transpose(2, 3)
-        if past is not None:
-            scores = torch.cat([grouped @ past[0].transpose(2, 3), scores], -1)
-        allowed = self._allowed(width, scores.shape[-1], query.device)
-        scores = scores.unflatten(2, (-1, width)).masked_fill(~allowed, -torch.inf)  # (r, kv, h / kv, q, p + k)
+        length = key.shape[2] + (0 if past is None else past[0].shape[2])
+        allowed = self._allowed(width, length, query.device)  # (q, p + k)
+
+        def towards(keys: Tensor, allowed: Bool[Tensor, "q _"]) -> Tensor:
+            scores: Tensor = (grouped @ keys.mT).unflatten(2, (-1, width))  # (r, kv, h / kv, q, _)
+            return scores.masked_fill(~allowed, -torch.inf)
+
+        scores = towards(key, allowed[:, length - key.shape[2] :])
+        if past is not None:  # of which only a window leaves something out
+            windowed = self.window is not None and self.window < length
+            seen = allowed[:, : length - key.shape[2]]
+            before = towards(past[0], seen) if windowed else (grouped @ past[0].mT).unflatten(2, (-1, width))
+            scores = torch.cat([before, scores], -1)
         weights = functional.softmax(scores, -1, dtype=torch.float32).to(value.dtype).flatten(2, 3)
         out: Tensor = weights[..., -key.shape[2] :] @ value
         if past is not None:

@@ -278,7 +278,8 @@ class _Run:
             iterations_to_correct=self.iterations_to_correct,
             iterations_to_answer=self.iterations_to_answer,
             results=self.final | {"steps_done": len(self.steps), "seconds": round(time.time() - self.started, 3)},
-            environment=environment(self.config.model, self.device, self.started),
+            environment=environment(self.config.model, self.device, self.started)
+            | {"dtype": str(self.model.dtype).removeprefix("torch.")},
             rows=[example.id for example in self.examples],
             steps=pd.DataFrame(self.steps, columns=None if self.steps else ["step"]),
             topology=pd.DataFrame(self.topology),

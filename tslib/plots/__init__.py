@@ -18,6 +18,10 @@ from tslib.plots.clouds import spanning_tree as spanning_tree
 from tslib.plots.clouds import style as style
 from tslib.plots.clouds import thresholds as thresholds
 from tslib.plots.clouds import trajectories as trajectories
+from tslib.plots.cost import growth as growth
+from tslib.plots.cost import loss_curves as loss_curves
+from tslib.plots.cost import step_times as step_times
+from tslib.plots.cost import tsloss_times as tsloss_times
 from tslib.plots.runs import bars_at as bars_at
 from tslib.plots.runs import evolution as evolution
 from tslib.plots.runs import first_and_last as first_and_last

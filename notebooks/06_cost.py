@@ -1,0 +1,125 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What it costs
+#
+# A researcher chooses by hours per experiment. The peer is PEFT's `PromptTuning` under transformers' `Trainer`; ours is
+# the tuning loop of this book, with the prompt before the question (prefix, as PEFT has it) or between question and
+# answer (suffix, which PEFT does not have).
+
+# %%
+import matplotlib.pyplot as plt
+from IPython.display import Markdown, display
+
+from tslib import bench, cost, plots, report_cost
+
+plots.style()
+committed = bench.load()
+display(Markdown(report_cost.headline(committed)))
+
+# %% [markdown]
+# ## A few steps, live
+#
+# Times of a shared machine drift, so the ways take turns: after each step of the Trainer comes one of ours, with the
+# same frozen model, rows, initial prompt, learning rates and dtype. A ratio is one of neighbours. Another setting:
+# `papermill notebooks/06_cost.ipynb out.ipynb -p model gemma3-270m -p dtype bfloat16 -p question 500`.
+
+# %% tags=["parameters"]
+model = "smollm2-135m"
+dtype = "float32"
+batch = 2
+question = 60  # tokens, those of the chat template among them
+answer = 60
+steps = 6
+
+# %% tags=["remove-stderr"]
+setting = cost.Setting(model=model, dtype=dtype, batch=batch, question=question, answer=answer)
+live = cost.alternate(setting, steps, device="cpu")
+
+# %% tags=["hide-input"]
+figure = plots.step_times({way: done.seconds[1:] for way, done in live.items()})
+plt.show()
+display(Markdown(report_cost.read_live(setting, live)))
+
+# %% [markdown]
+# ## What was asked, and what was found
+#
+# The aims were set before the loop was written, from measurements on another machine of two cores. Here is what
+# `make bench` found on the machine that made the committed record, each ratio with its 10 % and 90 % quantiles over the
+# steps. Memory is what two steps need above the loaded model, in a process of its own.
+
+# %% tags=["hide-input"]
+report_cost.requirements(committed).style.hide(axis="index")
+
+# %% tags=["hide-input"]
+report_cost.step_times(committed).style.format(precision=2, na_rep="").hide(axis="index")
+
+# %% [markdown]
+# ### Why not more?
+#
+# A frozen model's step is products of matrices, and PEFT's step has them, too: what it does besides is all that can be
+# saved, and what several rows have in common. Torch's profiler sorts the seconds of one prefix step. *bound* is the
+# ratio to PEFT's step if everything but our matrix products took no time at all.
+
+# %% tags=["hide-input"]
+report_cost.profiles(committed).style.format(precision=2).hide(axis="index")
+
+# %% [markdown]
+# What makes the difference:
+#
+# * **What rows share goes through the model once.** The soft prompt stands first in every row, then the words of the
+#   chat template (or the solved examples of a few-shot prompt). In a causal model their states are the same in every
+#   row. All rows of a batch form one sequence behind this common head, and attention is told who belongs to whom; so
+#   there is no padding, either. A model whose attention cannot be told is found out by a trial, and gets padded rows.
+# * **Only the positions that predict a target** meet the output layer, a few at a time. Since it is frozen, the
+#   gradient is computed together with the loss, and neither all logits nor their float32 copies are ever there.
+# * **Frozen float32 layers are multiplied by oneDNN** on a CPU: MKL, which torch takes, is slower on AMD's processors.
+#   In bfloat16 torch takes oneDNN itself.
+# * **With a suffix, the question's keys and values are computed once** for the whole run and never copied; a step runs
+#   the prompt and the answer. They are kept up to `question_cache` GiB, then computed again.
+# * **The exact criterion costs no pass**: the step's own logits say whether every target comes first.
+#
+# Nothing on this page was run on a GPU.
+#
+# ## The same losses
+#
+# At the paper's learning rate the two runs follow each other. (At larger ones, such as this book tunes with, they part
+# after some steps: AdamW's first steps go by the sign of each gradient, and rounding decides the sign of a small one.)
+
+# %% tags=["hide-input"]
+figure = plots.loss_curves(report_cost.curves(committed["parts"]))
+plt.show()
+display(Markdown(report_cost.read_curves(committed)))
+
+# %% [markdown]
+# ## How it grows
+
+# %% tags=["hide-input"]
+by_batch, by_question = (report_cost.growth(committed, along) for along in ("batch", "question"))
+figure = plots.growth({"rows of 60 + 60 tokens": by_batch, "tokens of the question, 8 of the answer": by_question})
+plt.show()
+display(Markdown(report_cost.read_growth(committed)))
+
+# %% [markdown]
+# ### TSLoss and exact homology
+#
+# TSLoss needs the distances of all pairs; exact persistent homology with a gradient (here torch-topological's, H0 and
+# H1) needs the complex. The summary of a checkpoint (here ripser's diagrams) needs no gradient.
+
+# %% tags=["hide-input"]
+figure = plots.tsloss_times(report_cost.tsloss_times(committed))
+plt.show()
+display(Markdown(report_cost.read_tsloss(committed)))
