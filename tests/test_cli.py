@@ -22,7 +22,7 @@ from tslib.models import MODELS
 from tslib.records import RunStore
 from tslib.tasks import FAMILIES
 
-COMMANDS = ("fetch", "tune", "evaluate", "tasks", "models", "experiment", "book", "readme")
+COMMANDS = ("fetch", "tune", "evaluate", "tasks", "models", "experiment", "bench", "book", "readme")
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_operations_by_hand():
 
 def test_spread_by_hand():
     assert spread([3.0]) == (3.0, 3.0, 3.0)
-    assert spread(range(11)) == (5.0, 1.0, 9.0)
+    assert spread(map(float, range(11))) == (5.0, 1.0, 9.0)
 
 
 def test_repeat_leaves_the_first_call_out():

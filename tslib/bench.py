@@ -1,5 +1,6 @@
 """The benchmark: what is measured, in which order, and the file that it leaves."""
 
+import contextlib
 import json
 import os
 import time
@@ -128,7 +129,8 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     except OSError as error:
         raise ResourceError(f"cannot write {path} ({error.strerror}): free space or name another file") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _steps(setting: Setting, steps: int, ways: tuple[str, ...] = WAYS, lr: float = 0.03) -> dict[str, Any]:
