@@ -71,11 +71,14 @@ report_cost.step_times(committed).style.format(precision=2, na_rep="").hide(axis
 # ### Why not more?
 #
 # A frozen model's step is products of matrices, and PEFT's step has them, too: what it does besides is all that can be
-# saved, and what several rows have in common. Torch's profiler sorts the seconds of one prefix step. *bound* is the
+# saved, and what several rows have in common. Torch's profiler sorts the seconds of one of our steps. *bound* is the
 # ratio to PEFT's step if everything but our matrix products took no time at all.
 
 # %% tags=["hide-input"]
 report_cost.profiles(committed).style.format(precision=2).hide(axis="index")
+
+# %% tags=["hide-input"]
+display(Markdown(report_cost.read_profiles(committed)))
 
 # %% [markdown]
 # What makes the difference:

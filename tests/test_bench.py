@@ -80,6 +80,22 @@ def test_tables_by_hand(content):
     assert report_cost.profiles(content)["bound"].tolist() == [3.0]
 
 
+def test_why_an_aim_is_missed_by_hand(content):
+    parts = content["parts"]
+    parts |= {"tsloss/10/576": [0.02], f"profile/{LONG}": {"products": 4.0, "attention": 1.0, "rest": 3.0}}
+    parts |= {f"profile/{LONG}/suffix": {"products": 0.2, "attention": 0.1, "rest": 0.1}}
+    said = report_cost.read_profiles(content)
+    assert f"* *{LONG}, prefix*: products of matrices are 50% of our step, attention 12%" in said
+    assert "were the rest of ours free, the ratio would be 2.0." in said
+    assert f"{LONG}, suffix" not in said, "this aim is met"
+    assert f"{SHORT}, prefix" not in said, "this one, too"
+    assert "giotto-ph, which needs 3000.0 ms for 100 tokens" in said
+    assert "TSLoss needs 60.0 ms for 100 tokens and 20.0 ms for 10" in said
+    assert "Memory of one long row" not in said
+    parts[f"steps/{LONG}"]["ways"]["suffix"]["seconds"] = [9.0, 2.0]
+    assert "and the rest, 0.10 s, is mostly calling" in report_cost.read_profiles(content)
+
+
 def test_sentences_by_hand(content):
     said = report_cost.headline(content)
     assert "takes 1.2 to 2.0 times as long as ours on 2 threads of a CPU" in said

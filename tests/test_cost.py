@@ -106,8 +106,9 @@ def test_a_rate_is_that_of_a_product():
     assert 0.1 < matrix_rate("float32", 256, 10) / (2 * 256**3 / best) < 10
 
 
-def test_where_a_step_goes():
-    spent = profile(SMALL)
+@pytest.mark.parametrize("placement", ["prefix", "suffix"])
+def test_where_a_step_goes(placement):
+    spent = profile(SMALL, placement)
     assert set(spent) == {"products", "attention", "rest"}
     assert all(seconds > 0 for seconds in spent.values())
     assert spent["products"] > spent["attention"]

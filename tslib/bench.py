@@ -47,6 +47,8 @@ def parts() -> dict[str, Callable[[], Any]]:
         found[f"steps/{setting}"] = partial(_steps, setting, ROUNDS)
     for setting in (*both(SHORT), *both(LONG)):
         found[f"profile/{setting}"] = partial(cost.profile, setting)
+    for setting in both(LONG):
+        found[f"profile/{setting}/suffix"] = partial(cost.profile, setting, "suffix")
     for batch in (1, 2, 4):
         setting = Setting(batch=batch)
         found[f"steps/{setting}"] = partial(_steps, setting, FEW)

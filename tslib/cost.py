@@ -279,8 +279,8 @@ PRODUCTS = ("mkldnn::_linear_pointwise", "aten::mm", "aten::addmm")
 ATTENTION = ("aten::bmm", "aten::baddbmm", "aten::_softmax", "aten::masked_fill", "scaled_dot_product")
 
 
-def profile(setting: Setting) -> dict[str, float]:
-    """Seconds of one prefix step by what they are spent on, by torch's profiler.
+def profile(setting: Setting, placement: str = "prefix") -> dict[str, float]:
+    """Seconds of one of our steps by what they are spent on, by torch's profiler.
 
     Returns
     -------
@@ -289,7 +289,7 @@ def profile(setting: Setting) -> dict[str, float]:
         rotations, copies, the loss, and Python.
     """
     model, tokenizer = models.shared_model(setting.model, "cpu", setting.dtype)
-    run = _ours(setting, "prefix", 3, 0.03, model, tokenizer, setting.rows(tokenizer))
+    run = _ours(setting, placement, 3, 0.03, model, tokenizer, setting.rows(tokenizer))
     step = partial(_step, run)
     step()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:

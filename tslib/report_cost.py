@@ -163,16 +163,55 @@ def curves(parts: dict[str, Any]) -> pd.DataFrame:
 
 
 def profiles(content: dict[str, Any]) -> pd.DataFrame:
-    """Where a prefix step's time goes, in seconds, and PEFT's step beside it.
+    """Where the time of our steps goes, in seconds, and PEFT's step beside it.
 
     ``bound`` is the ratio to PEFT's step if everything but the products of matrices took no time at all.
     """
     rows = []
-    for setting in (*both(SHORT), *both(LONG)):
-        spent, peft = content["parts"].get(f"profile/{setting}"), _median(content["parts"], setting, "peft")
+    cases = [(setting, "prefix", "") for setting in (*both(SHORT), *both(LONG))]
+    for setting, way, suffix in [*cases, *((setting, "suffix", "/suffix") for setting in both(LONG))]:
+        spent = content["parts"].get(f"profile/{setting}{suffix}")
+        peft = _median(content["parts"], setting, "peft")
         if spent and peft:
-            rows.append({"setting": str(setting)} | spent | {"PEFT's step": peft, "bound": peft / spent["products"]})
+            row = {"setting": str(setting), "way": way} | spent
+            rows.append(row | {"PEFT's step": peft, "bound": peft / spent["products"]})
     return pd.DataFrame(rows)
+
+
+def read_profiles(content: dict[str, Any]) -> str:
+    """Why the aims that are missed are missed."""
+    parts, table, spent = content["parts"], requirements(content), profiles(content).set_index(["setting", "way"])
+    missed = " ".join(table["what"][table["met"] == "no"])
+    lines = []
+    for (setting, way), row in spent.iterrows() if len(spent) else ():
+        if f"{way} step, PEFT's{' prefix' if way == 'suffix' else ''} / ours: {setting}" not in missed:
+            continue
+        total = row["products"] + row["attention"] + row["rest"]
+        shares = f"products of matrices are {row['products'] / total:.0%} of our step, attention {row['attention'] / total:.0%}"
+        if way == "prefix":
+            bound = row["PEFT's step"] / (row["products"] + row["attention"])
+            why = f"PEFT's step has both, too; were the rest of ours free, the ratio would be {bound:.1f}"
+        else:
+            why = (
+                "with so few positions a product is as slow as reading its weights, once forwards and once backwards, "
+                f"and the rest, {row['rest']:.2f} s, is mostly calling some thousand of torch's operations"
+            )
+        lines.append(f"* *{setting}, {way}*: {shares}; {why}.")
+    if "exact homology with gradient / TSLoss" in missed and parts.get("tsloss/10/576"):
+        exact, ours, least = (1e3 * spread(parts[name])[0] for name in ("exact/100", "tsloss/100/576", "tsloss/10/576"))
+        lines.append(
+            f"* *TSLoss against exact homology*: torch-topological's complex is made by giotto-ph, which needs "
+            f"{exact:.1f} ms for 100 tokens, its gradient included. TSLoss needs {ours:.1f} ms for 100 tokens and "
+            f"{least:.1f} ms for 10: most of that is calling some tens of torch's operations. So exact homology is no "
+            "longer dear at the lengths of soft prompts, and speed is no reason to prefer TSLoss to it."
+        )
+    if "memory of a prefix step" in missed:
+        lines.append(
+            "* *Memory of one long row*: a single row shares nothing with others, and what each layer's backward pass "
+            "needs has to be kept for every position, in PEFT's step as in ours; ours saves the logits. Beyond "
+            "`pass_tokens` positions activations are computed again instead."
+        )
+    return "\n".join(["Why the missed aims are missed:", "", *lines]) if lines else "Every aim is met."
 
 
 def headline(content: dict[str, Any]) -> str:
