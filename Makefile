@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 MODEL  ?= smollm2-135m
+SWEEP  ?= data/sweeps/short.yaml
+STORE  ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test bench lab clean
+.PHONY: help setup book test bench sweep torture lab clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +33,12 @@ test: setup  ## style, types and tests
 bench: setup  ## steps, memory and topology against PEFT and its peers; prints the table of the chapter "What it costs"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m tslib bench --file runs/cost.json
+
+sweep: setup  ## what is missing of a sweep: make sweep SWEEP=data/sweeps/short.yaml STORE=runs
+	$(BIN)/python -m tslib sweep $(SWEEP) --store $(STORE)
+
+torture: setup  ## kill a sweep a hundred times and compare what it left (half an hour); writes data/results/torture.json
+	$(BIN)/python tests/torture.py
 
 lab: setup  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
+import torture
 
 from tslib import models, tuning
 from tslib.config import TuneConfig
@@ -47,6 +49,22 @@ def toy_task(monkeypatch):
 def smollm2_135m() -> LoadedModel:
     """The embedded model in float32 on the CPU, the very one that ``tune`` uses for such a config."""
     return models.shared_model("smollm2-135m", "cpu", "float32")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory) -> Path:
+    """A model of two narrow layers with random weights, whose steps take milliseconds."""
+    return torture.tiny(tmp_path_factory.mktemp("tiny"))
+
+
+_of_tiny = lru_cache(maxsize=1)(models._shared.__wrapped__)
+
+
+@pytest.fixture
+def tiny_model(tiny_folder, monkeypatch) -> str:
+    """The name of that model for a config; the embedded one stays loaded for other tests."""
+    monkeypatch.setattr(models, "_shared", _of_tiny)
+    return str(tiny_folder)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tslib.config import EvalConfig, TuneConfig
+from tslib.durable import sealed
 from tslib.encoding import encode
 from tslib.errors import InputError, ResourceError
 from tslib.evaluation import EvaluationStore, _Judge, evaluate, of_run
@@ -233,7 +234,7 @@ def test_a_store(quiz, smollm2_135m, tmp_path, monkeypatch):
         store.table()
     content = json.loads(text)
     content["config"]["nonesuch"] = 1
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(sealed(content)))
     with pytest.raises(ResourceError, match="nonesuch"):
         store.load(path)
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tslib.config import SCHEMA_VERSION, TuneConfig
+from tslib.durable import DamagedError, sealed
 from tslib.errors import ResourceError
 from tslib.records import TABLES, RunRecord, RunStore
 from tslib.tasks import load_task
@@ -32,7 +33,7 @@ def store(tmp_path):
 def no_run(monkeypatch):
     """Fail the test if anything is run."""
 
-    def tune(config, progress=True):
+    def tune(config, progress=True, checkpoint=None):
         raise AssertionError(f"{config} was run")
 
     monkeypatch.setattr("tslib.tuning.tune", tune)
@@ -43,7 +44,7 @@ def runs(monkeypatch, two_steps):
     """Replace the minutes of tuning: a run is noted in the list given, and ends with the status that is last in it."""
     done, statuses = [], ["finished"]
 
-    def tune(config, progress=True):
+    def tune(config, progress=True, checkpoint=None):
         done.append(config)
         return dataclasses.replace(two_steps, config=config, status=statuses[-1])
 
@@ -303,11 +304,21 @@ def damage(folder: Path, how: str) -> None:
     elif how == "a list":
         record.write_text("[]")
     elif how == "no config":
-        record.write_text(json.dumps({name: value for name, value in content.items() if name != "config"}))
+        record.write_text(json.dumps(sealed({name: value for name, value in content.items() if name != "config"})))
     elif how == "an impossible config":
-        record.write_text(json.dumps(content | {"config": content["config"] | {"n_tokens": 0}}))
+        record.write_text(json.dumps(sealed(content | {"config": content["config"] | {"n_tokens": 0}})))
     elif how == "no status":
-        record.write_text(json.dumps({name: value for name, value in content.items() if name != "status"}))
+        record.write_text(json.dumps(sealed({name: value for name, value in content.items() if name != "status"})))
+    elif how == "a number changed":  # by hand
+        record.write_text(record.read_text().replace('"steps_done": 2', '"steps_done": 3'))
+    elif how == "checksum removed":
+        record.write_text(json.dumps({name: value for name, value in content.items() if name != "checksum"}))
+    elif how == "another config":  # sealed by whoever forged it
+        record.write_text(json.dumps(sealed(content | {"config": content["config"] | {"seed": 99}})))
+    elif how == "nested":
+        record.write_text('{"a":' * 100_000)
+    elif how == "another's steps":
+        (folder / "steps.parquet").write_bytes((folder / "topology.parquet").read_bytes())
     elif how == "no steps":
         (folder / "steps.parquet").unlink()
     elif how == "half the steps":
@@ -320,20 +331,41 @@ def damage(folder: Path, how: str) -> None:
 OF_RECORD_JSON = ("not JSON", "not UTF-8", "a list", "no config", "no status")
 
 
-@pytest.mark.parametrize(
-    "how",
-    [*OF_RECORD_JSON, "no record.json", "an impossible config", "no steps", "half the steps", "empty diagrams"],
+DAMAGES = (
+    *OF_RECORD_JSON,
+    *("a number changed", "checksum removed", "an impossible config", "another config", "no record.json"),
+    *("no steps", "half the steps", "empty diagrams", "another's steps", "nested"),
 )
-def test_a_damaged_record(store, two_steps, no_run, how):
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_record(store, two_steps, how):
     folder = store.save(two_steps)
     damage(folder, how)
-    for read in (store.get, store.get_or_run):
-        with pytest.raises(ResourceError) as caught:
-            read(two_steps.config)
-        message = str(caught.value)
-        assert message.startswith(f"{folder} is not a readable record (")
-        assert message.endswith("); delete it and run it again")
-        assert "\n" not in message
+    with pytest.raises(DamagedError) as caught:
+        store.get(two_steps.config)
+    message = str(caught.value)
+    assert message.startswith(f"{folder} is not a readable record (")
+    assert message.endswith("); delete it and run it again")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_record_is_set_aside_and_its_run_done_again(store, two_steps, runs, capsys, how):
+    done, _ = runs
+    folder = store.save(two_steps)
+    damage(folder, how)
+    left = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert_same(store.get_or_run(two_steps.config), two_steps)
+    assert done == [two_steps.config]
+    said = capsys.readouterr().err
+    assert f"{folder} is not a readable record (" in said
+    assert f"set aside in damaged/{folder.name}.1" in said
+    aside = store.root / "damaged" / f"{folder.name}.1"
+    assert {path.name: path.read_bytes() for path in aside.iterdir()} == left
+    assert store.folders() == [folder]
+    store.get_or_run(two_steps.config)
+    assert len(done) == 1
 
 
 @pytest.mark.parametrize("how", OF_RECORD_JSON)
@@ -348,7 +380,7 @@ def test_a_record_of_another_schema(store, two_steps):
     """It would mix experiments that mean different things, so no table has it either."""
     folder = store.save(two_steps)
     content = json.loads((folder / "record.json").read_text())
-    (folder / "record.json").write_text(json.dumps(content | {"schema": SCHEMA_VERSION + 1}))
+    (folder / "record.json").write_text(json.dumps(sealed(content | {"schema": SCHEMA_VERSION + 1})))
     for read in (store.records, store.table):
         with pytest.raises(ResourceError) as caught:
             read()
@@ -358,11 +390,52 @@ def test_a_record_of_another_schema(store, two_steps):
         )
 
 
-def test_damaged_prompts(store, two_steps, own_cache):
+def test_damaged_prompts_are_as_good_as_none(store, two_steps, own_cache):
     store.save(two_steps)
     (path,) = (own_cache / "prompts").iterdir()
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(ResourceError, match=rf"{path.name} is not a readable record \(SafetensorError: .*; delete it"):
+    assert store.get(two_steps.config).prompts == {}
+
+
+def test_prompts_of_another_run_of_the_same_config_are_not_taken_for_this_ones(store, two_steps, tmp_path):
+    store.save(two_steps)
+    other = {step: prompt + 1 for step, prompt in two_steps.prompts.items()}
+    RunStore(tmp_path / "elsewhere").save(dataclasses.replace(two_steps, prompts=other))
+    assert store.get(two_steps.config).prompts == {}
+
+
+def unseal(folder: Path) -> None:
+    """Make a record one of before there were checksums."""
+    content = json.loads((folder / "record.json").read_text())
+    left = {name: value for name, value in content.items() if name not in ("files", "checksum")}
+    (folder / "record.json").write_text(json.dumps(left))
+
+
+def test_a_record_of_before_there_were_checksums_gets_them(store, two_steps):
+    folder = store.save(two_steps)
+    unseal(folder)
+    with pytest.raises(DamagedError, match=rf"has no checksum; .* gets it by python -m tslib seal {folder}"):
+        store.get(two_steps.config)
+    store.seal(folder)
+    assert_same(store.get(two_steps.config), two_steps)
+    sealed_once = (folder / "record.json").read_bytes()
+    store.seal(folder)
+    assert (folder / "record.json").read_bytes() == sealed_once
+
+
+def test_what_was_changed_is_not_sealed_again(store, two_steps):
+    folder = store.save(two_steps)
+    damage(folder, "a number changed")
+    with pytest.raises(DamagedError, match="does not have the content that its checksum was made of"):
+        store.seal(folder)
+
+
+def test_damaged_prompts_of_before_there_were_checksums(store, two_steps, own_cache):
+    unseal(folder := store.save(two_steps))
+    store.seal(folder)
+    (path,) = (own_cache / "prompts").iterdir()
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(DamagedError, match=rf"{path.name} is not a readable record \(SafetensorError: .*; delete it"):
         store.get(two_steps.config)
 
 

@@ -18,7 +18,8 @@ from tslib.config import PRESETS, SCHEMA_VERSION
 from tslib.cost import WAYS, Setting
 from tslib.errors import ResourceError, TslibError
 from tslib.losses import TSLoss
-from tslib.records import COMMITTED, environment
+from tslib.provenance import environment
+from tslib.records import COMMITTED
 
 __all__ = ["PATH", "both", "load", "run"]
 

@@ -9,29 +9,55 @@ from tslib.errors import ResourceError
 from tslib.experiments import EXPERIMENTS
 from tslib.records import RunStore
 from tslib.report import headline, readme
+from tslib.report_sweeps import torture
 
 ROOT = Path(__file__).resolve().parents[1]
 EXECUTED = ROOT / "book" / "executed"
 """Where the pages made by a build go; not under version control."""
 
 
+def pages(root: Path = ROOT) -> list[Path]:
+    """Return the notebooks, in their order."""
+    return sorted((root / "notebooks").glob("*.ipynb"))
+
+
 def build(root: Path = ROOT) -> Path:
     """Run the notebooks at their default parameters and build ``_build/html``; a warning is an error.
+
+    A notebook that raises does not keep the others from being run.
 
     Raises
     ------
     ResourceError
         If a notebook raises or a page has a warning; the message names it.
     """
-    notebooks = sorted((root / "notebooks").glob("*.ipynb"))
+    notebooks = pages(root)
     if not notebooks:
         raise ResourceError(f"no notebooks in {root / 'notebooks'}: the book is built in a checkout of the project")
+    failed = []
+    for notebook in notebooks:
+        try:
+            execute(notebook, EXECUTED / notebook.name)
+        except ResourceError as error:
+            failed.append(str(error))
+    if failed:
+        raise ResourceError("; ".join(failed))
+    return assemble(root)
+
+
+def assemble(root: Path = ROOT) -> Path:
+    """Build ``_build/html`` from the notebooks that were run.
+
+    Raises
+    ------
+    ResourceError
+        If a page has a warning.
+    """
     EXECUTED.mkdir(exist_ok=True)
     (EXECUTED / "headline.md").write_text(
         headline(RunStore().table(EXPERIMENTS["convergence"]())) + "\n", encoding="utf-8"
     )
-    for notebook in notebooks:
-        execute(notebook, EXECUTED / notebook.name)
+    (EXECUTED / "torture.md").write_text(torture() + "\n", encoding="utf-8")
     program = str(Path(sys.executable).parent / "jupyter-book")
     command = [program, "build", "--path-output", ".", "--warningiserror", "--keep-going"]
     if subprocess.run([*command, "."], cwd=root, check=False).returncode:
@@ -55,6 +81,7 @@ def execute(notebook: Path, output: Path) -> None:
     """Run a notebook at its default parameters, with a progress bar."""
     import papermill
 
+    output.parent.mkdir(exist_ok=True)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns of frozen modules
     try:
         papermill.execute_notebook(notebook, output, cwd=str(ROOT), kernel_name="python3", log_output=False)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from tqdm import tqdm
 from tslib import models, stats
 from tslib.config import SCHEMA_VERSION, EvalConfig
 from tslib.decoding import generate
+from tslib.durable import DamagedError, checked, sealed, set_aside, write
 from tslib.encoding import Encoded, context_of, decode, encode, encode_all, stop_ids
 from tslib.errors import InputError, ResourceError
 from tslib.passes import in_passes
 from tslib.prompts import IGNORE, SoftPrompt, lay_out
-from tslib.records import COMMITTED, RunRecord, environment, folder_name
+from tslib.provenance import environment
+from tslib.records import COMMITTED, RunRecord, folder_name
 from tslib.tasks import Example, few_shot, find_task, load_task, shuffled
 
 __all__ = ["Evaluation", "EvaluationStore", "evaluate", "of_run"]
@@ -261,8 +264,13 @@ class EvaluationStore:
         self, config: EvalConfig, record: RunRecord | None = None, *, progress: bool = True, force: bool = False
     ) -> Evaluation:
         """Return an evaluation that was made before; else make it and keep it."""
-        if not force and self.path(config).is_file():
-            return self.load(self.path(config))
+        path = self.path(config)
+        try:
+            if not force and path.is_file():
+                return self.load(path)
+        except DamagedError as error:
+            moved = set_aside(path, self.root)
+            tqdm.write(f"{error}; set aside in {moved.parent.name}/{moved.name}", file=sys.stderr)
         evaluation = evaluate(config, record, progress=progress)
         self.save(evaluation)
         return evaluation
@@ -270,43 +278,52 @@ class EvaluationStore:
     def save(self, evaluation: Evaluation) -> Path:
         """Write an evaluation, whole or not at all."""
         path = self.path(evaluation.config)
-        temporary = path.with_suffix(f".{os.getpid()}")
         content = {
             "schema": SCHEMA_VERSION,
             "hash": evaluation.config.hash,
             "results": evaluation.results,
             "config": evaluation.config.as_dict(),
             "environment": evaluation.environment,
+            "rows": evaluation.rows.round(5).to_dict("records"),
         }
-        text = json.dumps(content, indent=1, allow_nan=False)
-        rows = ",\n  ".join(json.dumps(row) for row in evaluation.rows.round(5).to_dict("records"))
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(f'{text[:-2]},\n "rows": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
-            temporary.replace(path)
+            write(path, _text(content))
         except OSError as error:
             raise ResourceError(f"cannot write {path} ({error.strerror}): free space or name another folder") from error
-        finally:
-            temporary.unlink(missing_ok=True)
         return path
+
+    def seal(self) -> None:
+        """Give evaluations of before there were checksums theirs, as they are."""
+        for path in sorted(self.root.glob("*.json")):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if "checksum" not in content:
+                write(path, _text(content))
+            self.load(path)
 
     def load(self, path: Path) -> Evaluation:
         """Read an evaluation.
 
         Raises
         ------
-        ResourceError
-            If the file is not what it should be.
+        DamagedError
+            (a ``ResourceError``) if the file was changed or is not what it should be.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = checked(path)
             config = EvalConfig(**content["config"])
             return Evaluation(config, content["results"], content["environment"], pd.DataFrame(content["rows"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             said = " ".join(str(error).split())
-            raise ResourceError(f"{path} is not a readable evaluation ({said}): delete it and make it again") from error
+            raise DamagedError(f"{path} is not a readable evaluation ({said}): delete it and make it again") from error
 
     def table(self, configs: Iterable[EvalConfig] | None = None) -> pd.DataFrame:
         """Return one row an evaluation: the fields of ``EvalConfig``, then the results; by default of all."""
         paths = sorted(self.root.glob("*.json")) if configs is None else [self.path(config) for config in configs]
         return pd.DataFrame([self.load(path).summary() for path in paths if path.is_file()])
+
+
+def _text(content: dict[str, Any]) -> bytes:
+    """An evaluation as it is kept: sealed, one line for each of its rows."""
+    whole = sealed(content)
+    rows = ",\n  ".join(json.dumps(row) for row in whole.pop("rows"))
+    return f'{json.dumps(whole, indent=1, allow_nan=False)[:-2]},\n "rows": [\n  {rows}\n ]\n}}\n'.encode()

@@ -180,14 +180,16 @@ def profiles(content: dict[str, Any]) -> pd.DataFrame:
 
 def read_profiles(content: dict[str, Any]) -> str:
     """Why the aims that are missed are missed."""
-    parts, table, spent = content["parts"], requirements(content), profiles(content).set_index(["setting", "way"])
+    parts, table, spent = content["parts"], requirements(content), profiles(content)
     missed = " ".join(table["what"][table["met"] == "no"])
     lines = []
-    for (setting, way), row in spent.iterrows() if len(spent) else ():
+    for row in spent.to_dict("records"):
+        setting, way = row["setting"], row["way"]
         if f"{way} step, PEFT's{' prefix' if way == 'suffix' else ''} / ours: {setting}" not in missed:
             continue
         total = row["products"] + row["attention"] + row["rest"]
-        shares = f"products of matrices are {row['products'] / total:.0%} of our step, attention {row['attention'] / total:.0%}"
+        products, attention = row["products"] / total, row["attention"] / total
+        shares = f"products of matrices are {products:.0%} of our step, attention {attention:.0%}"
         if way == "prefix":
             bound = row["PEFT's step"] / (row["products"] + row["attention"])
             why = f"PEFT's step has both, too; were the rest of ours free, the ratio would be {bound:.1f}"

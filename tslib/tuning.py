@@ -5,7 +5,7 @@ One iteration is one optimiser step. Step k's row holds what was measured with t
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from tslib import models, topology
+from tslib.checkpoints import Checkpoint, stop_requests
 from tslib.config import TuneConfig
 from tslib.decoding import generate
 from tslib.encoding import Encoded, context_of, decode, encode_all
@@ -22,8 +23,9 @@ from tslib.forward import Outcome, forward, packs
 from tslib.losses import Regularizer, make_regularizer
 from tslib.passes import in_passes
 from tslib.prompts import SoftPrompt
+from tslib.provenance import environment
 from tslib.question_cache import QuestionCache
-from tslib.records import RunRecord, environment
+from tslib.records import RunRecord
 from tslib.tasks import TASKS, Example, few_shot, find_task, load_task
 
 __all__ = ["TuneConfig", "tune"]
@@ -31,7 +33,7 @@ __all__ = ["TuneConfig", "tune"]
 TSLOSS_OPTIONS = ("tau", "alpha", "beta_h0", "beta_h1", "lambda_repel", "lambda_attract")
 
 
-def tune(config: TuneConfig, *, progress: bool = True) -> RunRecord:
+def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | None = None) -> RunRecord:
     """Train a soft prompt as the config says.
 
     Parameters
@@ -40,12 +42,15 @@ def tune(config: TuneConfig, *, progress: bool = True) -> RunRecord:
         The run.
     progress
         Show a progress bar with loss, regulariser, share of samples that are correct, and the time left.
+    checkpoint
+        Where the state of the run is kept from time to time and on SIGINT or SIGTERM; a state that is there is gone
+        on from. `RunStore.run` sees to it.
 
     Returns
     -------
     RunRecord
-        Its ``status`` is ``finished``; ``interrupted`` after Ctrl-C; ``diverged`` when the loss or the prompt became
-        NaN or infinite. In each case what was measured until then is in the record.
+        Its ``status`` is ``finished``; ``interrupted`` after Ctrl-C or SIGTERM; ``diverged`` when the loss or the
+        prompt became NaN or infinite. In each case what was measured until then is in the record.
 
     Raises
     ------
@@ -66,9 +71,11 @@ def tune(config: TuneConfig, *, progress: bool = True) -> RunRecord:
         cut_middle=find_task(config.task).cuts_middle,
     )
     run = _Run(config, model, tokenizer, examples, rows)
-    with tqdm(total=config.max_steps, desc=_label(config), disable=not progress, leave=False) as bar:
+    begin = 0 if checkpoint is None else checkpoint.restore(run)
+    bar = tqdm(total=config.max_steps, initial=begin, desc=_label(config), disable=not progress, leave=False)
+    with bar, stop_requests() as stopped:
         try:
-            status = run.train(bar)
+            status = run.train(bar, begin, checkpoint, stopped)
         except KeyboardInterrupt:
             status = "interrupted"
     return run.record(status)
@@ -116,6 +123,7 @@ class _Run:
         self.iterations_to_answer: int | None = None
         self.final: dict[str, int | float] = {}
         self.started = time.time()
+        self.resumed = 0
 
     def _batches(self) -> Iterator[list[Encoded]]:
         """Yield epochs without end, shuffled by the seed."""
@@ -127,10 +135,36 @@ class _Run:
             for start in range(0, len(order), self.config.batch_size):
                 yield [self.rows[i] for i in order[start : start + self.config.batch_size]]
 
-    def train(self, bar: "tqdm[Any]") -> str:
-        """Step until the samples are right or the steps are used up; return the run's status."""
-        for step in range(self.config.max_steps + 1):
+    def train(
+        self,
+        bar: "tqdm[Any]",
+        begin: int = 0,
+        checkpoint: Checkpoint | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> str:
+        """Step until the samples are right or the steps are used up; return the run's status.
+
+        Parameters
+        ----------
+        bar
+            Is told of each step.
+        begin
+            Steps that were done before.
+        checkpoint
+            Where the state is kept.
+        stopped
+            Whether to stop before the next step.
+        """
+        for _ in range(begin):
+            next(self.batches)
+        for step in range(begin, self.config.max_steps + 1):
             begun = time.perf_counter()
+            if stopped():
+                if checkpoint is not None:
+                    checkpoint.save(self, step)
+                return "interrupted"
+            if checkpoint is not None and step > begin:
+                checkpoint.offer(self, step)
             last = step == self.config.max_steps
             outcome = self._losses(next(self.batches), grad=not last)
             if not (outcome.loss.isfinite() and self.prompt.weight.isfinite().all()):
@@ -279,7 +313,7 @@ class _Run:
             iterations_to_answer=self.iterations_to_answer,
             results=self.final | {"steps_done": len(self.steps), "seconds": round(time.time() - self.started, 3)},
             environment=environment(self.config.model, self.device, self.started)
-            | {"dtype": str(self.model.dtype).removeprefix("torch.")},
+            | {"dtype": str(self.model.dtype).removeprefix("torch."), "resumed": self.resumed},
             rows=[example.id for example in self.examples],
             steps=pd.DataFrame(self.steps, columns=None if self.steps else ["step"]),
             topology=pd.DataFrame(self.topology),

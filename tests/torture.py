@@ -1,0 +1,180 @@
+"""Kill a sweep at random moments, again and again; then compare what it left with runs that nobody disturbed.
+
+``make torture`` does it a hundred times and writes ``data/results/torture.json``; the tests do it ten times.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import torch
+from tqdm import tqdm
+
+from tslib import models
+from tslib.audit import compare
+from tslib.durable import write
+from tslib.provenance import environment
+from tslib.records import COMMITTED, RunStore
+from tslib.sweeps import Sweep, work
+
+SWEEP = """
+title: Short runs of a small model
+grids:
+  - name: three methods
+    fields:
+      model: {model}
+      task: gsm-symbolic
+      regularizer: [none, tsloss, l2]
+      n_tokens: 4
+      max_steps: 120
+      topology_every: 20
+      answer_every: 0
+      device: cpu
+    pairs: [[0, 0], [1, 1], [2, 2], [3, 3]]
+"""
+LONGEST = 16.0
+"""Seconds after which a sweep is killed at the latest: about as long as it would take."""
+VICTIMS = ("all", "jobs", "engine", "command")
+"""Who is killed: all processes, those that tune, Snakemake's, or the command that started them."""
+
+
+def tiny(folder: Path) -> Path:
+    """Save a Llama of two narrow layers with random weights, and the embedded model's tokenizer."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    loaded = models.shared_model("smollm2-135m", "cpu", "float32")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(loaded.tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=1024,
+        eos_token_id=loaded.tokenizer.eos_token_id,
+        pad_token_id=loaded.tokenizer.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def short_sweep(folder: Path) -> Path:
+    """Write the sweep, with a model of its own."""
+    path = folder / "sweep.yaml"
+    path.write_text(SWEEP.format(model=tiny(folder / "model")))
+    return path
+
+
+def start(sweep: Path, store: Path) -> "subprocess.Popen[bytes]":
+    """Start a sweep, two jobs at once."""
+    command = [sys.executable, "-m", "tslib", "sweep", str(sweep), "--store", str(store), "--jobs", "2"]
+    command += ["--group", "3", "--checkpoint-every", "0.1"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def kill(process: "subprocess.Popen[bytes]", victim: str) -> str:
+    """Kill some of a sweep's processes with SIGKILL, and all of them in the end; say who was there to be killed."""
+    try:
+        command = psutil.Process(process.pid)
+        below = command.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return "nobody"
+    jobs = [child for child in below if _does(child, "work")]
+    engine = [child for child in below if _does(child, "snakemake")]
+    chosen = {"all": [command, *below], "jobs": jobs, "engine": engine, "command": [command]}[victim]
+    said = victim if chosen else "nobody"
+    for one in chosen:
+        one.kill()
+    time.sleep(random.random())  # those left go on for a moment
+    for one in [command, *below]:
+        if one.is_running():
+            one.kill()
+    process.wait()
+    psutil.wait_procs(below, timeout=30)
+    return said
+
+
+def _does(process: psutil.Process, word: str) -> bool:
+    try:
+        return word in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def torture(folder: Path, kills: int, seed: int = 0) -> dict[str, object]:
+    """Kill sweeps so many times and compare.
+
+    Returns
+    -------
+    dict
+        ``kills`` by who was killed; ``sweeps`` that were brought to their end; ``runs`` compared; ``resumed`` runs that
+        went on from a state; ``damaged`` records; ``differences``; ``stray`` files.
+    """
+    path = short_sweep(folder)
+    sweep = Sweep.load(path)
+    undisturbed = RunStore(folder / "undisturbed")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert work(sweep, undisturbed, [config.hash for config in sweep.configs], progress=False) == []
+    finally:
+        torch.set_num_threads(threads)
+    chance = random.Random(seed)
+    found: dict[str, list[str]] = {"differences": [], "stray": [], "damaged": []}
+    killed, sweeps, runs, resumed = Counter[str](), 0, 0, 0
+    with tqdm(total=kills, desc="kills") as bar:
+        while killed.total() < kills or runs == 0:
+            store = RunStore(folder / f"killed-{sweeps}")
+            finished = False
+            while not finished:
+                process = start(path, store.root)
+                if killed.total() < kills:
+                    try:
+                        process.wait(chance.uniform(0, LONGEST))
+                    except subprocess.TimeoutExpired:
+                        who = kill(process, chance.choice(VICTIMS))
+                        if who != "nobody":
+                            killed[who] += 1
+                            bar.update()
+                finished = process.wait() == 0
+            sweeps += 1
+            for config in sweep.configs:
+                record = store.get(config)
+                assert record is not None
+                resumed += record.environment["resumed"] > 0
+                finding = compare(store.path(config).name, undisturbed.get(config), record)
+                assert finding.expected == "bits"
+                found["differences"] += finding.differences
+                runs += 1
+            expected = {store.path(config).name for config in sweep.configs}
+            found["stray"] += [name for name in _names(store.root) if name not in {*expected, "damaged"}]
+            found["damaged"] += _names(store.root / "damaged")
+    return {"kills": dict(sorted(killed.items())), "sweeps": sweeps, "runs": runs, "resumed": resumed} | found
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--file", type=Path, default=COMMITTED / "torture.json")
+    given = parser.parse_args()
+    begun = time.time()
+    with tempfile.TemporaryDirectory() as temporary:
+        result = torture(Path(temporary), given.kills, given.seed)
+    made = environment("smollm2-135m", torch.device("cpu"), begun)
+    write(given.file, (json.dumps({"environment": made} | result, indent=1) + "\n").encode())
+    print(json.dumps(result, indent=1))
+    sys.exit(bool(result["differences"] or result["stray"] or result["damaged"]))
