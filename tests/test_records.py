@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tslib.config import SCHEMA_VERSION, TuneConfig
-from tslib.durable import DamagedError, sealed
+from tslib.durable import DamagedError, checksum, sealed
 from tslib.errors import ResourceError
 from tslib.records import TABLES, RunRecord, RunStore
 from tslib.tasks import load_task
@@ -388,6 +388,30 @@ def test_a_record_of_another_schema(store, two_steps):
             f"{folder} has schema version {SCHEMA_VERSION + 1}, this tslib reads {SCHEMA_VERSION}; "
             "delete the folder and run it again"
         )
+
+
+def test_a_table_that_would_fill_the_memory_is_not_read(store, two_steps, monkeypatch):
+    """Twenty million rows of the same number take some kilobytes of a sealed record, and are refused."""
+    folder = store.save(two_steps)
+    path = folder / "steps.parquet"
+    pd.DataFrame({"step": np.zeros(20_000_000, dtype=np.int8)}).to_parquet(path, compression="zstd")
+    assert path.stat().st_size < 100_000
+    content = json.loads((folder / "record.json").read_text())
+    files = content["files"] | {path.name: checksum(path.read_bytes())}
+    (folder / "record.json").write_text(json.dumps(sealed(content | {"files": files})))
+    monkeypatch.setattr(pd, "read_parquet", None)
+    with pytest.raises(DamagedError, match=r"steps.parquet says that it has 20000000 rows of 1 columns"):
+        store.get(two_steps.config)
+
+
+def test_no_file_outside_the_folder_is_read(store, two_steps, tmp_path):
+    """Names in a forged record lead nowhere: the tables' names are fixed."""
+    folder = store.save(two_steps)
+    content = json.loads((folder / "record.json").read_text())
+    files = {f"../../{name}": digest for name, digest in content["files"].items()}
+    (folder / "record.json").write_text(json.dumps(sealed(content | {"files": files})))
+    with pytest.raises(DamagedError, match=r"KeyError: 'steps.parquet'"):
+        store.get(two_steps.config)
 
 
 def test_damaged_prompts_are_as_good_as_none(store, two_steps, own_cache):

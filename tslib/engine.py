@@ -132,7 +132,10 @@ def _follow(command: Sequence[str], said: Any, asked: Sequence[TuneConfig], stor
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(1)
                 left = [config for config in left if not (store.path(config) / "record.json").exists()]
-                bar.update(len(asked) - len(left) - bar.n)
+                if new := len(asked) - len(left) - bar.n:
+                    bar.update(new)
+                elif sys.stderr.isatty():
+                    bar.refresh()  # the clock goes on
         return process.returncode
     except KeyboardInterrupt:
         os.killpg(process.pid, signal.SIGINT)

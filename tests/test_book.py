@@ -1,0 +1,38 @@
+"""Building the book where something goes wrong."""
+
+import nbformat
+import pytest
+
+from tslib import book
+from tslib.__main__ import main
+from tslib.errors import ResourceError
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout with three notebooks, the second of which raises."""
+    (tmp_path / "notebooks").mkdir()
+    for name, source in (("a", "print(1)"), ("b", "raise ValueError('in the middle')"), ("c", "print(3)")):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id=name)])
+        nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
+    monkeypatch.setattr(book, "EXECUTED", tmp_path / "executed")
+    return tmp_path
+
+
+def test_a_notebook_that_raises_keeps_no_other_from_being_run(checkout, monkeypatch):
+    monkeypatch.setattr(book, "assemble", None)  # nothing is assembled from half of the pages
+    with pytest.raises(ResourceError, match=r"^b.ipynb raised ValueError: in the middle; what it did until then is in"):
+        book.build(checkout)
+    made = {page.name: nbformat.read(page, 4).cells[-1].outputs for page in sorted((checkout / "executed").iterdir())}
+    assert list(made) == ["a.ipynb", "b.ipynb", "c.ipynb"]
+    assert made["c.ipynb"][0]["text"] == "3\n"
+
+
+def test_no_notebooks(tmp_path):
+    with pytest.raises(ResourceError, match="the book is built in a checkout of the project"):
+        book.build(tmp_path)
+
+
+def test_an_unknown_notebook(capsys):
+    assert main(["book", "--only", "99_nonesuch"]) == 1
+    assert "no notebook '99_nonesuch': give one of 00_persistent_homology, " in capsys.readouterr().err
