@@ -6,12 +6,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import torture
 import yaml
@@ -388,6 +390,34 @@ def test_a_run_that_fails_is_named_with_its_reason(short, tmp_path, capsys):
     assert f"{RunStore(tmp_path / 'runs').path(sweep.configs[1]).name}: " in err
     assert "nowhere" in err
     assert (tmp_path / "runs" / "sweep.log").is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_stopped_keeps_the_runs_under_way(tmp_path, tiny_model, number):
+    """It starts no more runs; and nobody is left running."""
+    fields = f"model: {tiny_model}, n_tokens: 2, max_steps: 1000000, answer_every: 0, device: cpu, seed: [0, 1, 2]"
+    sweep = sweep_of(
+        tmp_path / "long.yaml", grid(f"fields: {{{fields}, task: two-hop, lr: 1.0e-9, check_every: 1000}}")
+    )
+    store = RunStore(tmp_path / "runs")
+    command = [sys.executable, "-m", "tslib", "sweep", str(sweep.path), "--store", str(store.root), "--jobs", "2"]
+    process = subprocess.Popen(
+        [*command, "--group", "1", "--checkpoint-every", "0.5"], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while sum(store.checkpoint_path(config).exists() for config in sweep.configs) < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.2)
+    everybody = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.endswith("interrupted\n")
+    assert [one for one in everybody if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+    assert sum(store.checkpoint_path(config).exists() for config in sweep.configs) == 2
+    assert status(sweep, store)[["done", "begun", "missing"]].to_numpy().tolist() == [[0, 2, 3]]
+    assert not (store.root / ".sweep").exists()
 
 
 def test_ten_kills(tmp_path):

@@ -67,6 +67,8 @@ def run(
     _remove_old(store)
     store.tidy()
     asked = missing(sweep, store)
+    kept = store.root / "sweep.log"
+    kept.unlink(missing_ok=True)
     if not asked:
         return []
     # with fewer runs than fill the jobs, each job gets less
@@ -81,14 +83,12 @@ def run(
         command += ["--profile", str(Path(profile).resolve())] if profile else ["--cores", str(jobs * threads)]
         command += ["--config", *(f"{name}={value}" for name, value in settings.items())]
         with log.open("w", encoding="utf-8") as said:
-            status = _follow(command, said, asked, store)
+            _follow(command, said, asked, store)
         left = missing(sweep, store)
-        if left or status:
-            kept = store.root / "sweep.log"
+        if left:
             shutil.copyfile(log, kept)
-            why = _reasons(log)
-            return [f"{store.path(c).name}: {why.get(c.hash, f'see {kept}')}" for c in left] or [f"see {kept}"]
-    return []
+        why = _reasons(log)
+        return [f"{store.path(config).name}: {why.get(config.hash, f'see {kept}')}" for config in left]
 
 
 @contextlib.contextmanager
@@ -115,8 +115,8 @@ def _remove_old(store: RunStore) -> None:
         (store.root / ".sweep").rmdir()
 
 
-def _follow(command: Sequence[str], said: Any, asked: Sequence[TuneConfig], store: RunStore) -> int:
-    """Start the engine and show how many of the runs are there until it ends; return its exit status."""
+def _follow(command: Sequence[str], said: Any, asked: Sequence[TuneConfig], store: RunStore) -> None:
+    """Start the engine and show how many of the runs are there until it ends."""
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
     )
@@ -136,9 +136,9 @@ def _follow(command: Sequence[str], said: Any, asked: Sequence[TuneConfig], stor
                     bar.update(new)
                 elif sys.stderr.isatty():
                     bar.refresh()  # the clock goes on
-        return process.returncode
     except KeyboardInterrupt:
-        os.killpg(process.pid, signal.SIGINT)
+        # Snakemake starts no more jobs then, and those under way keep their states
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
         raise
     finally:
