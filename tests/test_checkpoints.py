@@ -16,7 +16,8 @@ from tslib import checkpoints
 from tslib.checkpoints import Checkpoint, stop_requests
 from tslib.config import TuneConfig
 from tslib.losses import REGULARIZERS, L2Penalty
-from tslib.records import TABLES, RunStore
+from tslib.record_files import TABLES
+from tslib.records import RunStore
 from tslib.tuning import tune
 
 pytestmark = pytest.mark.usefixtures("own_cache")

@@ -16,7 +16,8 @@ import torch
 from tslib.config import SCHEMA_VERSION, TuneConfig
 from tslib.durable import DamagedError, checksum, sealed
 from tslib.errors import ResourceError
-from tslib.records import TABLES, RunRecord, RunStore
+from tslib.record_files import TABLES
+from tslib.records import RunRecord, RunStore
 from tslib.tasks import load_task
 
 pytestmark = pytest.mark.usefixtures("own_cache")

@@ -222,6 +222,22 @@ def test_a_damaged_or_interrupted_record_is_missing(done, two_steps):
     assert missing(sweep, store) == list(sweep.configs)
 
 
+def test_done_and_outcome_agree(done):
+    sweep, store = done
+    config = sweep.configs[0]
+    assert store.outcome(config) == store.done(config).summary()
+    assert store.outcome(sweep.configs[1]) is store.done(sweep.configs[1]) is None
+    for name in ("steps.parquet", "record.json"):
+        path = store.path(config) / name
+        content = path.read_bytes()
+        path.write_bytes(content[:-9])
+        assert store.outcome(config) is store.done(config) is None
+        path.write_bytes(content)
+    other = store.path(sweep.configs[1])
+    store.path(config).rename(other)  # a record under another's name
+    assert store.outcome(sweep.configs[1]) is store.done(sweep.configs[1]) is None
+
+
 def test_time_by_the_runs_that_are_most_alike():
     configs = [TuneConfig(), TuneConfig(max_steps=7), TuneConfig(model="other")]
     rows = [(configs[0], 10.0), (configs[0], 30.0), (configs[0], 20.0), (TuneConfig(max_steps=9), 100.0)]
@@ -424,7 +440,7 @@ def test_ten_kills(tmp_path):
     """Short: the long version is make torture."""
     found = torture.torture(tmp_path, kills=10, seed=1)
     assert sum(found["kills"].values()) == 10
-    assert found["runs"] >= 12
+    assert found["runs"] >= 6
     assert (found["differences"], found["stray"], found["damaged"]) == ([], [], [])
 
 

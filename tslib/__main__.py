@@ -186,7 +186,9 @@ def sweep(
 ) -> None:
     """Show what is done of a sweep, what is missing and how long it will take; then do what is missing.
 
-    Whatever stops it, the same command goes on from there. Example: python -m tslib sweep data/sweeps/short.yaml
+    Whatever stops it, the same command goes on from there.
+
+    Example: python -m tslib sweep data/sweeps/short.yaml
 
     Parameters
     ----------
@@ -293,7 +295,7 @@ def audit(store: Positional[Path] = Path("data/results"), sample: int = 5, seed:
 def table(store: Path = Path("data/results")) -> None:
     """Print all records of a folder as CSV, one line a run.
 
-    Example: python -m tslib table --store runs > runs.csv
+    Example: python -m tslib table --store runs
 
     Parameters
     ----------

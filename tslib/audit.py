@@ -10,7 +10,8 @@ import torch
 from tslib.durable import DamagedError
 from tslib.errors import InputError
 from tslib.provenance import same_bits
-from tslib.records import TABLES, RunRecord, RunStore, compact
+from tslib.record_files import TABLES, compact
+from tslib.records import RunRecord, RunStore
 from tslib.tuning import tune
 
 __all__ = ["FIRST", "ITERATIONS", "LOSS", "Finding", "audit", "compare"]

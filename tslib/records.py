@@ -7,7 +7,6 @@ checksum. While a run is under way its state is in a hidden file beside its reco
 
 import contextlib
 import dataclasses
-import io
 import json
 import os
 import re
@@ -16,27 +15,34 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
-from pydantic import TypeAdapter
 from torch import Tensor
 from tqdm import tqdm
-from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from tslib import models
 from tslib.checkpoints import Checkpoint
 from tslib.config import SCHEMA_VERSION, TuneConfig
-from tslib.durable import LARGEST, DamagedError, checked, checksum, locked, sealed, set_aside, sync, unlocked
+from tslib.durable import DamagedError, checked, checksum, locked, set_aside, sync, unlocked
 from tslib.errors import InputError, ResourceError
+from tslib.record_files import (
+    TABLES,
+    compact,
+    load_prompts,
+    prompts_folder,
+    read_bytes,
+    read_document,
+    read_table,
+    save_prompts,
+    unreadable,
+    unwritable,
+    write_document,
+)
 
 COMMITTED = Path(__file__).resolve().parents[1] / "data" / "results"
 """The records that the book's tables are made of, in a checkout of the project."""
 
 OUTCOME = ("status", "iterations_to_correct", "iterations_to_answer")
-TABLES = ("steps", "topology", "diagrams")
-MOST = 10**7
-"""Numbers of a table that is read at most."""
 LEFTOVER = re.compile(r"\.{1,2}(?P<name>[^.].*_[0-9a-f]{12})(\.checkpoint)?\.(lock|\d+(?P<old>\.old)?)")
 """What a process that was killed leaves beside a record: its lock, and what it was writing."""
 
@@ -161,6 +167,21 @@ class RunStore:
             return None
         return None if record is None or record.status == "interrupted" else record
 
+    def outcome(self, config: TuneConfig) -> dict[str, Any] | None:
+        """Return one row of a table of runs if the record of a config is done, else None; quicker than `done`.
+
+        The files are held against their checksums, and not read.
+        """
+        path = self.path(config)
+        try:
+            content = read_document(path)
+            for name in TABLES:
+                read_bytes(path / f"{name}.parquet", content["files"])
+            same = TuneConfig(**content["config"]) == config
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return _row(content) if same and content["status"] != "interrupted" else None
+
     def run(self, config: TuneConfig, *, anew: bool = False, progress: bool = True) -> RunRecord:
         """Make a run and keep it, going on from where it was interrupted.
 
@@ -216,7 +237,7 @@ class RunStore:
             with unlocked(self.root / f".{name}.lock") as free:
                 if free:
                     self._tidy(name)
-        for folder in (self.root, _prompts_folder()):
+        for folder in (self.root, prompts_folder()):
             for probe in folder.glob(".probe.*"):
                 probe.unlink(missing_ok=True)
 
@@ -232,18 +253,18 @@ class RunStore:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-        for path in _prompts_folder().glob(f"{name[-12:]}.[0-9]*"):
+        for path in prompts_folder().glob(f"{name[-12:]}.[0-9]*"):
             path.unlink(missing_ok=True)
 
     def check_writable(self) -> None:
         """Find out before a run, not after it, that its record or its prompts cannot be kept."""
-        for folder in (self.root, _prompts_folder()):
+        for folder in (self.root, prompts_folder()):
             probe = folder / f".probe.{os.getpid()}"
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 probe.write_bytes(b"tslib")
             except OSError as error:
-                raise _unwritable(folder, error) from error
+                raise unwritable(folder, error) from error
             finally:
                 with contextlib.suppress(OSError):
                     probe.unlink(missing_ok=True)
@@ -261,7 +282,7 @@ class RunStore:
         old = target.with_name(f"{temporary.name}.old")
         failed = None
         try:
-            prompts = _save_prompts(record)
+            prompts = save_prompts(record.config, record.prompts)
         except ResourceError as error:
             failed, prompts = error, None
         try:
@@ -279,7 +300,7 @@ class RunStore:
                     for leftover in (temporary, old):
                         shutil.rmtree(leftover, ignore_errors=True)
         except OSError as error:
-            raise _unwritable(target, error) from error
+            raise unwritable(target, error) from error
         if failed is not None:
             raise failed
         return target
@@ -295,7 +316,7 @@ class RunStore:
             files[path.name] = checksum(path.read_bytes())
         if prompts is not None:
             files["prompts"] = prompts
-        _write_json(folder / "record.json", _as_json(record) | {"files": files})
+        write_document(folder / "record.json", _as_json(record) | {"files": files})
         for path in (*folder.iterdir(), folder):
             sync(path)
 
@@ -308,16 +329,16 @@ class RunStore:
             (a ``ResourceError``) if a file is missing, was changed or is not what it should be; the message names it.
         """
         try:
-            content = _content(path)
+            content = read_document(path)
             config = TuneConfig(**content["config"])
             if config.hash != content["hash"]:
                 raise ValueError(f"its config has the hash {config.hash}, the record says {content['hash']}")
             files: dict[str, str] = content["files"]
-            tables: dict[str, Any] = {name: _table(path / f"{name}.parquet", files) for name in TABLES}
+            tables: dict[str, Any] = {name: read_table(path / f"{name}.parquet", files) for name in TABLES}
             fields: dict[str, Any] = {name: content[name] for name in (*OUTCOME, "results", "environment", "rows")}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _unreadable(path, error) from error
-        return RunRecord(config=config, prompts=_load_prompts(config, files.get("prompts")), **tables, **fields)
+            raise unreadable(path, error) from error
+        return RunRecord(config=config, prompts=load_prompts(config, files.get("prompts")), **tables, **fields)
 
     def seal(self, path: Path) -> None:
         """Give the record in a folder its checksums, as it is: one of before there were any."""
@@ -328,10 +349,10 @@ class RunStore:
                 return
             names = [f"{name}.parquet" for name in TABLES]
             files = {name: checksum((path / name).read_bytes()) for name in names}
-            _write_json(path / "record.json", content | {"files": files})
+            write_document(path / "record.json", content | {"files": files})
             self.load(path)
         except (OSError, ValueError, TypeError) as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
 
     def records(self) -> list[RunRecord]:
         """Return all records, in the order of their folders' names."""
@@ -352,9 +373,9 @@ class RunStore:
         rows = []
         for path in folders:
             try:
-                rows.append(_row(_content(path)))
+                rows.append(_row(read_document(path)))
             except (OSError, ValueError, KeyError, TypeError) as error:
-                raise _unreadable(path, error) from error
+                raise unreadable(path, error) from error
         columns = [f.name for f in dataclasses.fields(TuneConfig)]
         table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*columns, *OUTCOME])
         return table.astype(dict.fromkeys(OUTCOME[1:], "Int64"))
@@ -362,71 +383,6 @@ class RunStore:
     def folders(self) -> list[Path]:
         """Return the folders of all records, by name."""
         return sorted(p.parent for p in self.root.glob("[!.]*/record.json"))
-
-
-class _Document(TypedDict):
-    """What ``record.json`` says."""
-
-    schema: int
-    hash: str
-    status: Literal["finished", "interrupted", "diverged"]
-    iterations_to_correct: int | None
-    iterations_to_answer: int | None
-    results: dict[str, int | float]
-    config: dict[str, Any]
-    rows: list[str]
-    environment: dict[str, Any]
-    files: dict[str, str]
-    checksum: str
-
-
-_DOCUMENT = TypeAdapter(_Document)
-
-
-def _content(path: Path) -> dict[str, Any]:
-    """Return what ``record.json`` says, if it is as it was written, in this version's way, and about this folder."""
-    content = checked(path / "record.json")
-    _DOCUMENT.validate_python(content, strict=True)
-    if content["schema"] != SCHEMA_VERSION:
-        raise ResourceError(
-            f"{path} has schema version {content['schema']}, this tslib reads {SCHEMA_VERSION}; "
-            "delete the folder and run it again"
-        )
-    if not path.name.endswith(f"_{content['hash']}"):
-        raise ValueError(f"it is the record of {content['hash']}, under another name")
-    return content
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(sealed(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _table(path: Path, files: dict[str, str]) -> pd.DataFrame:
-    """Read a table whose bytes have the checksum that the record says, and that says itself that it is small."""
-    from pyarrow import ArrowException, parquet
-
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"{path.name} has more than {LARGEST} bytes")
-    content = path.read_bytes()
-    if checksum(content) != files[path.name]:
-        raise ValueError(f"{path.name} does not have the content that its checksum was made of")
-    try:
-        found = parquet.ParquetFile(io.BytesIO(content)).metadata
-        if found.num_rows * found.num_columns > MOST:
-            raise ValueError(f"{path.name} says that it has {found.num_rows} rows of {found.num_columns} columns")
-        return pd.read_parquet(io.BytesIO(content))
-    except ArrowException as error:
-        raise ValueError(f"{path.name}: {error}") from error
-
-
-def _unreadable(path: Path, error: Exception) -> DamagedError:
-    said = " ".join(str(error).split())
-    return DamagedError(f"{path} is not a readable record ({type(error).__name__}: {said}); delete it and run it again")
-
-
-def _unwritable(path: Path, error: Exception) -> ResourceError:
-    cause = getattr(error, "strerror", None) or str(error)
-    return ResourceError(f"cannot write a record to {path} ({cause}); free space there or name another folder")
 
 
 def _row(content: dict[str, Any]) -> dict[str, Any]:
@@ -446,58 +402,3 @@ def _as_json(record: RunRecord) -> dict[str, Any]:
         "rows": record.rows,
         "environment": record.environment,
     }
-
-
-def compact(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table as it is kept: in single precision, whose seven digits are more than a figure needs."""
-    floats = table.select_dtypes("float64").columns
-    return table.astype(dict.fromkeys(floats, "float32"))
-
-
-def _prompts_folder() -> Path:
-    return models.cache_dir() / "prompts"
-
-
-def _prompts_path(config: TuneConfig) -> Path:
-    return _prompts_folder() / f"{config.hash}.safetensors"
-
-
-def _save_prompts(record: RunRecord) -> str | None:
-    """Keep a run's prompts in the cache, and return their checksum."""
-    from safetensors import SafetensorError  # what it makes of a full disk, too
-    from safetensors.torch import save_file
-
-    if not record.prompts:
-        return None
-    path = _prompts_path(record.config)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({str(step): prompt for step, prompt in record.prompts.items()}, temporary)
-        sync(temporary)
-        found = checksum(temporary.read_bytes())
-        temporary.replace(path)
-        return found
-    except (OSError, SafetensorError) as error:
-        raise _unwritable(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _load_prompts(config: TuneConfig, expected: str | None) -> dict[int, Tensor]:
-    """Return a run's prompts, if those in the cache are of this very run."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    path = _prompts_path(config)
-    try:
-        content = path.read_bytes()
-        if expected is not None and checksum(content) != expected:
-            return {}
-        prompts = {int(step): prompt for step, prompt in load(content).items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, SafetensorError, ValueError) as error:
-        raise _unreadable(path, error) from error
-    return dict(sorted(prompts.items()))

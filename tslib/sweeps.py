@@ -183,7 +183,7 @@ class _Loader(yaml.SafeLoader):
 
 def missing(sweep: Sweep, store: RunStore) -> list[TuneConfig]:
     """Return the runs that have no good record, in the order they will be done in."""
-    return [config for config in sweep.configs if store.done(config) is None]
+    return [config for config in sweep.configs if store.outcome(config) is None]
 
 
 def groups(configs: Iterable[TuneConfig], size: int) -> list[list[TuneConfig]]:
@@ -230,8 +230,8 @@ def status(sweep: Sweep, store: RunStore) -> pd.DataFrame:
     lines = []
     for grid in sweep.grids:
         configs = list(dict.fromkeys(grid.configs()))
-        records = [store.done(config) for config in configs]
-        done = [record for record in records if record is not None]
+        outcomes = [store.outcome(config) for config in configs]
+        done = [outcome for outcome in outcomes if outcome is not None]
         lines.append(
             {
                 "priority": grid.priority,
@@ -240,12 +240,12 @@ def status(sweep: Sweep, store: RunStore) -> pd.DataFrame:
                 "done": len(done),
                 "begun": sum(
                     store.checkpoint_path(config).exists()
-                    for config, record in zip(configs, records, strict=True)
-                    if record is None
+                    for config, outcome in zip(configs, outcomes, strict=True)
+                    if outcome is None
                 ),
                 "missing": len(configs) - len(done),
-                "censored": sum(r.status == "finished" and r.iterations_to_correct is None for r in done),
-                "diverged": sum(r.status == "diverged" for r in done),
+                "censored": sum(o["status"] == "finished" and o["iterations_to_correct"] is None for o in done),
+                "diverged": sum(o["status"] == "diverged" for o in done),
             }
         )
     return pd.DataFrame(lines)
