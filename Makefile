@@ -37,7 +37,7 @@ bench: setup  ## steps, memory and topology against PEFT and its peers; prints t
 sweep: setup  ## what is missing of a sweep: make sweep SWEEP=data/sweeps/short.yaml STORE=runs
 	$(BIN)/python -m tslib sweep $(SWEEP) --store $(STORE)
 
-torture: setup  ## kill a sweep a hundred times and compare what it left (half an hour); writes data/results/torture.json
+torture: setup  ## kill a sweep a hundred times and compare what it left; writes data/results/torture.json
 	$(BIN)/python tests/torture.py
 
 lab: setup  ## JupyterLab on the notebooks

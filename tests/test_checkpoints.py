@@ -153,7 +153,8 @@ def rewrite(path, change):
     """Write a state with other words, under its old checksum."""
     with safe_open(path, framework="pt") as file:
         metadata = dict(file.metadata())
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        names = file.keys()  # what was opened is no dict
+        tensors = {name: file.get_tensor(name) for name in names}
     change(metadata, tensors)
     save_file(tensors, path, metadata)
 

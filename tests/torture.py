@@ -117,7 +117,7 @@ def torture(folder: Path, kills: int, seed: int = 0) -> dict[str, object]:
     -------
     dict
         ``kills`` by who was killed; ``sweeps`` that were brought to their end; ``runs`` compared; ``resumed`` runs that
-        went on from a state; ``damaged`` records; ``differences``; ``stray`` files.
+        went on from a state; ``damaged`` records; ``differences``; ``missing`` records; ``stray`` files.
     """
     path = short_sweep(folder)
     sweep = Sweep.load(path)
@@ -129,7 +129,7 @@ def torture(folder: Path, kills: int, seed: int = 0) -> dict[str, object]:
     finally:
         torch.set_num_threads(threads)
     chance = random.Random(seed)
-    found: dict[str, list[str]] = {"differences": [], "stray": [], "damaged": []}
+    found: dict[str, list[str]] = {"missing": [], "differences": [], "stray": [], "damaged": []}
     killed, sweeps, runs, resumed = Counter[str](), 0, 0, 0
     with tqdm(total=kills, desc="kills") as bar:
         while killed.total() < kills or runs == 0:
@@ -148,13 +148,15 @@ def torture(folder: Path, kills: int, seed: int = 0) -> dict[str, object]:
                 finished = process.wait() == 0
             sweeps += 1
             for config in sweep.configs:
+                runs += 1
                 record = store.get(config)
-                assert record is not None
+                if record is None:
+                    found["missing"].append(store.path(config).name)
+                    continue
                 resumed += record.environment["resumed"] > 0
                 finding = compare(store.path(config).name, undisturbed.get(config), record)
                 assert finding.expected == "bits"
                 found["differences"] += finding.differences
-                runs += 1
             expected = {store.path(config).name for config in sweep.configs}
             found["stray"] += [name for name in _names(store.root) if name not in {*expected, "damaged"}]
             found["damaged"] += _names(store.root / "damaged")
@@ -177,4 +179,4 @@ if __name__ == "__main__":
     made = environment("smollm2-135m", torch.device("cpu"), begun)
     write(given.file, (json.dumps({"environment": made} | result, indent=1) + "\n").encode())
     print(json.dumps(result, indent=1))
-    sys.exit(bool(result["differences"] or result["stray"] or result["damaged"]))
+    sys.exit(any(result[name] for name in ("missing", "differences", "stray", "damaged")))

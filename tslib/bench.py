@@ -1,8 +1,6 @@
 """The benchmark: what is measured, in which order, and the file that it leaves."""
 
-import contextlib
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +14,7 @@ from tqdm import tqdm
 from tslib import cost, topology
 from tslib.config import PRESETS, SCHEMA_VERSION
 from tslib.cost import WAYS, Setting
+from tslib.durable import write
 from tslib.errors import ResourceError, TslibError
 from tslib.losses import TSLoss
 from tslib.provenance import environment
@@ -122,18 +121,12 @@ def load(path: Path = PATH) -> dict[str, Any]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}")
     parts = ",\n  ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in content["parts"].items())
     head = json.dumps({name: value for name, value in content.items() if name != "parts"}, indent=1)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(f'{head[:-2]},\n "parts": {{\n  {parts}\n }}\n}}\n', encoding="utf-8")
-        temporary.replace(path)
+        write(path, f'{head[:-2]},\n "parts": {{\n  {parts}\n }}\n}}\n'.encode())
     except OSError as error:
         raise ResourceError(f"cannot write {path} ({error.strerror}): free space or name another file") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _steps(setting: Setting, steps: int, ways: tuple[str, ...] = WAYS, lr: float = 0.03) -> dict[str, Any]:

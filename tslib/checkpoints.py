@@ -129,7 +129,8 @@ class Checkpoint:
         try:
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                names = file.keys()  # what was opened is no dict
+                tensors = {name: file.get_tensor(name) for name in names}
             if _checksum(metadata["state"], tensors) != metadata["checksum"]:
                 raise _UnusableError("the state is damaged")
             said: dict[str, Any] = json.loads(metadata["state"])

@@ -8,11 +8,13 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 from tslib.errors import ResourceError
 
@@ -127,11 +129,12 @@ def unlocked(path: Path) -> Iterator[bool]:
         lock.release()
 
 
-def set_aside(path: Path, root: Path) -> Path:
-    """Move a damaged file or folder out of the way, into the folder ``damaged`` of a store, and return where it is."""
+def set_aside(path: Path, root: Path, why: DamagedError) -> None:
+    """Move a damaged file or folder out of the way, into the folder ``damaged`` of a store, and say so."""
     folder = root / "damaged"
     folder.mkdir(exist_ok=True)
     number = 1
     while (target := folder / f"{path.name}.{number}").exists():
         number += 1
-    return path.rename(target)
+    path.rename(target)
+    tqdm.write(f"{why}; set aside in {folder.name}/{target.name}", file=sys.stderr)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -269,8 +268,7 @@ class EvaluationStore:
             if not force and path.is_file():
                 return self.load(path)
         except DamagedError as error:
-            moved = set_aside(path, self.root)
-            tqdm.write(f"{error}; set aside in {moved.parent.name}/{moved.name}", file=sys.stderr)
+            set_aside(path, self.root, error)
         evaluation = evaluate(config, record, progress=progress)
         self.save(evaluation)
         return evaluation

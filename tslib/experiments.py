@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from tslib.config import EvalConfig, TuneConfig
+from tslib.sweeps import Grid
 
 METHODS = ("none", "tsloss-printed", "tsloss")
 
@@ -24,14 +25,11 @@ def paired(
     sample_seeds, seeds
         Samples and initial prompts; each combination is a pair.
     **fields
-        Further fields of ``TuneConfig``, the same for all runs. ``weight`` is left out of the run without
-        regulariser, which is the same run whatever the weight.
+        Further fields of ``TuneConfig``, the same for all runs. Those of the regulariser are left out of the run
+        without one, which is the same run whatever they are.
     """
-    configs = []
-    for sample_seed, seed, regularizer in product(sample_seeds, seeds, regularizers):
-        own = {name: value for name, value in fields.items() if not (name == "weight" and regularizer == "none")}
-        configs.append(TuneConfig(regularizer=regularizer, sample_seed=sample_seed, seed=seed, **own))
-    return configs
+    fields = fields | {"regularizer": list(regularizers)}
+    return Grid(name="paired", fields=fields, pairs=list(product(sample_seeds, seeds))).configs()
 
 
 def learning_rate() -> list[TuneConfig]:

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any
 
 import pandas as pd
 from torch import Tensor
-from tqdm import tqdm
 
 from tslib.checkpoints import Checkpoint
 from tslib.config import SCHEMA_VERSION, TuneConfig
@@ -202,9 +200,13 @@ class RunStore:
         self.check_writable()
         with locked(self._lock(config)):
             self._tidy(self.path(config).name)
-            self._set_aside(config)
-            if not anew and (record := self.done(config)) is not None:
-                return record
+            try:
+                found = self.get(config)
+            except DamagedError as error:
+                found = None
+                set_aside(self.path(config), self.root, error)
+            if not anew and found is not None and found.status != "interrupted":
+                return found
             checkpoint = Checkpoint(self.checkpoint_path(config), config, every=self.checkpoint_every)
             if anew:
                 checkpoint.remove()
@@ -220,15 +222,6 @@ class RunStore:
 
     def _lock(self, config: TuneConfig) -> Path:
         return self.path(config).with_name(f".{self.path(config).name}.lock")
-
-    def _set_aside(self, config: TuneConfig) -> None:
-        path = self.path(config)
-        try:
-            if path.exists():
-                self.load(path)
-        except DamagedError as error:
-            moved = set_aside(path, self.root)
-            tqdm.write(f"{error}; set aside in {moved.parent.name}/{moved.name}", file=sys.stderr)
 
     def tidy(self) -> None:
         """Remove what killed processes left, but for the states that their runs go on from."""

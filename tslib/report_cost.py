@@ -191,21 +191,19 @@ def read_profiles(content: dict[str, Any]) -> str:
         products, attention = row["products"] / total, row["attention"] / total
         shares = f"products of matrices are {products:.0%} of our step, attention {attention:.0%}"
         if way == "prefix":
-            bound = row["PEFT's step"] / (row["products"] + row["attention"])
-            why = f"PEFT's step has both, too; were the rest of ours free, the ratio would be {bound:.1f}"
+            why = "PEFT's step has both, too"
         else:
-            why = (
-                "with so few positions a product is as slow as reading its weights, once forwards and once backwards, "
-                f"and the rest, {row['rest']:.2f} s, is mostly calling some thousand of torch's operations"
-            )
+            why = f"the rest is {row['rest']:.2f} s of norms, rotations, copies and Python"
+        bound = row["PEFT's step"] / (row["products"] + row["attention"])
+        why += f"; were the rest of ours free, the ratio would be {bound:.1f}"
         lines.append(f"* *{setting}, {way}*: {shares}; {why}.")
     if "exact homology with gradient / TSLoss" in missed and parts.get("tsloss/10/576"):
         exact, ours, least = (1e3 * spread(parts[name])[0] for name in ("exact/100", "tsloss/100/576", "tsloss/10/576"))
         lines.append(
             f"* *TSLoss against exact homology*: torch-topological's complex is made by giotto-ph, which needs "
             f"{exact:.1f} ms for 100 tokens, its gradient included. TSLoss needs {ours:.1f} ms for 100 tokens and "
-            f"{least:.1f} ms for 10: most of that is calling some tens of torch's operations. So exact homology is no "
-            "longer dear at the lengths of soft prompts, and speed is no reason to prefer TSLoss to it."
+            f"{least:.1f} ms for 10, where there is next to nothing to compute: the rest is calling torch's functions. "
+            "On this machine exact homology is not dear at the lengths of soft prompts."
         )
     if "memory of a prefix step" in missed:
         lines.append(

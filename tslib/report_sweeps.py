@@ -41,13 +41,15 @@ def plan(sweep: Sweep, store: RunStore, jobs: int) -> str:
 def torture(path: Path = TORTURE) -> str:
     """What became of sweeps that were killed, as a paragraph of the book."""
     if not path.is_file():
-        return "It has not been run for this version."
+        return "No outcome is committed yet, so none is given here."
     found = json.loads(path.read_text(encoding="utf-8"))
     kills = found["kills"]
     who = ", ".join(f"{number} of {name}" for name, number in kills.items())
-    bad = {name: len(found[name]) for name in ("differences", "damaged", "stray")}
+    bad = {name: len(found[name]) for name in ("differences", "missing", "damaged", "stray")}
     return (
+        f"The committed outcome, `data/results/{path.name}`: "
         f"{sum(kills.values())} kills ({who}) in {found['sweeps']} sweeps, of {found['runs']} runs in all, "
         f"{found['resumed']} of which went on from a state. Numbers that differ from the undisturbed runs': "
-        f"{bad['differences']}; damaged records: {bad['damaged']}; files that should not be there: {bad['stray']}."
+        f"{bad['differences']}; missing records: {bad['missing']}; "
+        f"damaged records: {bad['damaged']}; files that should not be there: {bad['stray']}."
     )

@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,8 +113,13 @@ class Sweep:
     path: Path
     title: str
     grids: tuple[Grid, ...]
-    configs: tuple[TuneConfig, ...] = field(repr=False)
-    """All runs, by priority, each once."""
+    runs: tuple[tuple[TuneConfig, ...], ...] = field(repr=False)
+    """The runs of each grid, each once."""
+
+    @cached_property
+    def configs(self) -> tuple[TuneConfig, ...]:
+        """All runs, by priority, each once."""
+        return tuple(dict.fromkeys(config for configs in self.runs for config in configs))
 
     @classmethod
     def load(cls, path: Path | str) -> "Sweep":
@@ -143,14 +149,18 @@ class Sweep:
         try:
             for grid in grids:
                 grid.evaluation()
-            found = [config for grid in grids for config in grid.configs()]
+            runs = tuple(tuple(dict.fromkeys(grid.configs())) for grid in grids)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-        return cls(path, given.title, grids, tuple(dict.fromkeys(found)))
+        return cls(path, given.title, grids, runs)
 
     def evaluations(self, config: TuneConfig) -> list[EvalConfig]:
         """Return how a run is evaluated: as each of the grids that has it says."""
-        found = [grid.evaluation() for grid in self.grids if grid.evaluate is not None and config in grid.configs()]
+        found = [
+            grid.evaluation()
+            for grid, configs in zip(self.grids, self.runs, strict=True)
+            if grid.evaluate is not None and config in configs
+        ]
         return [evaluation for evaluation in found if evaluation is not None]
 
 
@@ -228,8 +238,7 @@ def estimate(configs: Sequence[TuneConfig], done: pd.DataFrame) -> tuple[float, 
 def status(sweep: Sweep, store: RunStore) -> pd.DataFrame:
     """Return one line a grid: its runs, how many are done, under way, missing, censored and diverged."""
     lines = []
-    for grid in sweep.grids:
-        configs = list(dict.fromkeys(grid.configs()))
+    for grid, configs in zip(sweep.grids, sweep.runs, strict=True):
         outcomes = [store.outcome(config) for config in configs]
         done = [outcome for outcome in outcomes if outcome is not None]
         lines.append(
