@@ -315,6 +315,33 @@ def test_a_diverged_run_and_a_failing_one_keep_no_other_from_being_done(short, t
     assert missing(short, store) == []
 
 
+def test_a_run_is_missing_until_it_is_evaluated(tmp_path, tiny_model, monkeypatch):
+    fields = f"model: {tiny_model}, n_tokens: 2, max_steps: 2, answer_every: 0, device: cpu, lr: [0.03, 1.0e+30]"
+    evaluate = "evaluate: {limit: 2, max_new_tokens: 4}"
+    sweep = sweep_of(tmp_path / "evaluated.yaml", grid(f"fields: {{{fields}}}, {evaluate}"))
+    store = RunStore(tmp_path / "runs")
+    hashes = [config.hash for config in sweep.configs]
+
+    def stop(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # killed between a run and its evaluation
+        patch.setattr("tslib.evaluation.evaluate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            work(sweep, store, hashes, progress=False)
+    assert store.outcome(sweep.configs[0])["status"] == "finished"
+    assert missing(sweep, store) == list(sweep.configs)
+    assert work(sweep, store, hashes, progress=False) == []
+    assert missing(sweep, store) == []
+    (path,) = (store.root / "evaluations").glob("*.json")  # a diverged run's prompt is not evaluated
+    assert json.loads(path.read_text())["config"]["run"] == sweep.configs[0].hash
+    path.write_text("{}")
+    assert missing(sweep, store) == [sweep.configs[0]]
+    assert work(sweep, store, hashes, progress=False) == []
+    assert missing(sweep, store) == []
+    assert (store.root / "evaluations" / "damaged" / f"{path.name}.1").is_file()
+
+
 def test_a_run_that_the_sweep_does_not_have(short, tmp_path):
     with pytest.raises(InputError, match=r"short.yaml has no run 0123456789ab"):
         work(short, RunStore(tmp_path / "runs"), ["0123456789ab"])

@@ -15,7 +15,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from tslib import models, stats
-from tslib.config import SCHEMA_VERSION, EvalConfig
+from tslib.config import SCHEMA_VERSION, EvalConfig, TuneConfig
 from tslib.decoding import generate
 from tslib.durable import DamagedError, checked, sealed, set_aside, write
 from tslib.encoding import Encoded, context_of, decode, encode, encode_all, stop_ids
@@ -26,7 +26,7 @@ from tslib.provenance import environment
 from tslib.records import COMMITTED, RunRecord, folder_name
 from tslib.tasks import Example, few_shot, find_task, load_task, shuffled
 
-__all__ = ["Evaluation", "EvaluationStore", "evaluate", "of_run"]
+__all__ = ["Evaluation", "EvaluationStore", "evaluate", "of_config", "of_run"]
 
 
 @dataclass
@@ -134,7 +134,11 @@ def of_run(config: EvalConfig, record: RunRecord) -> EvalConfig:
     InputError
         If the config asks for others.
     """
-    run = record.config
+    return of_config(config, record.config)
+
+
+def of_config(config: EvalConfig, run: TuneConfig) -> EvalConfig:
+    """Return the same as `of_run`, which needs no more than the run's config."""
     if config.run not in ("", run.hash):
         raise InputError(f"the record is run {run.hash}, the config names {config.run}: leave one out")
     taken = {name: getattr(run, name) for name in ("model", "task", "shots", "max_context", "dtype", "device")}
@@ -258,6 +262,13 @@ class EvaluationStore:
     def path(self, config: EvalConfig) -> Path:
         """Return the file of an evaluation, whether or not it is there."""
         return self.root / f"{folder_name(config.task, config.model, config.run or 'untuned', config.hash)}.json"
+
+    def has(self, config: EvalConfig) -> bool:
+        """Whether there is a good evaluation."""
+        try:
+            return self.load(self.path(config)).config == config
+        except ResourceError:
+            return False
 
     def get_or_run(
         self, config: EvalConfig, record: RunRecord | None = None, *, progress: bool = True, force: bool = False

@@ -192,8 +192,21 @@ class _Loader(yaml.SafeLoader):
 
 
 def missing(sweep: Sweep, store: RunStore) -> list[TuneConfig]:
-    """Return the runs that have no good record, in the order they will be done in."""
-    return [config for config in sweep.configs if store.outcome(config) is None]
+    """Return the runs that lack a good record or an evaluation, in the order they will be done in."""
+    return [config for config in sweep.configs if not _is_done(sweep, store, config)]
+
+
+def _is_done(sweep: Sweep, store: RunStore, config: TuneConfig) -> bool:
+    outcome = store.outcome(config)
+    if outcome is None:
+        return False
+    asked = sweep.evaluations(config) if outcome["status"] == "finished" else []
+    if not asked:
+        return True
+    from tslib.evaluation import EvaluationStore, of_config
+
+    evaluations = EvaluationStore(store.root / "evaluations")
+    return all(evaluations.has(of_config(one, config)) for one in asked)
 
 
 def groups(configs: Iterable[TuneConfig], size: int) -> list[list[TuneConfig]]:
