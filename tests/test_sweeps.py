@@ -606,6 +606,24 @@ def test_on_another_machine_an_audit_allows_for_rounding(short, tmp_path):
     assert found(iterations_to_correct=5).differences == ("iterations to correct 5, again None",)
 
 
+def test_an_audit_that_is_interrupted_prints_what_it_found(short, tmp_path, monkeypatch, capsys):
+    store = RunStore(tmp_path / "runs")
+    work(short, store, [config.hash for config in short.configs], progress=False)
+    made = []
+
+    def tune(config, **_):
+        made.append(config)
+        record = store.get(config)
+        return dataclasses.replace(record, status="interrupted") if len(made) == 3 else record
+
+    monkeypatch.setattr("tslib.audit.tune", tune)
+    assert main(["audit", str(store.root), "--sample", "4"]) == 130
+    out, err = capsys.readouterr()
+    assert out.count("bits") == 2
+    assert err.endswith("interrupted\n")
+    assert len(made) == 3, "the fourth is not made"
+
+
 def test_an_audit_of_nothing(tmp_path):
     with pytest.raises(InputError, match="no records in"):
         list(audit(RunStore(tmp_path), 1))

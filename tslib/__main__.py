@@ -282,11 +282,15 @@ def audit(store: Positional[Path] = Path("data/results"), sample: int = 5, seed:
     """
     import pandas as pd
 
-    from tslib.audit import audit
+    from tslib.audit import Finding, audit
     from tslib.records import RunStore
 
-    found = list(audit(RunStore(store), sample, seed))
-    print(pd.DataFrame([one.as_row() for one in found]).to_string(index=False))
+    found: list[Finding] = []
+    try:
+        found.extend(audit(RunStore(store), sample, seed))
+    finally:
+        if found:
+            print(pd.DataFrame([one.as_row() for one in found]).to_string(index=False))
     if bad := sum(bool(one.differences) for one in found):
         raise ResourceError(f"{bad} of {len(found)} records are not what their runs give now")
 

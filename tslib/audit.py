@@ -71,6 +71,11 @@ def audit(store: RunStore, sample: int, seed: int = 0, *, progress: bool = True)
         Which.
     progress
         Show a bar for each run.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM; what was found until then has been yielded.
     """
     names = sorted(path.name for path in store.folders())
     if not names:
@@ -84,7 +89,10 @@ def audit(store: RunStore, sample: int, seed: int = 0, *, progress: bool = True)
                 yield Finding(name, "", None, None, float("nan"), (str(error),))
                 continue
             torch.set_num_threads(int(record.environment["threads"]))
-            yield compare(name, record, tune(record.config, progress=progress))
+            again = tune(record.config, progress=progress)
+            if again.status == "interrupted":  # this run, not the recorded one
+                raise KeyboardInterrupt
+            yield compare(name, record, again)
     finally:
         torch.set_num_threads(threads)
 
