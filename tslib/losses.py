@@ -6,6 +6,7 @@ Each is a ``torch.nn.Module`` without parameters, called with the soft prompt P,
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -28,6 +29,14 @@ class Regularizer(Protocol):
 
     def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
         """Return the unweighted parts that are logged at each step, scalars of shape (*batch) first."""
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """A regulariser that is told where the run is, before it is called at each step."""
+
+    def at(self, step: int, seed: int, ce_gradient: Float[Tensor, "n d"]) -> None:
+        """Take the steps done so far, the run's seed and the gradient of the cross-entropy."""
 
 
 def _checked(prompt: Tensor) -> Tensor:
@@ -336,6 +345,16 @@ class PairwisePenalty(nn.Module):
         return {"pairwise": value.to(torch.promote_types(prompt.dtype, torch.float32))}
 
 
+def _from(module: str, name: str, **fixed: Any) -> Callable[..., Regularizer]:
+    """Make a regulariser of another module, which is imported when it is asked for."""
+
+    def make(weight: float, **options: float) -> Regularizer:
+        regularizer: Regularizer = getattr(import_module(f"tslib.{module}"), name)(weight, **options, **fixed)
+        return regularizer
+
+    return make
+
+
 REGULARIZERS: dict[str, Callable[..., Regularizer] | None] = {
     "none": None,
     "tsloss": TSLoss,
@@ -343,6 +362,18 @@ REGULARIZERS: dict[str, Callable[..., Regularizer] | None] = {
     "tsloss-normalized": lambda weight, **options: TSLoss(weight, normalize=True, **options),
     "l2": lambda weight, **_: L2Penalty(weight),
     "pairwise": lambda weight, **_: PairwisePenalty(weight),
+    "tsloss-h0": lambda weight, **options: TSLoss(weight, **options | {"beta_h1": 0.0}),
+    "tsloss-h1": lambda weight, **options: TSLoss(weight, **options | {"beta_h0": 0.0}),
+    "tsloss-adaptive": _from("controls", "AdaptiveTSLoss"),
+    "tsloss-balanced": _from("controls", "BalancedTSLoss"),
+    "random-direction": _from("controls", "RandomDirection"),
+    "persistence": _from("exact", "PersistencePenalty"),
+    "push-h0-up": _from("exact", "Push", quantity="h0", sign=1),
+    "push-h0-down": _from("exact", "Push", quantity="h0", sign=-1),
+    "push-h1-up": _from("exact", "Push", quantity="h1", sign=1),
+    "push-h1-down": _from("exact", "Push", quantity="h1", sign=-1),
+    "push-entropy-up": _from("exact", "Push", quantity="entropy", sign=1),
+    "push-entropy-down": _from("exact", "Push", quantity="entropy", sign=-1),
 }
 """Regularisers by the name a config gives them. To add one, write it above (or in a file) and add a line here."""
 

@@ -17,8 +17,17 @@ __all__ = ["code", "environment", "machine", "same_bits"]
 
 PACKAGES = ("torch", "transformers", "ripser", "numpy", "scipy")
 NUMBERS = (
-    *("config.py", "decoding.py", "encoding.py", "forward.py", "frozen.py", "losses.py", "models.py", "packing.py"),
-    *("passes.py", "prompts.py", "question_cache.py", "topology.py", "tuning.py", "tasks/*.py"),
+    *("config.py", "controls.py", "decoding.py", "encoding.py", "exact.py", "forward.py", "frozen.py", "losses.py"),
+    *(
+        "models.py",
+        "packing.py",
+        "passes.py",
+        "prompts.py",
+        "question_cache.py",
+        "topology.py",
+        "tuning.py",
+        "tasks/*.py",
+    ),
 )
 """Modules that the numbers of a run depend on, but for reading and writing them."""
 

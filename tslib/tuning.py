@@ -20,7 +20,7 @@ from tslib.config import TuneConfig
 from tslib.decoding import generate
 from tslib.encoding import Encoded, context_of, decode, encode_all
 from tslib.forward import Outcome, forward, packs
-from tslib.losses import Regularizer, make_regularizer
+from tslib.losses import Follows, Regularizer, make_regularizer
 from tslib.passes import in_passes
 from tslib.prompts import SoftPrompt
 from tslib.provenance import environment
@@ -223,6 +223,8 @@ class _Run:
         row = {"cross_entropy": float(loss.detach()), "regularizer": 0.0}
         norms = {"grad_norm_ce": float(ce_gradient.norm()), "grad_norm_reg": 0.0, "grad_cosine": math.nan}
         if self.regularizer is not None:
+            if isinstance(self.regularizer, Follows):
+                self.regularizer.at(len(self.steps), self.config.seed, ce_gradient)
             penalty = self.regularizer(weight)
             (gradient,) = torch.autograd.grad(penalty, weight)
             weight.grad += gradient
