@@ -24,31 +24,31 @@ def gradient(penalty, points=POINTS):
 
 def test_random_direction_is_as_long_as_tsloss_and_points_elsewhere():
     control, tsloss = RandomDirection(0.5, tau=2.0), TSLoss(0.5, tau=2.0)
-    control.at(3, 1, POINTS)
+    control.follow(3, 1, POINTS)
     random, own = gradient(control), gradient(tsloss)
     assert float(random.norm()) == pytest.approx(float(own.norm()), rel=1e-5)
     assert abs(float(torch.cosine_similarity(random.flatten(), own.flatten(), 0))) < 0.9
     assert float(control(POINTS)) == 0
     assert torch.equal(gradient(control), random)  # of the same step
-    control.at(4, 1, POINTS)
+    control.follow(4, 1, POINTS)
     assert not torch.allclose(gradient(control), random)
-    control.at(3, 2, POINTS)
+    control.follow(3, 2, POINTS)
     assert not torch.allclose(gradient(control), random)
 
 
 def test_adaptive_weight_balances_gradients():
     adaptive = AdaptiveTSLoss(0.25)
-    with pytest.raises(InputError, match="call at"):
+    with pytest.raises(InputError, match="call follow"):
         adaptive(POINTS)
     other = 7 * torch.ones(6, 5)
-    adaptive.at(0, 0, other)
+    adaptive.follow(0, 0, other)
     assert float(gradient(adaptive).norm()) == pytest.approx(0.25 * float(other.norm()), rel=1e-5)
     assert float(adaptive.terms(POINTS)["lambda"]) == pytest.approx(
         0.25 * float(other.norm() / gradient(TSLoss()).norm()), rel=1e-5
     )
-    adaptive.at(0, 0, torch.zeros(6, 5))
+    adaptive.follow(0, 0, torch.zeros(6, 5))
     assert gradient(adaptive).norm() == 0
-    adaptive.at(0, 0, other)
+    adaptive.follow(0, 0, other)
     assert gradient(adaptive, torch.zeros(4, 3)).norm() == 0  # TSLoss has none there
 
 

@@ -1,6 +1,6 @@
 """Variants of TSLoss to hold it against: a random direction of the same length, and weights that adapt.
 
-Each is told at every step where the run is (`at`) and keeps nothing else, so that a run that is resumed has the same
+Each is told at every step where the run is (`follow`) and keeps nothing else, so that a run that is resumed has the same
 numbers.
 """
 
@@ -41,7 +41,7 @@ class RandomDirection(nn.Module):
         self.tsloss = TSLoss(weight, **options)  # type: ignore[arg-type]
         self.key = 0
 
-    def at(self, step: int, seed: int, ce_gradient: Tensor) -> None:
+    def follow(self, step: int, seed: int, ce_gradient: Tensor) -> None:
         """Take the step and the run's seed, which the direction is drawn from."""
         digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
         self.key = int.from_bytes(digest[:4])  # torch takes 32 bits of a seed
@@ -81,7 +81,7 @@ class AdaptiveTSLoss(nn.Module):
         self.other: float | None = None
         self.factor = 0.0
 
-    def at(self, step: int, seed: int, ce_gradient: Tensor) -> None:
+    def follow(self, step: int, seed: int, ce_gradient: Tensor) -> None:
         """Take the gradient of the cross-entropy at this step."""
         self.other = float(ce_gradient.norm())
 
@@ -89,7 +89,7 @@ class AdaptiveTSLoss(nn.Module):
         """Return λ_t TSLoss, with λ_t held fixed."""
         if self.other is None:
             raise InputError(
-                "an adaptive weight needs the cross-entropy's gradient: call at(step, seed, gradient) first"
+                "an adaptive weight needs the cross-entropy's gradient: call follow(step, seed, gradient) first"
             )
         with torch.enable_grad():
             leaf = _leaf(prompt)

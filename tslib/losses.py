@@ -35,7 +35,7 @@ class Regularizer(Protocol):
 class Follows(Protocol):
     """A regulariser that is told where the run is, before it is called at each step."""
 
-    def at(self, step: int, seed: int, ce_gradient: Float[Tensor, "n d"]) -> None:
+    def follow(self, step: int, seed: int, ce_gradient: Float[Tensor, "n d"]) -> None:
         """Take the steps done so far, the run's seed and the gradient of the cross-entropy."""
 
 

@@ -224,7 +224,7 @@ class _Run:
         norms = {"grad_norm_ce": float(ce_gradient.norm()), "grad_norm_reg": 0.0, "grad_cosine": math.nan}
         if self.regularizer is not None:
             if isinstance(self.regularizer, Follows):
-                self.regularizer.at(len(self.steps), self.config.seed, ce_gradient)
+                self.regularizer.follow(len(self.steps), self.config.seed, ce_gradient)
             penalty = self.regularizer(weight)
             (gradient,) = torch.autograd.grad(penalty, weight)
             weight.grad += gradient
