@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import tyro
 from pydantic import ValidationError
@@ -226,6 +226,63 @@ def sweep(
         print("\n".join(left), file=sys.stderr)
         raise ResourceError(f"{len(left)} of {len(asked.configs)} runs are still missing; the same command tries again")
     print(f"all {len(asked.configs)} runs are done: {records.root}")
+
+
+@command
+def adapter(record: Positional[Path], folder: Positional[Path], step: int | None = None) -> None:
+    """Write a run's prompt as a PEFT prompt-tuning adapter.
+
+    Example: python -m tslib adapter runs/gsm-symbolic_smollm2-135m_tsloss_0123456789ab my-adapter
+
+    Parameters
+    ----------
+    record
+        Folder of the record.
+    folder
+        Where the adapter goes.
+    step
+        Checkpoint of the run; by default the last.
+    """
+    from tslib.adapters import save_adapter
+    from tslib.records import RunStore
+
+    print(save_adapter(RunStore(record.parent).load(record), folder, step=step))
+
+
+@command
+def topology(
+    source: Positional[str], metric: Literal["euclidean", "cosine"] = "euclidean", figure: Path | None = None
+) -> None:
+    """Print the topology of a soft prompt: a PEFT adapter (folder or hub id), or the last prompt of a record.
+
+    Example: python -m tslib topology my-adapter --figure diagram.png
+
+    Parameters
+    ----------
+    source
+        Folder of an adapter or of a record, or an id on the Hugging Face hub.
+    metric
+        Distance of two virtual tokens.
+    figure
+        File for the persistence diagram.
+    """
+    from tslib.adapters import cloud
+    from tslib.topology import persistence_diagrams, summarize
+
+    points = cloud(source).numpy()
+    diagrams = persistence_diagrams(points, metric=metric)
+    print(f"{len(points)} virtual tokens in {points.shape[1]} dimensions, {metric} distance")
+    for name, value in summarize(diagrams, points, metric=metric)._asdict().items():
+        print(f"{name:20} {value:.6g}")
+    if figure is not None:
+        import matplotlib.pyplot as plt
+
+        from tslib.plots.clouds import diagram
+
+        drawn, ax = plt.subplots()
+        diagram(diagrams, ax=ax)
+        drawn.savefig(figure)
+        print(figure)
 
 
 @command
