@@ -44,11 +44,12 @@ rule runs:
         STAMPS,
 
 
-for job in PLAN if STAMPS else []:
+for index, job in enumerate(PLAN if STAMPS else []):
 
     rule:
         name:
             f"run_{job[0]}"
+        priority: len(PLAN) - index  # the plan's order is that of the sweep's priorities
         output:
             touch(f"done/{job[0]}"),
         params:

@@ -168,7 +168,7 @@ def forged_header(path):
 
 
 def other_number(path):
-    rewrite(path, lambda metadata, tensors: tensors["exp_avg"].add_(1))
+    rewrite(path, lambda metadata, tensors: tensors["exp_avg/weight"].add_(1))
 
 
 def other_words(path):

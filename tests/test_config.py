@@ -18,6 +18,7 @@ OTHER = {
     "sample_seed": 1,
     "seed": 1,
     "shots": 2,
+    "method": "p-tuning",
     "n_tokens": 21,
     "placement": "suffix",
     "init": "text",
@@ -25,6 +26,7 @@ OTHER = {
     "prompt_scale": "sqrt_d",
     "regularizer": "l2",
     "weight": 0.5,
+    "metric": "cosine",
     "tau": 2.0,
     "alpha": 5.0,
     "beta_h0": 0.0,
@@ -45,6 +47,8 @@ OTHER = {
     "dtype": "bfloat16",
     "device": "cpu",
 }
+"""For each field a value that is not its default."""
+TOGETHER = OTHER | {"method": "prompt-tuning"}  # another method does not go with all of these
 
 
 @pytest.mark.parametrize(
@@ -125,7 +129,7 @@ def test_a_preset_is_the_same_config_as_its_learning_rate():
     assert TuneConfig(preset="paper").hash == TuneConfig(lr=5e-5).hash
 
 
-@pytest.mark.parametrize("config", [TuneConfig(), TuneConfig(preset="paper"), TuneConfig(**OTHER)])
+@pytest.mark.parametrize("config", [TuneConfig(), TuneConfig(preset="paper"), TuneConfig(**TOGETHER)])
 def test_round_trip(config):
     assert list(config.as_dict()) == FIELDS
     assert TuneConfig(**config.as_dict()) == config

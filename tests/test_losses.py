@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tslib import TSLoss, losses
+from tslib import TSLoss, distances, losses
 from tslib.errors import InputError
 from tslib.losses import REGULARIZERS, L2Penalty, PairwisePenalty, make_regularizer
 
@@ -94,10 +94,10 @@ def clusters():
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-@pytest.mark.parametrize("block", [losses.BLOCK, 300], ids=["one block", "blocks of rows"])
+@pytest.mark.parametrize("block", [distances.BLOCK, 300], ids=["one block", "blocks of rows"])
 @pytest.mark.parametrize("points", [cloud(50, 16), cloud(50, 16, 0.02) + 100, clusters()], ids=["one", "far", "groups"])
 def test_value_and_gradient_of_the_plain_formula(points, block, variant, monkeypatch):
-    monkeypatch.setattr(losses, "BLOCK", block)
+    monkeypatch.setattr(distances, "BLOCK", block)
     batch = torch.stack([points, 2 * points, points.flip(-1) ** 2]).requires_grad_()
     ours, want = TSLoss(**variant)(batch), sum(plain(part, **variant) for part in batch) / 3
     assert ours.item() == pytest.approx(want.item(), rel=1e-9)
@@ -110,7 +110,7 @@ def test_value_and_gradient_of_the_plain_formula(points, block, variant, monkeyp
 def test_blocks_of_rows_give_each_term_and_its_gradient(variant, monkeypatch):
     points = cloud(12, 4).expand(2, 12, 4).clone().requires_grad_()
     whole = TSLoss(**variant).terms(points)
-    monkeypatch.setattr(losses, "BLOCK", 70)
+    monkeypatch.setattr(distances, "BLOCK", 70)
     for name, term in TSLoss(**variant).terms(points).items():
         torch.testing.assert_close(term, whole[name], rtol=1e-11, atol=1e-14)
         of_blocks, of_whole = (

@@ -1,5 +1,7 @@
 """Packed rows against padded ones: the same loss, gradient and matches, with less computed."""
 
+from functools import partial
+
 import pytest
 import torch
 from jaxtyping import TypeCheckError
@@ -21,9 +23,9 @@ from transformers import (
 from tslib import packing
 from tslib.encoding import Encoded
 from tslib.errors import InputError
-from tslib.forward import forward, packs
+from tslib.forward import Outcome, forward, packs
 from tslib.packing import Packing, pack
-from tslib.prompts import SoftPrompt
+from tslib.prompts import SoftPrompt, StatePrompt, StateShape
 from tslib.question_cache import QuestionCache
 
 SIZES = {
@@ -79,19 +81,37 @@ ROWS = {
 
 
 def outcome(model, rows, placement, **how):
-    prompt = SoftPrompt(torch.randn(3, 16, generator=torch.Generator().manual_seed(1)), placement)
+    generator = torch.Generator().manual_seed(1)
+    if placement == "every layer":
+        shape = StateShape.of(model)
+        prompt = StatePrompt(torch.randn(shape.layers, 3, shape.points, generator=generator), shape)
+    else:
+        prompt = SoftPrompt(torch.randn(3, 16, generator=generator), placement)
     done = forward(model, prompt, rows, grad=True, **how)
     (gradient,) = torch.autograd.grad(done.loss, prompt.weight)
     return done, gradient
 
 
+def by_row(model, rows, placement):
+    """The same of each row alone, which nothing pads."""
+    tokens = sum(len(row.target) for row in rows)
+    width = max(len(row.target) for row in rows)
+    alone = [outcome(model, [row], placement, packed=False) for row in rows]
+    shares = [len(row.target) / tokens for row in rows]
+    loss = sum(done.loss * share for (done, _), share in zip(alone, shares, strict=True))
+    matches = [nn.functional.pad(done.matches, (width - done.matches.shape[1], 0), value=True) for done, _ in alone]
+    gradient = sum(own * share for (_, own), share in zip(alone, shares, strict=True))
+    return Outcome(loss, torch.cat(matches)), gradient
+
+
 @pytest.mark.parametrize("short", [packing.SHORT, 0], ids=["products", "flash"])
-@pytest.mark.parametrize("placement", ["prefix", "suffix"])
+@pytest.mark.parametrize("placement", ["prefix", "suffix", "every layer"])
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 def test_packed_is_padded(model, rows, placement, short, monkeypatch):
     """Both kinds of attention, and activations kept or computed again."""
     monkeypatch.setattr(packing, "SHORT", short)
-    padded, expected = outcome(model, rows, placement, packed=False)
+    each = by_row if placement == "every layer" else partial(outcome, packed=False)
+    padded, expected = each(model, rows, placement)
     for pass_tokens in (None, 1):
         packed, gradient = outcome(model, rows, placement, packed=True, pass_tokens=pass_tokens)
         assert_close(packed.loss, padded.loss, rtol=1e-5, atol=1e-6)
@@ -99,14 +119,25 @@ def test_packed_is_padded(model, rows, placement, short, monkeypatch):
         assert (gradient - expected).norm() < 1e-4 * expected.norm()
 
 
+def test_padding_behind_a_prefix_in_every_layer(model):
+    """It is as each row alone, but where a window would count the padding: that is refused."""
+    rows = ROWS["nothing alike"]
+    if model.config.model_type == "gemma3_text":
+        with pytest.raises(InputError, match="sliding window shorter than they are: set batch_size to 1"):
+            outcome(model, rows, "every layer", packed=False)
+        return
+    padded, gradient = outcome(model, rows, "every layer", packed=False)
+    alone, expected = by_row(model, rows, "every layer")
+    assert_close(padded.loss, alone.loss, rtol=1e-5, atol=1e-6)
+    assert (gradient - expected).norm() < 1e-4 * expected.norm()
+
+
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 def test_what_is_padded_is_each_row_alone(model, rows):
-    """The ground on which the test above stands."""
+    """The ground on which the first test stands."""
     padded, gradient = outcome(model, rows, "prefix", packed=False)
-    tokens = sum(len(row.target) for row in rows)
-    alone = [(outcome(model, [row], "prefix", packed=False), len(row.target) / tokens) for row in rows]
-    assert_close(padded.loss, sum(done.loss * share for (done, _), share in alone), rtol=1e-5, atol=1e-6)
-    expected = sum(own * share for (_, own), share in alone)
+    alone, expected = by_row(model, rows, "prefix")
+    assert_close(padded.loss, alone.loss, rtol=1e-5, atol=1e-6)
     assert (gradient - expected).norm() < 1e-4 * expected.norm()
 
 

@@ -1,6 +1,6 @@
 """The state of a run that is under way, so that what is interrupted or killed goes on from there.
 
-Everything that the numbers of a run depend on is in it: the prompt, the optimiser's moments, the schedule, torch's
+Everything that the numbers of a run depend on is in it: what is trained, the optimiser's moments, the schedule, torch's
 random state, and the tables so far. The position in the data is the number of steps: batches are drawn again up to it.
 A run that goes on has the same numbers to the last bit as one that was never stopped, on the same machine.
 """
@@ -25,7 +25,9 @@ from tslib.provenance import code
 
 __all__ = ["Checkpoint", "stop_requests"]
 
-FORMAT = 1
+FORMAT = 2
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps of a parameter."""
 KEPT = ("steps", "topology", "diagrams", "iterations_to_correct", "iterations_to_answer")
 """Attributes of a run that are plain values."""
 
@@ -93,14 +95,14 @@ class Checkpoint:
             self.remove()
             return 0
         weight = run.prompt.weight
-        with torch.no_grad():
-            weight.copy_(tensors["prompt"])
-        if said["moments"]:
-            run.optimizer.state[weight] = {
-                "step": tensors["step"],
-                "exp_avg": tensors["exp_avg"].to(weight),
-                "exp_avg_sq": tensors["exp_avg_sq"].to(weight),
-            }
+        for name, parameter in run.trained.parameters.items():
+            with torch.no_grad():
+                parameter.copy_(tensors[f"parameter/{name}"])
+            if said["moments"]:
+                exp_avg, exp_avg_sq = (tensors[f"{moment}/{name}"].to(parameter) for moment in MOMENTS[1:])
+                step = tensors[f"step/{name}"]
+                run.optimizer.state[parameter] = {"step": step, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
+        run.trained.refresh()
         run.schedule.load_state_dict(said["schedule"] | {"lr_lambdas": [None]})
         for group, rate in zip(run.optimizer.param_groups, said["schedule"]["_last_lr"], strict=True):
             group["lr"] = rate
@@ -114,8 +116,7 @@ class Checkpoint:
         torch.set_rng_state(tensors["random"])
         if weight.device.type == "cuda" and "random/cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random/cuda"], weight.device)
-        step: int = said["step"]
-        return step
+        return int(said["step"])
 
     def remove(self) -> None:
         """Remove the state: the run is over."""
@@ -148,12 +149,13 @@ class _UnusableError(Exception):
 
 
 def _tensors(run: Any) -> dict[str, Tensor]:
-    weight = run.prompt.weight
-    tensors = {"prompt": weight.detach().cpu().clone(), "random": torch.get_rng_state()}
-    if weight.device.type == "cuda":
-        tensors["random/cuda"] = torch.cuda.get_rng_state(weight.device)
-    moments = run.optimizer.state.get(weight, {})
-    tensors |= {name: value.detach().cpu().clone() for name, value in moments.items()}
+    device = run.prompt.weight.device
+    tensors = {"random": torch.get_rng_state()}
+    if device.type == "cuda":
+        tensors["random/cuda"] = torch.cuda.get_rng_state(device)
+    for name, parameter in run.trained.parameters.items():
+        kept = {"parameter": parameter} | run.optimizer.state.get(parameter, {})
+        tensors |= {f"{kind}/{name}": value.detach().cpu().clone() for kind, value in kept.items()}
     return tensors | {f"prompt/{step}": prompt for step, prompt in run.prompts.items()}
 
 
@@ -167,17 +169,20 @@ def _checksum(text: str, tensors: dict[str, Tensor]) -> str:
 
 
 def _last_diagrams(bars: list[dict[str, Any]]) -> list[Any] | None:
-    """The diagrams of the last checkpoint, out of the table of all."""
-    import numpy as np
-
+    """The diagrams of the last checkpoint, layer by layer, out of the table of all."""
     if not bars:
         return None
-    last = bars[-1]["step"]
-    own = [bar for bar in bars if bar["step"] == last]
+    last = [bar for bar in bars if bar["step"] == bars[-1]["step"]]
     return [
-        np.array([(bar["birth"], bar["death"]) for bar in own if bar["dimension"] == dimension]).reshape(-1, 2)
-        for dimension in (0, 1)
+        [_diagram(last, layer, dimension) for dimension in (0, 1)] for layer in sorted({bar["layer"] for bar in last})
     ]
+
+
+def _diagram(bars: list[dict[str, Any]], layer: int, dimension: int) -> Any:
+    import numpy as np
+
+    own = [bar for bar in bars if (bar["layer"], bar["dimension"]) == (layer, dimension)]
+    return np.array([(bar["birth"], bar["death"]) for bar in own]).reshape(-1, 2)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,12 @@ def _one_of_regularizers(name: str) -> str:
     return _one_of(name, REGULARIZERS)
 
 
+def _one_of_methods(name: str) -> str:
+    from tslib.methods import METHODS
+
+    return _one_of(name, METHODS)
+
+
 def _one_of_tasks(name: str) -> str:
     from tslib.tasks import find_task
 
@@ -96,12 +102,16 @@ class TuneConfig(Hashed):
     """Initial prompt and order of the batches."""
     shots: Period = 0
     """Solved training rows before each question (few-shot), of the same subset, none of them a sample."""
+    method: Annotated[str, AfterValidator(_one_of_methods)] = "prompt-tuning"
+    """A name of ``tslib.methods.METHODS``: what is trained, and how it enters the model."""
     n_tokens: Count = 20
     """Prompt length n, in virtual tokens."""
     placement: Literal["prefix", "suffix"] = "prefix"
-    """Soft prompt before the question, or between the question and the answer."""
+    """Soft prompt before the question, or between the question and the answer; a method that acts in every layer has
+    its prompt before both."""
     init: Literal["gaussian", "vocabulary", "text"] = "gaussian"
-    """N(0, 0.02² I); embeddings of random vocabulary tokens; embeddings of ``init_text``."""
+    """N(0, 0.02² I); embeddings of random vocabulary tokens; embeddings of ``init_text`` (or, in every layer, their
+    keys and values). A method with an encoder starts as PEFT draws it."""
     init_text: Annotated[str, Field(min_length=1)] = "Solve the problem step by step and end with the answer."
     """Text whose tokens, repeated or cut to n, start the prompt when ``init`` is ``text``."""
     prompt_scale: Literal["none", "sqrt_d"] = "none"
@@ -110,6 +120,8 @@ class TuneConfig(Hashed):
     """A name of ``tslib.losses.REGULARIZERS``."""
     weight: NonNegative = 1.0
     """λ_ts, the factor of the regulariser (Eq. 8); without meaning for ``none``."""
+    metric: Literal["euclidean", "cosine"] = "euclidean"
+    """Distance of two virtual tokens, for the regulariser and for the topology of the checkpoints."""
     tau: Positive = 1.0
     """Temperature τ of the soft nearest distance (Eq. 1)."""
     alpha: Positive = 10.0
@@ -157,9 +169,15 @@ class TuneConfig(Hashed):
     """Where the learning rate comes from when ``lr`` is not given: 5e-5 as printed, or the sweep's."""
 
     def __post_init__(self, preset: str) -> None:
-        """Fill in the learning rate of the preset."""
+        """Fill in the learning rate of the preset, and check what goes together."""
         if self.lr is None:
             object.__setattr__(self, "lr", PRESETS[preset])
+        if self.method == "prompt-tuning":  # goes with everything, and a mere look need not wait for torch
+            return
+        from tslib.methods import METHODS
+
+        if conflict := METHODS[self.method].conflict(self):
+            raise PydanticCustomError("conflict", "{reason}", {"reason": conflict})
 
     @property
     def learning_rate(self) -> float:
@@ -216,5 +234,6 @@ def explain(error: ValidationError) -> str:
         message = e["msg"]
         if e["type"] == "unexpected_keyword_argument":
             message = f"unknown; known: {', '.join(known)}{', preset' if error.title == 'TuneConfig' else ''}"
-        parts.append(f"{'.'.join(map(str, e['loc'])) or 'config'}={e['input']!r}: {message}")
+        where = ".".join(map(str, e["loc"]))
+        parts.append(message if e["type"] == "conflict" else f"{where or 'config'}={e['input']!r}: {message}")
     return "; ".join(parts)

@@ -1,10 +1,11 @@
 """Variants of TSLoss to hold it against: a random direction of the same length, and weights that adapt.
 
-Each is told at every step where the run is (`follow`) and keeps nothing else, so that a run that is resumed has the same
-numbers.
+Each is told at every step where the run is (`follow`) and keeps nothing else, so that a run that is resumed has the
+same numbers.
 """
 
 import hashlib
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -36,9 +37,9 @@ class RandomDirection(nn.Module):
         Those of the TSLoss whose gradient gives the length.
     """
 
-    def __init__(self, weight: float = 1.0, **options: float) -> None:
+    def __init__(self, weight: float = 1.0, **options: Any) -> None:
         super().__init__()
-        self.tsloss = TSLoss(weight, **options)  # type: ignore[arg-type]
+        self.tsloss = TSLoss(weight, **options)
         self.key = 0
 
     def follow(self, step: int, seed: int, ce_gradient: Tensor) -> None:
@@ -75,9 +76,9 @@ class AdaptiveTSLoss(nn.Module):
         Settings of TSLoss.
     """
 
-    def __init__(self, weight: float = 1.0, **options: float) -> None:
+    def __init__(self, weight: float = 1.0, **options: Any) -> None:
         super().__init__()
-        self.weight, self.tsloss = weight, TSLoss(1.0, **options)  # type: ignore[arg-type]
+        self.weight, self.tsloss = weight, TSLoss(1.0, **options)
         self.other: float | None = None
         self.factor = 0.0
 
@@ -116,13 +117,13 @@ class BalancedTSLoss(nn.Module):
         Settings of TSLoss; ``beta_h0`` and ``beta_h1`` are the weights before they are balanced.
     """
 
-    def __init__(self, weight: float = 1.0, **options: float) -> None:
+    def __init__(self, weight: float = 1.0, **options: Any) -> None:
         super().__init__()
         betas = {"beta_h0": options.pop("beta_h0", 1.0), "beta_h1": options.pop("beta_h1", 1.0)}
         self.weight = weight
         self.parts = [
-            TSLoss(1.0, beta_h0=betas["beta_h0"], beta_h1=0.0, **options),  # type: ignore[arg-type]
-            TSLoss(1.0, beta_h0=0.0, beta_h1=betas["beta_h1"], **options),  # type: ignore[arg-type]
+            TSLoss(1.0, beta_h0=betas["beta_h0"], beta_h1=0.0, **options),
+            TSLoss(1.0, beta_h0=0.0, beta_h1=betas["beta_h1"], **options),
         ]
         self.factors = [1.0, 1.0]
 

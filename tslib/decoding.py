@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn import functional
 from transformers import GenerationConfig, StoppingCriteria
 
 from tslib.encoding import Encoded, context_of, stop_ids
-from tslib.prompts import SoftPrompt, lay_out
+from tslib.prompts import SoftPrompt, model_inputs, padding_hides
 
 __all__ = ["generate"]
 
@@ -41,19 +42,25 @@ def generate(
         Ends the reply of a row as soon as this is true of its text, from the beginning of its target, besides the
         tokens that end every reply.
     """
-    batch, embeddings = lay_out(rows, prompt, model)
+    if padding_hides(rows, prompt, model, max_new_tokens):
+        settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "complete": complete}
+        return [generate(model, tokenizer, prompt, [row], **settings)[0] for row in rows]
+    _, given = model_inputs(rows, prompt, model)
+    del given["position_ids"]  # as transformers counts them itself, past the padding
+    before = given["attention_mask"].shape[1] - given["inputs_embeds"].shape[1]
+    # transformers takes it that the embedded tokens begin with those whose states are there, and leaves these out
+    given["inputs_embeds"] = functional.pad(given["inputs_embeds"], (0, 0, before, 0))
     stop = sorted(stop_ids(tokenizer, model.generation_config))
-    room = (context_of(model) or math.inf) - batch.ids.shape[1]
-    settings = GenerationConfig(
+    room = (context_of(model) or math.inf) - given["attention_mask"].shape[1]
+    how = GenerationConfig(
         max_new_tokens=int(min(max_new_tokens, room)),
         do_sample=False,
         eos_token_id=stop,
         pad_token_id=stop[0],
     )
     ids = model.generate(
-        inputs_embeds=embeddings,
-        attention_mask=batch.attention,
-        generation_config=settings,
+        **given,
+        generation_config=how,
         stopping_criteria=[_Complete(tokenizer, complete, rows)] if complete else None,
     )
     tokens: list[list[int]] = ids.tolist()

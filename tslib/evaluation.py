@@ -21,7 +21,7 @@ from tslib.durable import DamagedError, checked, sealed, set_aside, write
 from tslib.encoding import Encoded, context_of, decode, encode, encode_all, stop_ids
 from tslib.errors import InputError, ResourceError
 from tslib.passes import in_passes
-from tslib.prompts import IGNORE, SoftPrompt, lay_out
+from tslib.prompts import IGNORE, SoftPrompt, model_inputs, padding_hides
 from tslib.provenance import environment
 from tslib.records import COMMITTED, RunRecord, folder_name
 from tslib.tasks import Example, few_shot, find_task, load_task, shuffled
@@ -92,7 +92,7 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
         tokenizer,
         examples,
         shots=shots,
-        n_tokens=0 if prompt is None else len(prompt.weight),
+        n_tokens=0 if prompt is None else prompt.n_tokens,
         context=context_of(model, config.max_context),
         reply=longest if config.scoring == "generate" else 0,
         cut_middle=task.cuts_middle,
@@ -178,7 +178,7 @@ class _Judge:
     @property
     def n_tokens(self) -> int:
         """Virtual tokens of the prompt."""
-        return 0 if self.prompt is None else len(self.prompt.weight)
+        return 0 if self.prompt is None else self.prompt.n_tokens
 
     @torch.no_grad()
     def judge(self, examples: Sequence[Example], rows: Sequence[Encoded]) -> Iterator[dict[str, float]]:
@@ -204,18 +204,14 @@ class _Judge:
 
     def _logits(self, rows: Sequence[Encoded], keep: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the last positions, and the targets of the batch."""
-        batch, embeddings = lay_out(rows, self.prompt, self.model)
-        logits = self.model(
-            inputs_embeds=embeddings,
-            attention_mask=batch.attention,
-            position_ids=batch.positions,
-            use_cache=False,
-            logits_to_keep=keep,
-        ).logits
+        batch, given = model_inputs(rows, self.prompt, self.model)
+        logits = self.model(**given, use_cache=False, logits_to_keep=keep).logits
         return logits, batch.targets.to(logits.device)
 
     def _answer_losses(self, rows: Sequence[Encoded]) -> list[float]:
         """Mean cross-entropy of each row's target."""
+        if padding_hides(rows, self.prompt, self.model):
+            return [self._answer_losses([row])[0] for row in rows]
         logits, targets = self._logits(rows, keep=max(len(row.target) for row in rows) + 1)
         losses = functional.cross_entropy(
             logits[:, :-1].float().transpose(1, 2), targets, ignore_index=IGNORE, reduction="none"
@@ -226,6 +222,8 @@ class _Judge:
 
     def _likeliest(self, examples: Sequence[Example], rows: Sequence[Encoded]) -> list[str]:
         """The choice whose first token of its own is the likeliest, given the tokens that all choices share."""
+        if padding_hides(rows, self.prompt, self.model):
+            return [self._likeliest([example], [row])[0] for example, row in zip(examples, rows, strict=True)]
         options = [self._options(example) for example in examples]
         starts = [
             Encoded(row.question, choices[0][:shared]) for row, (choices, shared) in zip(rows, options, strict=True)

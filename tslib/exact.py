@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tslib.distances import checked, pairwise_distances
 from tslib.errors import InputError
-from tslib.losses import _checked, pairwise_distances
+from tslib.topology import Metric
 
 __all__ = ["Bars", "PersistencePenalty", "Push", "bars"]
 
@@ -37,7 +38,7 @@ class Bars(NamedTuple):
     scale: Float[Tensor, ""]
 
 
-def bars(points: Float[Tensor, "n d"]) -> Bars:
+def bars(points: Float[Tensor, "n d"], metric: Metric = "euclidean") -> Bars:
     """Lifespans of H0 and H1 of a cloud, homology over Z/2, by GUDHI.
 
     Time and memory grow with n³: all triangles are there at once.
@@ -50,7 +51,7 @@ def bars(points: Float[Tensor, "n d"]) -> Bars:
     """
     import gudhi
 
-    distances = pairwise_distances(_checked(points))
+    distances = pairwise_distances(checked(points), metric)
     n = len(points)
     tree = gudhi.RipsComplex(distance_matrix=distances.detach().cpu().numpy()).create_simplex_tree(max_dimension=2)
     tree.compute_persistence(homology_coeff_field=2)
@@ -68,7 +69,7 @@ def bars(points: Float[Tensor, "n d"]) -> Bars:
 
 def _clouds(prompt: Tensor) -> list[Tensor]:
     if prompt.ndim < 2:
-        _checked(prompt)
+        checked(prompt)
     return list(prompt.reshape(-1, *prompt.shape[-2:]))
 
 
@@ -90,6 +91,8 @@ class PersistencePenalty(nn.Module):
         Weights of the dimensions.
     target_h0, target_h1
         Lifespans to aim at, in units of distance; None: 0, and the lifespans themselves are summed.
+    metric
+        ``euclidean`` or ``cosine``.
     **_
         Settings of TSLoss that have no part in this.
     """
@@ -102,9 +105,11 @@ class PersistencePenalty(nn.Module):
         beta_h1: float = 1.0,
         target_h0: float | None = None,
         target_h1: float | None = None,
+        metric: Metric = "euclidean",
         **_: float,
     ) -> None:
         super().__init__()
+        self.metric: Metric = metric
         self.weight, self.beta_h0, self.beta_h1 = weight, beta_h0, beta_h1
         self.target_h0, self.target_h1 = target_h0, target_h1
 
@@ -115,7 +120,7 @@ class PersistencePenalty(nn.Module):
 
     def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
         """Return ``h0_lifespans`` and ``h1_lifespans``, the unweighted sums, each of shape (*batch)."""
-        found = [bars(cloud) for cloud in _clouds(prompt)]
+        found = [bars(cloud, self.metric) for cloud in _clouds(prompt)]
         return {
             "h0_lifespans": _shaped([_total(one.h0, self.target_h0) for one in found], prompt),
             "h1_lifespans": _shaped([_total(one.h1, self.target_h1) for one in found], prompt),
@@ -139,17 +144,22 @@ class Push(nn.Module):
         ``entropy``: persistence entropy of the bars of H0 and H1 together (Eq. 12), in nats.
     sign
         1 pushes it up, -1 down.
+    metric
+        ``euclidean`` or ``cosine``.
     **_
         Settings of TSLoss, which have no part in this.
     """
 
-    def __init__(self, weight: float = 1.0, *, quantity: str, sign: int, **_: float) -> None:
+    def __init__(
+        self, weight: float = 1.0, *, quantity: str, sign: int, metric: Metric = "euclidean", **_: float
+    ) -> None:
         super().__init__()
         if quantity not in _QUANTITIES:
             raise InputError(f"unknown quantity {quantity!r}; known: {', '.join(_QUANTITIES)}")
         if sign not in (1, -1):
             raise InputError(f"sign is 1 (up) or -1 (down); given {sign}")
         self.weight, self.quantity, self.sign = weight, quantity, sign
+        self.metric: Metric = metric
 
     def forward(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
         """Return minus the weighted quantity where it is pushed up, averaged over the leading dimensions."""
@@ -157,7 +167,7 @@ class Push(nn.Module):
 
     def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
         """Return the quantity, shape (*batch); 0 where there are no bars."""
-        values = [_QUANTITIES[self.quantity](bars(cloud)) for cloud in _clouds(prompt)]
+        values = [_QUANTITIES[self.quantity](bars(cloud, self.metric)) for cloud in _clouds(prompt)]
         return {f"push_{self.quantity}": _shaped(values, prompt)}
 
 

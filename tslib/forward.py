@@ -17,7 +17,7 @@ from tslib.errors import InputError
 from tslib.frozen import FrozenLinears, target_loss
 from tslib.packing import States, pack, packed_attention
 from tslib.passes import checkpointing
-from tslib.prompts import IGNORE, SoftPrompt, lay_out
+from tslib.prompts import IGNORE, SoftPrompt, model_inputs
 from tslib.question_cache import QuestionCache
 
 __all__ = ["Outcome", "attends_by_interface", "forward", "packs"]
@@ -99,7 +99,7 @@ def _packed(
     model: Any, prompt: SoftPrompt, rows: Sequence[Encoded], past: Sequence[States], pass_tokens: int | None
 ) -> Outcome:
     embed = model.get_input_embeddings()
-    batch = pack(rows, len(prompt.weight), prompt.placement, past, device=embed.weight.device)
+    batch = pack(rows, prompt.inside, prompt.placement, past, prompt.states(), device=embed.weight.device)
     embedded = embed(batch.ids)
     sequence = torch.cat([prompt().to(embedded.dtype), embedded]).index_select(0, batch.order)  # (l, d)
     long = pass_tokens is not None and len(sequence) > pass_tokens
@@ -118,13 +118,12 @@ def _packed(
 
 
 def _padded(model: Any, prompt: SoftPrompt, rows: Sequence[Encoded], pass_tokens: int | None) -> Outcome:
-    batch, embeddings = lay_out(rows, prompt, model)
-    long = pass_tokens is not None and batch.ids.numel() > pass_tokens
+    batch, given = model_inputs(rows, prompt, model)
+    # checkpointed layers would leave out the states of a prefix
+    long = pass_tokens is not None and batch.ids.numel() > pass_tokens and "past_key_values" not in given
     with checkpointing(model, on=long, again=partial(_kernels, model, False)):
         logits = model(
-            inputs_embeds=embeddings,
-            attention_mask=batch.attention,
-            position_ids=batch.positions,
+            **given,
             use_cache=False,
             # only the positions that predict a target go through the output layer
             logits_to_keep=batch.targets.shape[1] + 1,

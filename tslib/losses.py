@@ -4,7 +4,7 @@ Each is a ``torch.nn.Module`` without parameters, called with the soft prompt P,
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
@@ -12,12 +12,10 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from tslib.distances import by_rows, checked, off_diagonal, pairwise_distances
 from tslib.errors import InputError
-
-BLOCK = 2**18
-"""Numbers in one temporary where a computation goes in blocks: 2 MiB in float64, however long the prompt."""
+from tslib.topology import Metric
 
 
 @runtime_checkable
@@ -39,127 +37,10 @@ class Follows(Protocol):
         """Take the steps done so far, the run's seed and the gradient of the cross-entropy."""
 
 
-def _checked(prompt: Tensor) -> Tensor:
-    """Return the prompt in the precision of the computation: float64, or float32 where a device has no float64.
-
-    The variance of s_i and the hinges subtract numbers that nearly agree (in high dimension all distances do), so
-    single precision would lose the digits that matter; with n of the order of 20 the cost is nothing.
-    """
-    if prompt.ndim < 2 or prompt.shape[-2] == 0 or prompt.shape[-1] == 0:
-        raise InputError(f"a soft prompt has shape (..., n, d) with n, d >= 1; given {tuple(prompt.shape)}")
-    if not prompt.is_floating_point():
-        raise InputError(f"a soft prompt is a tensor of floats; given {prompt.dtype}")
-    if not (finite := prompt.isfinite().all(-1)).all():
-        tokens = sorted(set((~finite).nonzero()[:, -1].tolist()))
-        raise InputError(
-            f"the soft prompt holds NaN or infinity in token(s) {tokens} (counted from 0) of {prompt.shape[-2]}; "
-            "training has diverged: lower the learning rate or the regulariser's weight"
-        )
-    return prompt.to(torch.float32 if prompt.device.type == "mps" else torch.float64)
-
-
 def _positive(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
             raise InputError(f"{name} must be above 0; given {value}")
-
-
-class _Distances(torch.autograd.Function):
-    """D from the inner products of the centred tokens, which is a matrix product.
-
-    ||x||² + ||y||² - 2 x·y loses digits where D² is small next to the squared norms, and centring leaves few such
-    pairs. These are computed from x - y, forward and backward, which is exact wherever the cloud lies.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, points: Tensor) -> Tensor:
-        centred = points - points.mean(-2, keepdim=True)
-        norms = centred.square().sum(-1)
-        norms = norms.unsqueeze(-1) + norms.unsqueeze(-2)  # (*batch, n, n)
-        squared = (centred @ centred.mT).mul_(-2).add_(norms)
-        close = (squared < norms.mul_(0.01)).triu_(1).nonzero(as_tuple=True)  # (*batch, i, j) with i < j
-        for i, j, difference in _differences(points, close):
-            squared[*i, j[-1]] = squared[*j, i[-1]] = difference.square().sum(-1)
-        squared.diagonal(dim1=-2, dim2=-1).zero_()
-        distances = squared.sqrt_()
-        ctx.save_for_backward(points, distances, *close)
-        return distances
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        """Return Σ_j W_ij (x_i - x_j) with W = (G + Gᵀ) / D, and W_ij = 0 where two tokens coincide."""
-        points, distances, *close = ctx.saved_tensors
-        weights = (grad + grad.mT).div_(distances).masked_fill_(distances == 0, 0)
-        result = torch.zeros_like(points)
-        for i, j, difference in _differences(points, close):
-            difference *= weights[*i, j[-1]].unsqueeze(-1)
-            weights[*i, j[-1]] = weights[*j, i[-1]] = 0
-            result.index_put_(i, difference, accumulate=True).index_put_(j, -difference, accumulate=True)
-        centred = points - points.mean(-2, keepdim=True)
-        return result.addcmul_(weights.sum(-1, keepdim=True), centred).sub_(weights @ centred)
-
-
-def _differences(
-    points: Tensor, pairs: Sequence[Tensor]
-) -> Iterator[tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]]:
-    """Yield the indices (*batch, i) and (*batch, j) of a block of pairs, and x_i - x_j, shape (block, d)."""
-    size = max(1, BLOCK // points.shape[-1])
-    for start in range(0, len(pairs[0]), size):
-        *batch, i, j = (index[start : start + size] for index in pairs)
-        first, second = (*batch, i), (*batch, j)
-        yield first, second, points[first] - points[second]
-
-
-def pairwise_distances(prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n n"]:
-    """Euclidean distances D_ij = ||x_i - x_j||, with gradient 0 where two tokens coincide."""
-    distances: Tensor = _Distances.apply(prompt)
-    return distances
-
-
-def off_diagonal(matrix: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n m"]:
-    """Drop the diagonal: row i keeps its m = n - 1 entries with j != i, in order."""
-    *batch, n, _ = matrix.shape
-    after_first = matrix.flatten(-2)[..., 1:]  # in rows of n + 1 numbers, the last of each is on the diagonal
-    return after_first.view(*batch, n - 1, n + 1)[..., :-1].reshape(*batch, n, n - 1)
-
-
-class _ByRows(torch.autograd.Function):
-    """``by_rows`` for more than one block: the temporaries of a block are made anew in the backward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, function: Callable[..., Tensor], rows: int, pairs: Tensor, *arguments: Tensor) -> Tensor:
-        ctx.function, ctx.rows = function, rows
-        ctx.save_for_backward(pairs, *arguments)
-        return torch.cat([function(block, *arguments) for block in pairs.split(rows, -2)], -1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        pairs, *arguments = ctx.saved_tensors
-        of_pairs, *of_arguments = (torch.zeros_like(tensor) for tensor in ctx.saved_tensors)
-        blocks = (pairs.split(ctx.rows, -2), of_pairs.split(ctx.rows, -2), grad.split(ctx.rows, -1))
-        for block, of_block, of_result in zip(*blocks, strict=True):
-            inputs = [tensor.detach().requires_grad_() for tensor in (block, *arguments)]
-            with torch.enable_grad():
-                result = ctx.function(*inputs)
-            gradients = torch.autograd.grad(result, inputs, of_result)
-            for total, gradient in zip((of_block, *of_arguments), gradients, strict=True):
-                total += gradient
-        return None, None, of_pairs, *of_arguments
-
-
-def by_rows(function: Callable[..., Tensor], pairs: Float[Tensor, "*batch n m"], *arguments: Tensor) -> Tensor:
-    """Apply a function that reduces rows, (*batch, rows, m) to (..., rows), to blocks of rows; return (..., n).
-
-    Of the n² pairs only D is kept for the backward pass, however many temporaries the function has.
-    """
-    n = pairs.shape[-2]
-    rows = max(1, BLOCK * n // max(1, pairs.numel()))
-    if rows >= n:
-        return function(pairs, *arguments)
-    result: Tensor = _ByRows.apply(function, rows, pairs, *arguments)
-    return result
 
 
 class TSLoss(nn.Module):
@@ -189,6 +70,8 @@ class TSLoss(nn.Module):
         leaves the diagonal out of every sum, and the mean over the n(n-1) pairs replaces 1/n².
     normalize
         Divide D by its detached off-diagonal mean first, so that τ and α mean the same for every model.
+    metric
+        D_ij is ||x_i - x_j|| as in the paper, or with ``cosine`` 1 - cos(x_i, x_j).
 
     Examples
     --------
@@ -211,6 +94,7 @@ class TSLoss(nn.Module):
         lambda_attract: float = 1.0,
         include_self: bool = False,
         normalize: bool = False,
+        metric: Metric = "euclidean",
     ) -> None:
         super().__init__()
         _positive(tau=tau, alpha=alpha)
@@ -218,6 +102,7 @@ class TSLoss(nn.Module):
         self.beta_h0, self.beta_h1 = beta_h0, beta_h1
         self.lambda_repel, self.lambda_attract = lambda_repel, lambda_attract
         self.include_self, self.normalize = include_self, normalize
+        self.metric: Metric = metric
 
     def forward(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
         """Return the weighted loss, averaged over the leading dimensions; exactly 0 for a single token.
@@ -246,7 +131,7 @@ class TSLoss(nn.Module):
         return {name: term.to(dtype) for name, term in self._terms(prompt).items()}
 
     def _terms(self, prompt: Tensor) -> dict[str, Tensor]:
-        distances = pairwise_distances(_checked(prompt))  # (*batch, n, n)
+        distances = pairwise_distances(checked(prompt), self.metric)  # (*batch, n, n)
         if prompt.shape[-2] == 1:
             nothing = distances.sum((-2, -1))  # D_11 = 0: exactly 0, with a zero gradient
             return dict.fromkeys(("h0", "repel", "attract", "delta", "zeta"), nothing) | {
@@ -303,7 +188,7 @@ class TSLoss(nn.Module):
         """Return the settings, for ``repr``."""
         names = ("weight", "tau", "alpha", "beta_h0", "beta_h1", "lambda_repel", "lambda_attract")
         values = ", ".join(f"{name}={getattr(self, name)}" for name in names)
-        return f"{values}, include_self={self.include_self}, normalize={self.normalize}"
+        return f"{values}, include_self={self.include_self}, normalize={self.normalize}, metric={self.metric}"
 
 
 class L2Penalty(nn.Module):
@@ -319,16 +204,25 @@ class L2Penalty(nn.Module):
 
     def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
         """Return ``l2``, the unweighted penalty, shape (*batch)."""
-        value = _checked(prompt).square().sum(-1).mean(-1)
+        value = checked(prompt).square().sum(-1).mean(-1)
         return {"l2": value.to(torch.promote_types(prompt.dtype, torch.float32))}
 
 
 class PairwisePenalty(nn.Module):
-    r"""Mean squared off-diagonal distance, :math:`\lambda \frac{1}{n(n-1)} \sum_{i \ne j} \|x_i - x_j\|^2`."""
+    r"""Mean squared off-diagonal distance, :math:`\lambda \frac{1}{n(n-1)} \sum_{i \ne j} D_{ij}^2`.
 
-    def __init__(self, weight: float = 1.0) -> None:
+    Parameters
+    ----------
+    weight
+        λ.
+    metric
+        Of D_ij: ``euclidean`` or ``cosine``.
+    """
+
+    def __init__(self, weight: float = 1.0, *, metric: Metric = "euclidean") -> None:
         super().__init__()
         self.weight = weight
+        self.metric: Metric = metric
 
     def forward(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
         """Return the weighted penalty, averaged over the leading dimensions; 0 for a single token."""
@@ -337,18 +231,21 @@ class PairwisePenalty(nn.Module):
     def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
         """Return ``pairwise``, the unweighted penalty, shape (*batch).
 
-        The sum over pairs is 2n times the sum of squared distances to the centroid.
+        The sum over pairs of squared Euclidean distances is 2n times the sum of those to the centroid.
         """
-        points = _checked(prompt)
-        spread = (points - points.mean(-2, keepdim=True)).square().sum((-2, -1))
-        value = 2 * spread / max(prompt.shape[-2] - 1, 1)
+        points, others = checked(prompt), max(prompt.shape[-2] - 1, 1)
+        if self.metric == "euclidean":
+            value = 2 * (points - points.mean(-2, keepdim=True)).square().sum((-2, -1)) / others
+        else:
+            squared = pairwise_distances(points, self.metric).square()
+            value = squared.sum((-2, -1)) / (others * prompt.shape[-2])
         return {"pairwise": value.to(torch.promote_types(prompt.dtype, torch.float32))}
 
 
 def _from(module: str, name: str, **fixed: Any) -> Callable[..., Regularizer]:
     """Make a regulariser of another module, which is imported when it is asked for."""
 
-    def make(weight: float, **options: float) -> Regularizer:
+    def make(weight: float, **options: Any) -> Regularizer:
         regularizer: Regularizer = getattr(import_module(f"tslib.{module}"), name)(weight, **options, **fixed)
         return regularizer
 
@@ -361,7 +258,7 @@ REGULARIZERS: dict[str, Callable[..., Regularizer] | None] = {
     "tsloss-printed": lambda weight, **options: TSLoss(weight, include_self=True, **options),
     "tsloss-normalized": lambda weight, **options: TSLoss(weight, normalize=True, **options),
     "l2": lambda weight, **_: L2Penalty(weight),
-    "pairwise": lambda weight, **_: PairwisePenalty(weight),
+    "pairwise": lambda weight, metric="euclidean", **_: PairwisePenalty(weight, metric=metric),
     "tsloss-h0": lambda weight, **options: TSLoss(weight, **options | {"beta_h1": 0.0}),
     "tsloss-h1": lambda weight, **options: TSLoss(weight, **options | {"beta_h0": 0.0}),
     "tsloss-adaptive": _from("controls", "AdaptiveTSLoss"),
@@ -378,7 +275,7 @@ REGULARIZERS: dict[str, Callable[..., Regularizer] | None] = {
 """Regularisers by the name a config gives them. To add one, write it above (or in a file) and add a line here."""
 
 
-def make_regularizer(name: str, weight: float = 1.0, **options: float) -> Regularizer | None:
+def make_regularizer(name: str, weight: float = 1.0, **options: Any) -> Regularizer | None:
     """Return the regulariser that a config names, or None for ``none``.
 
     Parameters
@@ -388,7 +285,7 @@ def make_regularizer(name: str, weight: float = 1.0, **options: float) -> Regula
     weight
         λ, its factor beside the cross-entropy.
     **options
-        Settings of TSLoss (``tau``, ``alpha``, ...); the baselines have none and ignore them.
+        Settings of TSLoss (``tau``, ``alpha``, ``metric``, ...); the others ignore those that they do not have.
 
     Raises
     ------

@@ -22,16 +22,13 @@ from torch.nn import functional
 from transformers import AttentionInterface
 
 from tslib.encoding import Encoded
+from tslib.prompts import States
 
 __all__ = ["Packed", "Packing", "States", "pack", "packed_attention"]
 
 ATTENTION = "tslib-packed"
 SHORT = 512
 """Keys up to which a CPU computes attention by plain products; beyond, torch's flash attention is faster."""
-
-States = Sequence[tuple[Float[Tensor, "1 _ _ _"], Float[Tensor, "1 _ _ _"]]]
-"""Keys and values of positions before a row, layer by layer, of shape (1, key heads, positions, head size). A layer
-with a sliding window may have the last positions only."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,8 @@ class Packing:
         (s,) which of the r · w places have one.
     past
         For each row the states before it, if they are there already.
+    before
+        States before the head, those of a prefix in every layer.
     """
 
     head: int
@@ -57,9 +56,10 @@ class Packing:
     places: Int[Tensor, "r w"]
     real: Int[Tensor, "s"]
     past: tuple[States, ...] = ()
+    before: States = ()
 
     @classmethod
-    def of(cls, head: int, lengths: Sequence[int], past: Sequence[States] = ()) -> "Packing":
+    def of(cls, head: int, lengths: Sequence[int], past: Sequence[States] = (), before: States = ()) -> "Packing":
         """Lay out rests of these lengths behind a head."""
         width = max(lengths, default=0)
         starts = [head + sum(lengths[:row]) for row in range(len(lengths))]
@@ -68,7 +68,8 @@ class Packing:
             for start, length in zip(starts, lengths, strict=True)
         ]
         real = [row * width + step for row, length in enumerate(lengths) for step in range(length)]
-        return cls(head, tuple(lengths), _indices(places).view(len(lengths), width), _indices(real), tuple(past))
+        table = _indices(places).view(len(lengths), width)
+        return cls(head, tuple(lengths), table, _indices(real), tuple(past), before)
 
     def to(self, device: torch.device | str) -> "Packing":
         """Put the tensors on a device, which transformers asks for; states of the past are where their layer is."""
@@ -113,6 +114,7 @@ def pack(
     n_tokens: int,
     placement: Literal["prefix", "suffix"] = "prefix",
     past: Sequence[States] = (),
+    before: States = (),
     *,
     device: torch.device | str = "cpu",
 ) -> Packed:
@@ -130,6 +132,8 @@ def pack(
         Where they go.
     past
         With ``suffix``: the states of each row's question, which is left out then.
+    before
+        States before all rows, those of a prefix in every layer.
     device
         Where the tensors go.
     """
@@ -154,7 +158,11 @@ def pack(
         order, positions = order + rest, positions + list(range(start, start + len(rest)))
         predicting += range(len(order) - len(row.target), len(order))
         lengths.append(len(rest))
-    packing = Packing.of(head, lengths, past) if past or len(rows) > 1 else Packing.of(len(order), [])
+    if not past and len(rows) == 1:
+        head, lengths = len(order), []
+    packing = Packing.of(head, lengths, past, before)
+    if before:
+        positions = [before[0][0].shape[2] + position for position in positions]
     targets = [token for row in rows for token in row.target]
     given = {"ids": ids, "order": order, "positions": positions, "predicting": predicting, "targets": targets}
     return Packed(**{name: _indices(values).to(device) for name, values in given.items()}, packing=packing.to(device))
@@ -201,7 +209,13 @@ def _attend(
         rows = zip(queries, keys, values, pasts, strict=True)
         return torch.cat([attention.by_products(*row) for row in rows], 1), None
     head = [states[:, :, : packing.head] for states in (query, key, value)]
-    out = [attention.causal(*head)] if packing.head else []
+    first = 0
+    if packing.before:  # they have no queries, but with some that are dropped all is as if they were tokens
+        states_before = [states.to(key) for states in packing.before[module.layer_idx]]
+        first = states_before[0].shape[2]
+        nothing = query.new_zeros(*query.shape[:2], first, query.shape[3])
+        head = [torch.cat(parts, 2) for parts in zip((nothing, *states_before), head, strict=True)]
+    out = [attention.causal(*head)[:, first:]] if packing.head else []
     if packing.lengths:
         rests = [packing.rests(states) for states in (query, key, value)]  # (r, h, w, e)
         out.append(attention.after(head, *rests).flatten(0, 1).index_select(0, packing.real)[None])

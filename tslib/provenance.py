@@ -16,19 +16,11 @@ from tslib import models
 __all__ = ["code", "environment", "machine", "same_bits"]
 
 PACKAGES = ("torch", "transformers", "ripser", "numpy", "scipy")
-NUMBERS = (
-    *("config.py", "controls.py", "decoding.py", "encoding.py", "exact.py", "forward.py", "frozen.py", "losses.py"),
-    *(
-        "models.py",
-        "packing.py",
-        "passes.py",
-        "prompts.py",
-        "question_cache.py",
-        "topology.py",
-        "tuning.py",
-        "tasks/*.py",
-    ),
+MODULES = (
+    "config controls decoding distances encoding exact forward frozen losses methods models packing passes prompts "
+    "question_cache topology tuning"
 )
+NUMBERS = (*(f"{name}.py" for name in MODULES.split()), "tasks/*.py")
 """Modules that the numbers of a run depend on, but for reading and writing them."""
 
 

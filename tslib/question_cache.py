@@ -8,11 +8,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from tslib.packing import States
+from tslib.prompts import States, states_of
 
 __all__ = ["QuestionCache"]
 
@@ -43,19 +42,13 @@ class QuestionCache:
         """Whether the model's cache is one of keys and values alone."""
         return all(type(layer) in KINDS for layer in DynamicCache(config=model.config).layers)
 
-    @torch.no_grad()
     def states(self, tokens: Sequence[int]) -> States:
         """Return the states of a question's tokens, kept or computed."""
         question = tuple(tokens)
         if question in self.kept:
             self.kept.move_to_end(question)
             return self.kept[question]
-        cache = DynamicCache(config=self.model.config)
-        ids = torch.tensor([question], device=self.model.get_input_embeddings().weight.device)
-        self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        # cloned, since the states of a sliding window are a view of all
-        layers: list[Any] = cache.layers
-        states = [(layer.keys.clone(), layer.values.clone()) for layer in layers]
+        states = states_of(self.model, question)
         size = _size(states)
         if size <= self.limit:
             self.kept[question] = states

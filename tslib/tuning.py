@@ -3,18 +3,20 @@
 One iteration is one optimiser step. Step k's row holds what was measured with the prompt as it was before that step.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from tslib import models, topology
+from tslib import methods, models, topology
 from tslib.checkpoints import Checkpoint, stop_requests
 from tslib.config import TuneConfig
 from tslib.decoding import generate
@@ -22,7 +24,6 @@ from tslib.encoding import Encoded, context_of, decode, encode_all
 from tslib.forward import Outcome, forward, packs
 from tslib.losses import Follows, Regularizer, make_regularizer
 from tslib.passes import in_passes
-from tslib.prompts import SoftPrompt
 from tslib.provenance import environment
 from tslib.question_cache import QuestionCache
 from tslib.records import RunRecord
@@ -30,7 +31,7 @@ from tslib.tasks import TASKS, Example, few_shot, find_task, load_task
 
 __all__ = ["TuneConfig", "tune"]
 
-TSLOSS_OPTIONS = ("tau", "alpha", "beta_h0", "beta_h1", "lambda_repel", "lambda_attract")
+REGULARIZER_OPTIONS = ("metric", "tau", "alpha", "beta_h0", "beta_h1", "lambda_repel", "lambda_attract")
 
 
 def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | None = None) -> RunRecord:
@@ -71,6 +72,12 @@ def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | 
         cut_middle=find_task(config.task).cuts_middle,
     )
     run = _Run(config, model, tokenizer, examples, rows)
+    with contextlib.closing(run.trained):
+        return _train(run, checkpoint, progress)
+
+
+def _train(run: "_Run", checkpoint: Checkpoint | None, progress: bool) -> RunRecord:
+    config = run.config
     begin = 0 if checkpoint is None else checkpoint.restore(run)
     bar = tqdm(total=config.max_steps, initial=begin, desc=_label(config), disable=not progress, leave=False)
     with bar, stop_requests() as stopped:
@@ -98,16 +105,17 @@ class _Run:
     ) -> None:
         self.config, self.model, self.tokenizer = config, model, tokenizer
         self.examples, self.rows = examples, rows
-        self.prompt = SoftPrompt.from_config(config, model, tokenizer)
+        self.trained = methods.start(config, model, tokenizer)
+        self.prompt = self.trained.prompt
         self.device = self.prompt.weight.device
         cached = (
             config.placement == "suffix" and config.question_cache > 0 and QuestionCache.suits(model) and packs(model)
         )
         self.questions = QuestionCache(model, config.question_cache * 2**30) if cached else None
-        options = {name: getattr(config, name) for name in TSLOSS_OPTIONS}
+        options = {name: getattr(config, name) for name in REGULARIZER_OPTIONS}
         self.regularizer: Regularizer | None = make_regularizer(config.regularizer, config.weight, **options)
         self.optimizer = torch.optim.AdamW(
-            self.prompt.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01
+            self.trained.parameters.values(), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01
         )
         from transformers import get_linear_schedule_with_warmup
 
@@ -191,7 +199,7 @@ class _Run:
         if len(passes) == 1:
             return self._pass(rows, grad=grad)
         if grad:
-            self.optimizer.zero_grad()
+            self.trained.zero_grad()
         total, width = sum(len(row.target) for row in rows), max(len(row.target) for row in rows)
         losses, matches = [], []
         for part in passes:
@@ -204,7 +212,7 @@ class _Run:
         return Outcome(torch.stack(losses).sum(), torch.cat(matches))
 
     def _passes(self, rows: Sequence[Encoded], most: int) -> Iterator[list[Encoded]]:
-        sizes = (len(self.prompt.weight), self.config.pass_tokens, most)
+        sizes = (self.prompt.n_tokens, self.config.pass_tokens, most)
         for indices in in_passes(rows, *sizes, vocabulary=len(self.model.get_input_embeddings().weight)):
             yield [rows[index] for index in indices]
 
@@ -214,28 +222,30 @@ class _Run:
 
     def _update(self, loss: Float[Tensor, ""]) -> dict[str, float]:
         """Take one optimiser step; return the row of the steps table."""
-        weight = self.prompt.weight
         if loss.requires_grad:  # else several passes have left their gradient
-            self.optimizer.zero_grad()
+            self.trained.zero_grad()
             loss.backward()
-        assert weight.grad is not None
-        ce_gradient = weight.grad.clone()
+        ce_gradient = self.trained.gradient().clone()
         row = {"cross_entropy": float(loss.detach()), "regularizer": 0.0}
         norms = {"grad_norm_ce": float(ce_gradient.norm()), "grad_norm_reg": 0.0, "grad_cosine": math.nan}
         if self.regularizer is not None:
+            weight = self.prompt.weight
             if isinstance(self.regularizer, Follows):
                 self.regularizer.follow(len(self.steps), self.config.seed, ce_gradient)
             penalty = self.regularizer(weight)
             (gradient,) = torch.autograd.grad(penalty, weight)
-            weight.grad += gradient
+            weight.grad = ce_gradient + gradient
             terms = self.regularizer.terms(weight.detach())
             row["regularizer"] = float(penalty.detach())
-            row |= {name: float(term) for name, term in terms.items() if term.ndim == 0}
+            # the mean over layers, where there are several
+            row |= {name: float(term.mean()) for name, term in terms.items() if term.ndim <= weight.ndim - 2}
             norms["grad_norm_reg"] = float(gradient.norm())
             norms["grad_cosine"] = float(functional.cosine_similarity(ce_gradient.flatten(), gradient.flatten(), 0))
         row |= norms | {"lr": self.schedule.get_last_lr()[0]}
+        self.trained.pull_back()
         self.optimizer.step()
         self.schedule.step()
+        self.trained.refresh()
         return row
 
     def _check(self, step: int, outcome: Outcome, last: bool) -> float:
@@ -284,30 +294,40 @@ class _Run:
         ]
 
     def _checkpoint(self, step: int, exact: float) -> None:
-        """Keep the prompt and its exact persistent homology."""
+        """Keep the prompt and its exact persistent homology; where there are several clouds, their mean."""
+        if not self.prompt.n_tokens:
+            return
         self.prompts[step] = self.prompt.weight.detach().cpu().clone()
-        points = self.prompts[step].numpy()
-        diagrams = topology.persistence_diagrams(points)
-        row: dict[str, float] = {"step": step, "exact": exact}
-        row |= topology.summarize(diagrams, points)._asdict()
-        row["mean_norm"] = float(self.prompts[step].norm(dim=-1).mean())
+        clouds = self.prompts[step].reshape(-1, *self.prompts[step].shape[-2:]).numpy()
+        found = [topology.persistence_diagrams(points, metric=self.config.metric) for points in clouds]
+        before = self.last_diagrams or [None] * len(clouds)
+        rows = [self._topology(*layer) for layer in zip(clouds, found, before, strict=True)]
+        mean = rows[0] if len(rows) == 1 else {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        self.topology.append({"step": step, "exact": exact} | mean)
+        for layer, diagrams in enumerate(found):
+            self.diagrams += [
+                {"step": step, "layer": layer, "dimension": dimension, "birth": birth, "death": death}
+                for dimension, diagram in enumerate(diagrams)
+                for birth, death in diagram
+            ]
+        self.last_diagrams = found
+
+    def _topology(self, points: Any, diagrams: list[Any], before: list[Any] | None) -> dict[str, Any]:
+        """Sum up one cloud, and how far its diagrams are from those of the checkpoint before."""
+        row: dict[str, Any] = topology.summarize(diagrams, points, metric=self.config.metric)._asdict()
+        row["mean_norm"] = float(torch.from_numpy(points).norm(dim=-1).mean())
         for dimension, diagram in enumerate(diagrams):
             for kind in ("bottleneck", "wasserstein"):
                 row[f"h{dimension}_{kind}"] = (
-                    math.nan
-                    if self.last_diagrams is None
-                    else topology.diagram_distance(self.last_diagrams[dimension], diagram, kind)
+                    math.nan if before is None else topology.diagram_distance(before[dimension], diagram, kind)
                 )
-            self.diagrams += [
-                {"step": step, "dimension": dimension, "birth": birth, "death": death} for birth, death in diagram
-            ]
-        self.last_diagrams = diagrams
-        self.topology.append(row)
+        return row
 
     def record(self, status: str) -> RunRecord:
         """Gather what the run leaves behind."""
         import pandas as pd
 
+        layer = ["layer"] if self.prompt.weight.ndim > 2 else []
         return RunRecord(
             config=self.config,
             status=status,
@@ -319,6 +339,6 @@ class _Run:
             rows=[example.id for example in self.examples],
             steps=pd.DataFrame(self.steps, columns=None if self.steps else ["step"]),
             topology=pd.DataFrame(self.topology),
-            diagrams=pd.DataFrame(self.diagrams, columns=["step", "dimension", "birth", "death"]),
+            diagrams=pd.DataFrame(self.diagrams, columns=["step", *layer, "dimension", "birth", "death"]),
             prompts=self.prompts,
         )
