@@ -424,6 +424,16 @@ def test_a_sweep_from_the_command_line(short, tmp_path, capsys, monkeypatch):
     assert main(command) == 0
 
 
+def test_runs_are_made_in_the_order_of_priorities(tmp_path, tiny_model):
+    fields = f"model: {tiny_model}, n_tokens: 2, max_steps: 1, answer_every: 0, device: cpu"
+    grids = [f"  - {{name: g{p}, priority: {p}, fields: {{{fields}, seed: {p}}}}}\n" for p in (3, 1, 4, 2)]
+    sweep = sweep_of(tmp_path / "order.yaml", "title: t\ngrids:\n" + "".join(grids))
+    store = RunStore(tmp_path / "runs")
+    assert engine.run(sweep, store, jobs=1, group=1) == []
+    made = sorted(store.folders(), key=lambda path: (path / "record.json").stat().st_mtime_ns)
+    assert [store.load(path).config.seed for path in made] == [1, 2, 3, 4]
+
+
 def test_two_sweeps_at_once_on_one_store(short, tmp_path):
     store = RunStore(tmp_path / "runs")
     processes = [torture.start(short.path, store.root) for _ in range(2)]
