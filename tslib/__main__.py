@@ -229,8 +229,8 @@ def sweep(
 
 
 @command
-def adapter(record: Positional[Path], folder: Positional[Path], step: int | None = None) -> None:
-    """Write a run's prompt as a PEFT prompt-tuning adapter.
+def adapter(record: Positional[Path], folder: Positional[Path], step: int | None = None, push: str = "") -> None:
+    """Write a run's prompt as a PEFT adapter, with a model card; upload it if asked to.
 
     Example: python -m tslib adapter runs/gsm-symbolic_smollm2-135m_tsloss_0123456789ab my-adapter
 
@@ -242,11 +242,15 @@ def adapter(record: Positional[Path], folder: Positional[Path], step: int | None
         Where the adapter goes.
     step
         Checkpoint of the run; by default the last.
+    push
+        Where it is uploaded to on the Hugging Face hub, USER/NAME (private, if it is made); needs `hf auth login`.
     """
-    from tslib.adapters import save_adapter
+    from tslib.adapters import push_adapter, save_adapter
     from tslib.records import RunStore
 
     print(save_adapter(RunStore(record.parent).load(record), folder, step=step))
+    if push:
+        print(push_adapter(folder, push))
 
 
 @command
@@ -266,22 +270,13 @@ def topology(
     figure
         File for the persistence diagram.
     """
+    from tslib import report_topology
     from tslib.adapters import cloud
-    from tslib.topology import persistence_diagrams, summarize
 
-    points = cloud(source).numpy()
-    diagrams = persistence_diagrams(points, metric=metric)
-    print(f"{len(points)} virtual tokens in {points.shape[1]} dimensions, {metric} distance")
-    for name, value in summarize(diagrams, points, metric=metric)._asdict().items():
-        print(f"{name:20} {value:.6g}")
+    clouds = cloud(source).numpy()
+    print(report_topology.describe(clouds, metric))
     if figure is not None:
-        import matplotlib.pyplot as plt
-
-        from tslib.plots.clouds import diagram
-
-        drawn, ax = plt.subplots()
-        diagram(diagrams, ax=ax)
-        drawn.savefig(figure)
+        report_topology.draw(clouds, figure, metric)
         print(figure)
 
 

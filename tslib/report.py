@@ -20,6 +20,18 @@ METHOD_NAMES = {
     "tsloss-normalized": "TSLoss, normalised",
     "l2": "L2",
     "pairwise": "pairwise distance",
+    "tsloss-h0": "TSLoss, H0 only",
+    "tsloss-h1": "TSLoss, H1 only",
+    "tsloss-adaptive": "TSLoss, adaptive weight",
+    "tsloss-balanced": "TSLoss, H0 and H1 balanced",
+    "random-direction": "random direction",
+    "persistence": "exact persistent homology",
+    "push-h0-up": "longer H0",
+    "push-h0-down": "shorter H0",
+    "push-h1-up": "more H1",
+    "push-h1-down": "less H1",
+    "push-entropy-up": "more entropy",
+    "push-entropy-down": "less entropy",
 }
 
 
@@ -33,6 +45,7 @@ def run_table(record: RunRecord) -> str:
     config, results = record.config, record.results
     rows = {
         "model, task": f"{config.model}, {config.task}",
+        "method": f"{config.method}, {config.placement}",
         "regularizer": f"{config.regularizer}"
         + (f", weight {config.weight:g}" if config.regularizer != "none" else ""),
         "samples, sample seed, seed": f"{config.samples}, {config.sample_seed}, {config.seed}",
