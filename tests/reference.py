@@ -14,11 +14,15 @@ def tsloss(
     attract=1.0,
     self_pairs=False,
     normalize=False,
+    cosine=False,
 ):
     """Return the terms and the total loss of an (n, d) cloud."""
     x = np.asarray(points).astype(np.longdouble)
     n = len(x)
     distance = np.array([[np.sqrt(((x[i] - x[j]) ** 2).sum()) for j in range(n)] for i in range(n)])
+    if cosine:
+        length = [np.sqrt((point**2).sum()) for point in x]
+        distance = np.array([[1 - (x[i] * x[j]).sum() / length[i] / length[j] for j in range(n)] for i in range(n)])
     pairs = [(i, j) for i in range(n) for j in range(n) if self_pairs or i != j]
     if not pairs:
         return {"h0": 0.0, "repel": 0.0, "attract": 0.0, "delta": 0.0, "zeta": 0.0, "loss": 0.0}

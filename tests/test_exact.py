@@ -39,6 +39,18 @@ def test_lifespans_are_those_of_ripser(seed, n, d):
         )
 
 
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(2, 12), d=st.integers(2, 5))
+def test_lifespans_in_the_cosine_metric_are_those_of_ripser(seed, n, d):
+    points = cloud(seed, n, d)
+    for ours, diagram in zip(
+        bars(points, "cosine")[:2], persistence_diagrams(points.numpy(), metric="cosine"), strict=True
+    ):
+        assert sorted(length for length in ours.tolist() if length > 1e-6) == pytest.approx(
+            [length for length in sorted(lifespans(diagram)) if length > 1e-6], abs=1e-6
+        )
+
+
 def test_square():
     found = bars(SQUARE)
     assert found.h0.tolist() == [1.0, 1.0, 1.0]
@@ -49,18 +61,19 @@ def test_square():
     assert float(target(SQUARE)) == pytest.approx(3 * 0.25 + (math.sqrt(2) - 1) ** 2)
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 @pytest.mark.parametrize("name", ["persistence", *PUSHES])
 @pytest.mark.parametrize("seed", range(3))
-def test_gradients_are_those_of_finite_differences(name, seed):
-    penalty = make_regularizer(name, 0.7, beta_h0=0.3, beta_h1=1.9)
+def test_gradients_are_those_of_finite_differences(name, seed, metric):
+    penalty = make_regularizer(name, 0.7, beta_h0=0.3, beta_h1=1.9, metric=metric)
     points = ring(seed)
-    assert len(bars(points).h1) > 0
+    assert len(bars(points, metric).h1) > 0
     # the pushes divide by a mean distance that is held fixed
-    scale = float(bars(points).scale)
+    scale = float(bars(points, metric).scale)
 
     def value(at: torch.Tensor) -> float:
         loss = float(penalty(at))
-        found = bars(at)
+        found = bars(at, metric)
         if "h0" in name:
             return loss * float(found.scale) / scale
         if "h1" in name:

@@ -297,6 +297,47 @@ def test_pairwise_by_hand():
     assert float(PairwisePenalty()(points[:1])) == 0
 
 
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize(("n", "d"), [(2, 3), (6, 3), (20, 576)])
+def test_cosine_agrees_with_the_equations(n, d, variant):
+    """1 - cos(x_i, x_j) for D; the tokens' lengths have no part in it, and the gradient is at a right angle to them."""
+    points = cloud(n, d)
+    given = {REFERENCE_NAMES.get(k, k): v for k, v in variant.items()}
+    want = reference.tsloss(points.numpy(), **given, cosine=True)
+    ours = TSLoss(**variant, metric="cosine")
+    for name in ("h0", "repel", "attract", "delta", "zeta"):
+        value = float(want[name])
+        assert float(ours.terms(points)[name]) == pytest.approx(value, rel=1e-8, abs=1e-18), name
+    lengths = 1 + torch.arange(n, dtype=torch.float64)[:, None]
+    leaf = (lengths * points).requires_grad_()
+    loss = ours(leaf)
+    assert float(loss.detach()) == pytest.approx(float(want["loss"]), rel=1e-8, abs=1e-18)
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    assert (gradient * points).sum(-1).abs().max() < 1e-10 * max(float(gradient.norm()), 1e-12)
+
+
+@pytest.mark.parametrize("loss", [TSLoss(metric="cosine"), PairwisePenalty(0.7, metric="cosine")], ids=repr)
+def test_gradient_of_cosine(loss):
+    assert torch.autograd.gradcheck(loss, cloud(5, 3).requires_grad_())
+    same = torch.ones(3, 4, requires_grad=True)  # one direction: all distances are 0
+    loss(same).backward()
+    assert same.grad.isfinite().all()
+
+
+def test_pairwise_cosine_by_hand():
+    """At right angles all distances are 1; of two opposite directions it is 2."""
+    assert float(PairwisePenalty(3.0, metric="cosine")(torch.eye(4))) == pytest.approx(3)
+    assert float(PairwisePenalty(metric="cosine")(torch.tensor([[1.0, 0.0], [-5.0, 0.0]]))) == pytest.approx(4)
+
+
+@pytest.mark.parametrize("loss", [TSLoss(metric="cosine"), PairwisePenalty(metric="cosine")], ids=repr)
+def test_a_zero_vector_has_no_cosine(loss):
+    points = cloud(5, 3)
+    points[[1, 4]] = 0
+    with pytest.raises(InputError, match=r"token\(s\) \[1, 4\] \(counted from 0\) are zero vectors"):
+        loss(points)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("loss", [TSLoss(), L2Penalty(), PairwisePenalty()], ids=lambda loss: type(loss).__name__)
 def test_not_finite_names_the_token(loss, bad):
