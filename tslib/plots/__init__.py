@@ -32,6 +32,7 @@ from tslib.plots.runs import paired_iterations as paired_iterations
 from tslib.plots.runs import ratios as ratios
 from tslib.plots.runs import stability as stability
 from tslib.plots.runs import survival as survival
+from tslib.plots.runs import training as training
 from tslib.plots.tasks import lengths as lengths
 from tslib.plots.tasks import memory as memory
 from tslib.plots.tasks import scores as scores

@@ -114,6 +114,29 @@ def losses(records: Mapping[str, Sequence[RunRecord]]) -> Figure:
     return figure
 
 
+def training(table: pd.DataFrame, loss: str, *groups: Sequence[str]) -> Figure:
+    """Curves of a log side by side: the loss, then a panel for each group of columns.
+
+    Parameters
+    ----------
+    table
+        One row a step, with ``step``; NaN where a column has no value.
+    loss
+        Column of the first panel.
+    *groups
+        Columns that share a panel, each.
+    """
+    panels = [[loss], *groups]
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 2.9), squeeze=False)
+    for ax, columns in zip(axes[0], panels, strict=True):
+        for column in columns:
+            seen = table[["step", column]].dropna()
+            ax.plot(seen["step"], seen[column], marker="o", markersize=3, label=column)
+        ax.set(xlabel="optimiser step", ylim=(0, None))
+        ax.legend()
+    return figure
+
+
 def gradients(records: Mapping[str, Sequence[RunRecord]]) -> Figure:
     """Norm of the regulariser's gradient over that of the cross-entropy, and the cosine between them, per step."""
     colours = method_colours(list(records))

@@ -1,0 +1,223 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Use TSLoss in your own training
+#
+# TSLoss is one term of a sum in a loop of your own, and one call in transformers' `Trainer` or TRL's `SFTTrainer`.
+# What is tuned with tslib is an adapter that PEFT loads, and a PEFT adapter made anywhere can be analysed here. All
+# of that runs on this page, on a real model. Whether it is worth doing is another question: {doc}`03_convergence` has
+# the answer so far.
+
+# %%
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from IPython.display import Markdown, display
+from peft import PeftModel, PromptTuningConfig, TaskType, get_peft_model
+from torch.nn import functional
+from tqdm.auto import trange
+from transformers import Trainer, TrainingArguments
+
+from tslib import TSLoss, load_model, load_task, persistence_diagrams, plots, report_topology, report_training
+from tslib.adapters import cloud, save_adapter
+from tslib.config import TuneConfig
+from tslib.encoding import Encoded, encode
+from tslib.losses import REGULARIZERS
+from tslib.methods import METHODS
+from tslib.prompts import SoftPrompt, model_inputs
+from tslib.records import RunStore
+from tslib.trainer import add_regularizer
+
+plots.style()
+
+# %% [markdown]
+# With papermill, for instance: `papermill notebooks/10_your_own_training.ipynb out.ipynb -p model gemma3-270m -p
+# steps 40`.
+
+# %% tags=["parameters"]
+model = "smollm2-135m"
+task = "gsm-symbolic"
+n_tokens = 20
+weight = 0.1
+steps = 12
+learning_rate = 0.03
+method_steps = 3  # of each method and regulariser, further down
+store = "runs"
+
+# %% [markdown]
+# A model, and one question with its answer as token ids; only the answer's tokens are to be learnt.
+
+# %% tags=["remove-stderr"]
+loaded = load_model(model, device="cpu", dtype="float32")
+language_model, tokenizer = loaded
+row = encode(tokenizer, load_task(task, "train", limit=1)[0])
+ids = torch.tensor([row.question + row.target])
+labels = torch.tensor([[-100] * len(row.question) + row.target])
+
+# %% [markdown]
+# ## In a loop of plain PyTorch
+#
+# The soft prompt is a parameter of shape $(n, d)$ that stands before the embedded tokens. TSLoss is called with it,
+# and what it returns is added to the cross-entropy: the line with `ts_loss`.
+
+# %% tags=["remove-stderr"]
+embed = language_model.get_input_embeddings()
+torch.manual_seed(0)
+prompt = torch.nn.Parameter(0.02 * torch.randn(n_tokens, embed.weight.shape[1]))
+optimizer = torch.optim.AdamW([prompt], lr=learning_rate)
+ts_loss = TSLoss(weight)
+history = []
+for step in trange(steps):
+    logits = language_model(inputs_embeds=torch.cat([prompt[None], embed(ids)], 1)).logits
+    cross_entropy = functional.cross_entropy(logits[0, n_tokens - 1 : -1], labels[0], ignore_index=-100)
+    loss = cross_entropy + ts_loss(prompt)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    terms = {name: float(term) for name, term in ts_loss.terms(prompt.detach()).items() if term.ndim == 0}
+    history.append({"step": step + 1, "cross-entropy": cross_entropy.item()} | terms)
+by_hand = pd.DataFrame(history)
+
+# %% tags=["hide-input"]
+figure = plots.training(by_hand, "cross-entropy", ["h0", "repel", "attract"], ["delta", "zeta"])
+plt.show()
+display(Markdown(report_training.read_loss(by_hand, "cross-entropy")))
+
+# %% [markdown]
+# ## In PEFT with transformers' Trainer
+#
+# `add_regularizer` is all that is new in an ordinary run of PEFT. It adds TSLoss's gradient once to each optimiser
+# step, however many batches that accumulates, after the gradient of the loss has been clipped. The terms and, every
+# few steps, the exact persistent homology go wherever `report_to` says: TensorBoard here. It takes PEFT's
+# `PromptTuningConfig`, `PromptEncoderConfig` (P-tuning) and `PrefixTuningConfig`; other regularisers of tslib go in
+# the same way.
+
+# %% tags=["remove-stderr"]
+torch.manual_seed(0)
+settings = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=n_tokens)
+tuned = get_peft_model(language_model, settings)
+arguments = TrainingArguments(
+    f"{store}/trainer",
+    max_steps=steps,
+    per_device_train_batch_size=1,
+    learning_rate=learning_rate,
+    logging_steps=1,
+    report_to="tensorboard",
+    save_strategy="no",
+    use_cpu=True,
+    dataloader_pin_memory=False,
+)
+rows = [{"input_ids": ids[0], "attention_mask": torch.ones_like(ids[0]), "labels": labels[0]}]
+trainer = Trainer(tuned, arguments, train_dataset=rows)
+
+add_regularizer(trainer, TSLoss(weight), topology_every=2)  # the one line that is new
+
+trainer.train()
+tuned.save_pretrained(f"{store}/adapter", save_embedding_layers=False)
+
+# %% tags=["hide-input"]
+logged = report_training.history(trainer)
+figure = plots.training(logged, "loss", ["ts/h0", "ts/repel", "ts/attract"], ["topology/h1_count"])
+plt.show()
+display(Markdown(report_training.read_loss(logged, "loss")))
+
+# %% [markdown]
+# PEFT starts a prompt with numbers of the order of 1, fifty times the paper's $\mathcal{N}(0, 0.02^2)$: distances,
+# and with them TSLoss and its gradient, are larger by as much. A weight means something only together with the scale
+# of the prompt; `TSLoss(normalize=True)` takes the scale out.
+#
+# ### In TRL
+#
+# `SFTTrainer` is a `Trainer`, so the same line does it:
+#
+# ```python
+# from trl import SFTConfig, SFTTrainer
+#
+# name = "HuggingFaceTB/SmolLM2-135M-Instruct"
+# trainer = SFTTrainer(name, args=SFTConfig("out"), train_dataset=rows, peft_config=settings)
+# add_regularizer(trainer, TSLoss(0.1))
+# trainer.train()
+# ```
+#
+# ## A PEFT adapter, analysed
+#
+# What the Trainer saved is read without running any code of its own (JSON and safetensors only); a name on the
+# Hugging Face hub works, too. On the command line: `python -m tslib topology runs/adapter --figure diagram.png`.
+
+# %%
+points = cloud(f"{store}/adapter").numpy()
+print(report_topology.describe(points))
+
+# %% tags=["hide-input"]
+figure, ax = plt.subplots(figsize=(4, 4))
+plots.diagram(persistence_diagrams(points), ax=ax)
+plt.show()
+
+# %% [markdown]
+# Birth and death of each bar: in high dimension all distances of random points nearly agree, so that components die,
+# and loops live and die, in one narrow range of distances.
+
+# %% [markdown]
+# ## A prompt of tslib, in PEFT
+#
+# The other way round, a record's prompt becomes an adapter with a model card (`python -m tslib adapter runs/RECORD
+# my-adapter`, and `--push USER/NAME` for the hub). PEFT then computes what tslib computes:
+
+# %% tags=["remove-stderr"]
+quick = {"model": model, "task": task, "n_tokens": n_tokens, "answer_every": 0, "topology_every": 2}
+config = TuneConfig(**quick, regularizer="tsloss", weight=weight, max_steps=steps, device="cpu")
+record = RunStore(store).get_or_run(config)
+save_adapter(record, RunStore(store).root / "from-tslib")
+again = PeftModel.from_pretrained(language_model, f"{store}/from-tslib").eval()
+question = torch.tensor([row.question])
+with torch.no_grad():
+    theirs = again(input_ids=question, attention_mask=torch.ones_like(question)).logits
+    mine = SoftPrompt.resume(config, language_model, record.prompts[max(record.prompts)])
+    ours = language_model(**model_inputs([Encoded(row.question, [])], mine, language_model)[1]).logits
+display(Markdown(report_training.read_difference(ours, theirs)))
+
+# %% [markdown]
+# ## Prompt methods and regularisers by name
+#
+# A config names them, so that one sweep can hold them against each other: `method` one of the first table,
+# `regularizer` one of the second. The few steps here only show that each runs; the point cloud that TSLoss and the
+# topology see is what enters the model, for methods that act in every layer one cloud a layer. LoRA
+# {cite}`hu2022lora` has none, and is there as a reference line. References: prompt tuning {cite}`lester2021power`,
+# P-tuning {cite}`liu2021ptuning`, prefix tuning {cite}`li2021prefix`, P-tuning v2 {cite}`liu2022ptuningv2`; exact
+# homology as a loss {cite}`carriere2021optimizing`, weights balanced by gradients {cite}`chen2018gradnorm`.
+
+# %% tags=["remove-stderr"]
+quick |= {"max_steps": method_steps, "device": "cpu"}
+rates = {"prompt-tuning": 0.01}  # what comes out of an encoder, or is in every layer, moves further at the same rate
+of_methods = [
+    RunStore(store).get_or_run(TuneConfig(**quick, method=name, lr=rates.get(name, 0.001))) for name in METHODS
+]
+of_regularizers = [
+    RunStore(store).get_or_run(TuneConfig(**quick, regularizer=name, weight=0.01)) for name in REGULARIZERS
+]
+
+# %% tags=["hide-input"]
+report_training.methods(of_methods).style.format(precision=4).hide(axis="index")
+
+# %% tags=["hide-input"]
+table = report_training.regularizers(of_regularizers)
+display(table.style.format(precision=3, na_rep="").hide(axis="index"))
+display(Markdown(report_training.read_regularizers(table)))
+
+# %% [markdown]
+# Nothing of this was run on a GPU. Under data parallelism each process adds the same gradient after the others' have
+# been averaged; DeepSpeed and FSDP, which divide parameters over processes, and fp16, which scales gradients, are
+# refused with an error. To add a method or a regulariser of your own, see {doc}`../extending`.
