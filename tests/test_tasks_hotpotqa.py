@@ -9,9 +9,12 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
+from tslib.encoding import encode
 from tslib.errors import InputError
 from tslib.tasks import TASKS, Example, Hub, load_task
+from tslib.tasks.base import Row
 from tslib.tasks.hotpotqa import HotpotQA
 
 # Invented rows in HotpotQA's format.
@@ -452,3 +455,50 @@ def test_two_hop_answers_do_not_follow_from_positions(two_hop):
     assert 0.4 < sum(first) / len(first) < 0.6, "of two names the first is right as often as the second"
     closed = [answer for _, _, answer, *_ in solved if answer in ("yes", "no")]
     assert 0.4 < closed.count("yes") / len(closed) < 0.6
+
+
+SHORT = {
+    "_id": "s1",
+    "question": "Who founded Brill Works?",
+    "answer": "Ida Brill",
+    "context": [
+        ["Osk", ["Osk is a lake of some size in Brevia."]],
+        ["Brill Works", ["Brill Works was founded by Ida Brill."]],
+        ["Arl", ["Arl is a lake."]],
+        ["Karst", ["Karst is a country with many lakes and caves."]],
+        ["Ida Brill", ["Ida Brill was born in Elmford."]],
+        ["Elm", ["An elm is a tree."]],
+    ],
+    "supporting_facts": [["Ida Brill", 0], ["Brill Works", 0]],
+}
+
+
+@pytest.mark.parametrize("form", [dict, by_column])
+def test_short_has_the_supporting_passages_and_the_two_shortest_others(form):
+    row = Row(0, "a row", form(SHORT))
+    titles = [title for title, _ in TASKS["hotpotqa-short"].passages(row)]
+    assert titles == ["Brill Works", "Arl", "Ida Brill", "Elm"]
+    example = TASKS["hotpotqa-short"].example(row, "dev")
+    assert example.id == "hotpotqa-short/dev/0"
+    assert example.prompt.endswith("Elm\nAn elm is a tree.\n\nQuestion: Who founded Brill Works?")
+
+
+def test_short_leaves_out_what_is_long():
+    long = SHORT | {"question": "Who? " * 400}
+    assert TASKS["hotpotqa-short"].example(Row(0, "a row", long), "dev") == "its prompt has more than 1650 characters"
+
+
+@pytest.mark.parametrize("facts", [None, [], [["Nowhere", 0]], {"title": []}])
+def test_short_needs_to_know_what_supports(facts):
+    with pytest.raises(InputError, match="a row: expected titles of passages in the field 'supporting_facts'"):
+        TASKS["hotpotqa-short"].passages(Row(0, "a row", SHORT | {"supporting_facts": facts}))
+
+
+def test_short_prompts_have_at_most_512_tokens(real_file, smollm2_135m, gemma3_270m):
+    """Of both embedded models, template and answer among them; and there are rows for ten samples and as many seeds."""
+    real_file("hotpotqa/dev_distractor.json")
+    rows = load_task("hotpotqa-short", "all")
+    for tokenizer in (smollm2_135m.tokenizer, AutoTokenizer.from_pretrained(gemma3_270m)):
+        encoded = [encode(tokenizer, row) for row in rows]
+        assert max(len(row.question) + len(row.target) for row in encoded) <= 512
+    assert len(load_task("hotpotqa-short", "train")) >= 20

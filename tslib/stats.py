@@ -19,7 +19,7 @@ PAIR = ["model", "task", "samples", "sample_seed", "seed"]
 """What makes a pair of runs; they share all other settings too and differ in the method alone."""
 
 SETTINGS = [
-    *("n_tokens", "placement", "init", "init_text", "prompt_scale", "lr", "batch_size", "max_steps", "dtype"),
+    *("method", "n_tokens", "placement", "init", "init_text", "prompt_scale", "lr", "batch_size", "max_steps", "dtype"),
     *("shots", "max_context"),
 ]
 """Further fields of ``TuneConfig`` that would change a run's iterations, whatever the method."""

@@ -224,7 +224,7 @@ def groups(configs: Iterable[TuneConfig], size: int) -> list[list[TuneConfig]]:
 
 
 ALIKE: tuple[tuple[str, ...], ...] = (
-    ("model", "task", "samples", "batch_size", "placement", "n_tokens", "max_steps", "dtype"),
+    ("model", "task", "samples", "batch_size", "method", "placement", "n_tokens", "max_steps", "dtype"),
     ("model", "task", "samples", "dtype"),
     ("model",),
 )

@@ -15,7 +15,7 @@ from tslib.tasks.bbh_symbolic import BBHSymbolic
 from tslib.tasks.competition_math import CompetitionMath
 from tslib.tasks.gsm8k import GSM8K
 from tslib.tasks.gsm_symbolic import GSMSymbolic
-from tslib.tasks.hotpotqa import HotpotQA
+from tslib.tasks.hotpotqa import HotpotQA, HotpotQAShort
 from tslib.tasks.longbench import LongBench
 from tslib.tasks.math_symbolic import MathSymbolic
 from tslib.tasks.mmlu import CATEGORIES, MMLU, MMLUCF, SUBJECTS
@@ -48,6 +48,7 @@ _FAMILIES: tuple[tuple[Task, ...], ...] = (
     (MMLUCF(), *map(MMLUCF, CATEGORIES)),
     (MultipleChoice(),),
     (HotpotQA(),),
+    (HotpotQAShort(),),
     (TwoHop(),),
     (LongBench(), *map(LongBench, LongBench().subsets)),
     (Needle(), *map(Needle, LENGTHS)),

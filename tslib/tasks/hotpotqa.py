@@ -78,11 +78,47 @@ class HotpotQA(PassagesTask, SourceTask):
         """Rows of a split of the source."""
         return find_rows(self, ("",), lambda _: self.layout, read_json, lambda _: (self.hub, "validation"))
 
-    def example(self, row: Row, source_split: str) -> Example:
+    def example(self, row: Row, source_split: str) -> Example | str:
         """Make an example of a row."""
         question, answer = row.text("question").strip(), row.text("answer").strip()
-        prompt = passages_prompt(_passages(row), question)
+        prompt = passages_prompt(self.passages(row), question)
         return Example(f"{self.name}/{source_split}/{row.index}", prompt, answer, answer)
+
+    def passages(self, row: Row) -> list[tuple[str, str]]:
+        """Title and text of the passages that a question comes with."""
+        return _passages(row)
+
+
+class HotpotQAShort(HotpotQA):
+    """HotpotQA with its supporting passages and the two shortest of the others, where all are short.
+
+    Rows whose prompt has more than `LONGEST` characters are not used, so that prompts have at most 512 tokens of the
+    embedded models (which a test counts).
+    """
+
+    name = "hotpotqa-short"
+    title = "HotpotQA, four passages, short"
+
+    LONGEST: ClassVar[int] = 1650
+
+    def example(self, row: Row, source_split: str) -> Example | str:
+        """Make an example of a row, or say why not."""
+        made = super().example(row, source_split)
+        if isinstance(made, Example) and len(made.prompt) > self.LONGEST:
+            return f"its prompt has more than {self.LONGEST} characters"
+        return made
+
+    def passages(self, row: Row) -> list[tuple[str, str]]:
+        """The supporting passages and two others, in their order."""
+        facts = row.value("supporting_facts")
+        found = facts.get("title") if isinstance(facts, Mapping) else facts
+        titles = {fact if isinstance(fact, str) else fact[0] for fact in found or () if fact}
+        passages = _passages(row)
+        if not titles or not titles <= {title for title, _ in passages}:
+            raise InputError(f"{row.where}: expected titles of passages in the field 'supporting_facts'")
+        others = [place for place, (title, _) in enumerate(passages) if title not in titles]
+        others = sorted(others, key=lambda place: len(passages[place][1]))[:2]
+        return [pair for place, pair in enumerate(passages) if pair[0] in titles or place in others]
 
 
 def _answer_line(text: str) -> tuple[str, bool]:
