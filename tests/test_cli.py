@@ -23,8 +23,8 @@ from tslib.records import RunStore
 from tslib.tasks import FAMILIES
 
 COMMANDS = (
-    *("fetch", "tune", "evaluate", "tasks", "models", "experiment", "sweep", "adapter", "topology", "work", "audit"),
-    *("table", "seal", "bench", "book", "readme"),
+    *("fetch", "tune", "evaluate", "tasks", "models", "experiment", "sweep", "work", "audit", "table", "seal"),
+    *("adapter", "topology", "bench", "book", "readme"),
 )
 
 

@@ -16,6 +16,7 @@ QUICK = {
     "02_structural_evolution": {"max_steps": 2, "topology_every": 1},
     "03_convergence": {"max_steps": 2, "seeds": 1},
     "04_benchmarks_and_models": {"max_steps": 1, "samples": 2, "limit": 2},
+    "08_meaning": {"max_steps": 2, "topology_every": 1},
     "10_your_own_training": {"steps": 2, "method_steps": 1},
     "06_cost": {"batch": 1, "question": 45, "answer": 4, "steps": 3},
 }

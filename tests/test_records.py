@@ -16,9 +16,11 @@ import torch
 from tslib.config import SCHEMA_VERSION, TuneConfig
 from tslib.durable import DamagedError, checksum, sealed
 from tslib.errors import ResourceError
+from tslib.nulls import random_walk
 from tslib.record_files import TABLES
 from tslib.records import RunRecord, RunStore
 from tslib.tasks import load_task
+from tslib.topology import TopologySummary, persistence_diagrams, summarize
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -95,7 +97,13 @@ def test_what_a_real_record_holds(two_steps):
         *("step", "exact", "h0_count", "h1_count", "h0_mean_lifespan", "h0_max_lifespan", "h1_mean_lifespan"),
         *("h1_max_lifespan", "persistence_entropy", "h0_entropy", "h1_entropy", "mean_distance", "max_distance"),
         *("density", "h1_density", "mean_norm", "h0_bottleneck", "h0_wasserstein", "h1_bottleneck", "h1_wasserstein"),
+        *(f"null_{name}" for name in TopologySummary._fields),
     ]
+    twin = random_walk(two_steps.prompts, two_steps.config.seed)[2].numpy()
+    null = summarize(persistence_diagrams(twin), twin)
+    for name in ("h1_count", "h0_mean_lifespan", "persistence_entropy", "mean_distance", "h1_density"):
+        assert two_steps.topology[f"null_{name}"].iloc[0] == two_steps.topology[name].iloc[0]
+        assert two_steps.topology[f"null_{name}"].iloc[2] == pytest.approx(getattr(null, name), rel=1e-6)
     assert two_steps.topology["step"].tolist() == [0, 1, 2]
     assert two_steps.topology["h0_count"].tolist() == [8, 8, 8]
     prompt = two_steps.prompts[2]

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from tslib.config import TuneConfig
 from tslib.durable import checksum, write
+from tslib.nulls import random_walk
 from tslib.provenance import code
 
 __all__ = ["Checkpoint", "stop_requests"]
@@ -110,6 +111,8 @@ class Checkpoint:
             setattr(run, name, said[name])
         run.prompts = {int(name[7:]): tensors[name] for name in tensors if name.startswith("prompt/")}
         run.prompts = dict(sorted(run.prompts.items()))
+        if run.prompts:
+            run.twin = random_walk(run.prompts, self.config.seed)[max(run.prompts)]
         run.last_diagrams = _last_diagrams(run.diagrams)
         run.started = time.time() - said["seconds"]
         run.resumed = said["resumed"] + 1

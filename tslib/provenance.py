@@ -17,8 +17,8 @@ __all__ = ["code", "environment", "machine", "same_bits"]
 
 PACKAGES = ("torch", "transformers", "ripser", "numpy", "scipy")
 MODULES = (
-    "config controls decoding distances encoding exact forward frozen losses methods models packing passes prompts "
-    "question_cache topology tuning"
+    "config controls decoding distances encoding exact forward frozen losses methods models nulls packing passes "
+    "prompts question_cache topology tuning"
 )
 NUMBERS = (*(f"{name}.py" for name in MODULES.split()), "tasks/*.py")
 """Modules that the numbers of a run depend on, but for reading and writing them."""

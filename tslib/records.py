@@ -71,11 +71,13 @@ class RunRecord:
         with the prompt as it was before step k.
     topology
         One row a checkpoint: ``TopologySummary``, share of samples that are exact, distances to the diagrams of the
-        checkpoint before.
+        checkpoint before; and as ``null_...`` the summary of a twin that moves as far in random directions
+        (`tslib.nulls`). Of a method with a cloud in each layer, means over the layers.
     diagrams
-        One row a bar: step, dimension, birth, death.
+        One row a bar: step, (layer,) dimension, birth, death.
     prompts
-        {step: tensor (n, d)}; empty where the prompts are not in this machine's cache.
+        {step: tensor (n, d)}, or (layers, n, w) of a method with a cloud in each layer; empty where the prompts are
+        not in this machine's cache.
     """
 
     config: TuneConfig

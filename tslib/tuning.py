@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from tslib import methods, models, topology
+from tslib import methods, models, nulls, topology
 from tslib.checkpoints import Checkpoint, stop_requests
 from tslib.config import TuneConfig
 from tslib.decoding import generate
@@ -92,6 +92,11 @@ def _label(config: TuneConfig) -> str:
     return f"{config.task} {config.regularizer} sample {config.sample_seed} seed {config.seed}"
 
 
+def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean over layers, name by name; the row itself where there is one."""
+    return rows[0] if len(rows) == 1 else {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
 class _Run:
     """State of one run."""
 
@@ -127,6 +132,7 @@ class _Run:
         self.diagrams: list[dict[str, float]] = []
         self.last_diagrams: list[Any] | None = None
         self.prompts: dict[int, Tensor] = {}
+        self.twin = torch.empty(0)  # moves at random, as far as the prompt
         self.iterations_to_correct: int | None = None
         self.iterations_to_answer: int | None = None
         self.final: dict[str, int | float] = {}
@@ -294,16 +300,22 @@ class _Run:
         ]
 
     def _checkpoint(self, step: int, exact: float) -> None:
-        """Keep the prompt and its exact persistent homology; where there are several clouds, their mean."""
+        """Keep the prompt, its exact persistent homology and that of its random twin; of several clouds the mean."""
         if not self.prompt.n_tokens:
             return
-        self.prompts[step] = self.prompt.weight.detach().cpu().clone()
-        clouds = self.prompts[step].reshape(-1, *self.prompts[step].shape[-2:]).numpy()
-        found = [topology.persistence_diagrams(points, metric=self.config.metric) for points in clouds]
-        before = self.last_diagrams or [None] * len(clouds)
-        rows = [self._topology(*layer) for layer in zip(clouds, found, before, strict=True)]
-        mean = rows[0] if len(rows) == 1 else {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-        self.topology.append({"step": step, "exact": exact} | mean)
+        after = self.prompt.weight.detach().cpu().clone()
+        if self.prompts:
+            before = self.prompts[max(self.prompts)]
+            self.twin = nulls.random_step(self.twin, before, after, self.config.seed, step)
+        else:
+            self.twin = after
+        self.prompts[step] = after
+        clouds, found = self._diagrams(after)
+        last = self.last_diagrams or [None] * len(clouds)
+        rows = [self._topology(*layer) for layer in zip(clouds, found, last, strict=True)]
+        null = [self._summary(*layer) for layer in zip(*self._diagrams(self.twin), strict=True)]
+        twin = {f"null_{name}": value for name, value in _mean(null).items()}
+        self.topology.append({"step": step, "exact": exact} | _mean(rows) | twin)
         for layer, diagrams in enumerate(found):
             self.diagrams += [
                 {"step": step, "layer": layer, "dimension": dimension, "birth": birth, "death": death}
@@ -312,9 +324,18 @@ class _Run:
             ]
         self.last_diagrams = found
 
+    def _diagrams(self, prompt: Float[Tensor, "*layers n d"]) -> tuple[Any, list[Any]]:
+        """Clouds of a prompt, one a layer, and their persistence diagrams."""
+        clouds = prompt.reshape(-1, *prompt.shape[-2:]).numpy()
+        return clouds, [topology.persistence_diagrams(points, metric=self.config.metric) for points in clouds]
+
+    def _summary(self, points: Any, diagrams: list[Any]) -> dict[str, Any]:
+        row: dict[str, Any] = topology.summarize(diagrams, points, metric=self.config.metric)._asdict()
+        return row
+
     def _topology(self, points: Any, diagrams: list[Any], before: list[Any] | None) -> dict[str, Any]:
         """Sum up one cloud, and how far its diagrams are from those of the checkpoint before."""
-        row: dict[str, Any] = topology.summarize(diagrams, points, metric=self.config.metric)._asdict()
+        row = self._summary(points, diagrams)
         row["mean_norm"] = float(torch.from_numpy(points).norm(dim=-1).mean())
         for dimension, diagram in enumerate(diagrams):
             for kind in ("bottleneck", "wasserstein"):

@@ -22,6 +22,8 @@ from tslib.plots.cost import growth as growth
 from tslib.plots.cost import loss_curves as loss_curves
 from tslib.plots.cost import step_times as step_times
 from tslib.plots.cost import tsloss_times as tsloss_times
+from tslib.plots.meaning import nearest_words as nearest_words
+from tslib.plots.meaning import paths as paths
 from tslib.plots.runs import bars_at as bars_at
 from tslib.plots.runs import evolution as evolution
 from tslib.plots.runs import first_and_last as first_and_last

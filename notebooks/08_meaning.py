@@ -1,0 +1,123 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What does a tuned prompt mean?
+#
+# The paper leaves the meaning of virtual tokens to future work. A model has words of its own to hold them against:
+# the embeddings of its vocabulary. This chapter looks at one run, tuned live: the nearest words and how they change,
+# the way of the tokens through a plane, and how far all of that is from where words are. The nearest word of a tuned
+# token says little about what the token does {cite}`khashabi2022waywardness`, so each comes with its distance.
+
+# %%
+import matplotlib.pyplot as plt
+from IPython.display import Markdown, display
+
+from tslib import load_model, plots, report_meaning
+from tslib.config import TuneConfig
+from tslib.meaning import Vocabulary, drift, manifold, plane
+from tslib.prompts import SoftPrompt
+from tslib.records import RunStore
+
+plots.style()
+
+# %% [markdown]
+# The same run as in {doc}`02_structural_evolution`. With TSLoss, say, and Gemma: `papermill
+# notebooks/08_meaning.ipynb out.ipynb -p regularizer tsloss -p model gemma3-270m`.
+
+# %% tags=["parameters"]
+model = "smollm2-135m"
+task = "gsm-symbolic"
+samples = 1
+sample_seed = 0
+seed = 0
+regularizer = "none"
+weight = 1.0
+max_steps = 60
+topology_every = 5
+store = "runs"
+
+# %% tags=["remove-stderr"]
+config = TuneConfig(
+    answer_every=0,
+    model=model,
+    task=task,
+    samples=samples,
+    sample_seed=sample_seed,
+    seed=seed,
+    regularizer=regularizer,
+    weight=weight,
+    max_steps=max_steps,
+    topology_every=topology_every,
+    stop_when_correct=False,
+)
+records = RunStore(store)
+record = records.get_or_run(config)
+if not record.prompts:  # it was made on another machine, which kept them
+    record = records.run(config, anew=True)
+
+# %% [markdown]
+# ## The nearest words
+#
+# What enters the model is compared, not the trained numbers (which may be scaled), and with words as they enter it
+# (Gemma's embeddings are multiplied by $\sqrt d$). Blanks are shown as ␣, line ends as ⏎; in brackets the distance.
+
+# %% tags=["remove-stderr"]
+loaded = load_model(model, device="cpu", dtype="float32")
+vocabulary = Vocabulary(*loaded)
+enters = {step: SoftPrompt.resume(config, loaded.model, values)().detach() for step, values in record.prompts.items()}
+by_distance = drift(enters, vocabulary)
+by_angle = drift(enters, vocabulary, "cosine")
+
+# %% tags=["hide-input"]
+display(Markdown("By Euclidean distance:"))
+display(report_meaning.words(by_distance).style.hide(axis="index"))
+display(Markdown("By cosine distance, in which length has no part:"))
+display(report_meaning.words(by_angle).style.hide(axis="index"))
+
+# %% tags=["hide-input"]
+figure = plots.nearest_words(by_distance)
+plt.show()
+display(Markdown(report_meaning.read_drift(by_distance)))
+
+# %% [markdown]
+# ## The way through a plane
+#
+# Principal components keep as much of the distances as two axes can, and say how much that is; t-SNE keeps neighbours
+# together, and its distances mean nothing. Each line is a virtual token.
+
+# %% tags=["hide-input"]
+prompts = list(enters.values())
+figure = plots.paths({"PCA": plane(prompts), "t-SNE": plane(prompts, "tsne")})
+plt.show()
+
+# %% [markdown]
+# ## Far from words?
+#
+# Words fill only some of the space. Two measures of how far a prompt is from there: the distance to the nearest word,
+# against that of words among themselves; and the part of it that points out of the flat space which the 20 nearest
+# words span, a stand-in for the manifold they lie on.
+
+# %% tags=["hide-input"]
+first, last = (manifold(enters[step], vocabulary) for step in (min(enters), max(enters)))
+display(Markdown(report_meaning.read_manifold(first, last)))
+
+# %% tags=["hide-input"]
+figure = plots.stability(record.topology)
+plt.show()
+
+# %% [markdown]
+# The last figure is the topology's view of the same way: how far the persistence diagrams of a checkpoint are from
+# those of the one before.

@@ -1,0 +1,64 @@
+"""The benchmark and the book."""
+
+from pathlib import Path
+
+from tslib.commands.registry import command
+from tslib.errors import InputError
+
+
+@command
+def bench(file: Path | None = None, force: bool = False) -> None:
+    """Measure what a step costs against PEFT's, and print what was asked and what was found. Half an hour.
+
+    Example: python -m tslib bench --file runs/cost.json
+
+    Parameters
+    ----------
+    file
+        Where measurements are kept; parts that are there are not measured again. By default the committed one,
+        data/results/cost.json.
+    force
+        Measure all of it again.
+    """
+    from tslib import bench, report_cost
+
+    content = bench.run(bench.PATH if file is None else file, force=force)
+    print(report_cost.requirements(content).to_string(index=False))
+
+
+@command
+def book(only: str = "", assemble: bool = False) -> None:
+    """Run every notebook on the embedded model and build the book in _build/html.
+
+    Example: python -m tslib book
+
+    Parameters
+    ----------
+    only
+        Only run this notebook, such as 03_convergence.
+    assemble
+        Only assemble the pages of notebooks that were run.
+    """
+    from tslib import book
+
+    if assemble:
+        print(book.assemble())
+        return
+    if not only:
+        print(book.build())
+        return
+    found = {page.stem: page for page in book.pages()}
+    if only not in found:
+        raise InputError(f"no notebook {only!r}: give one of {', '.join(found)}")
+    book.execute(found[only], book.EXECUTED / found[only].name)
+
+
+@command
+def readme() -> None:
+    """Write what the committed records say into README.md and draw its figure.
+
+    Example: python -m tslib readme
+    """
+    from tslib.book import write_readme
+
+    print(write_readme())

@@ -1,0 +1,149 @@
+"""Models, benchmarks, and single runs."""
+
+from pathlib import Path
+
+from tyro.conf import OmitArgPrefixes, Positional
+
+from tslib.commands.registry import command
+from tslib.config import EvalConfig, TuneConfig
+from tslib.errors import InputError
+
+
+@command
+def fetch(name: Positional[str] = "smollm2-135m", accept_gemma_terms: bool = False, force: bool = False) -> None:
+    """Fetch a model into the cache, unless it is there.
+
+    Example: python -m tslib fetch gemma3-270m --accept-gemma-terms
+
+    Parameters
+    ----------
+    name
+        smollm2-135m, gemma3-270m, a model of the paper (gemma-2b-it, ...), or any id on the Hugging Face hub.
+    accept_gemma_terms
+        You have read and accept the terms at https://ai.google.dev/gemma/terms.
+    force
+        Fetch it again even if it is there.
+    """
+    from tslib import models
+
+    print(models.fetch(name, accept_terms=accept_gemma_terms, force=force))
+
+
+@command
+def tune(config: OmitArgPrefixes[TuneConfig], store: Path = Path("runs"), force: bool = False) -> None:
+    """Tune one soft prompt and print a short table. After Ctrl-C the same command goes on from there.
+
+    Example: python -m tslib tune --task gsm-symbolic --regularizer tsloss --weight 1 --seed 0
+
+    Parameters
+    ----------
+    config
+        The run.
+    store
+        Folder of records; a run that is there is shown, not run again.
+    force
+        Run it again all the same.
+    """
+    from tslib.records import RunStore
+    from tslib.report import run_table
+
+    records = RunStore(store)
+    record = None if force else records.done(config)
+    if record is None:
+        record = records.run(config, anew=force)
+    else:
+        print("this run was made before and is only shown; --force makes it again")
+    print(run_table(record))
+    print(f"record: {records.path(config)}")
+    if record.status == "interrupted":
+        raise KeyboardInterrupt
+
+
+@command
+def evaluate(
+    config: OmitArgPrefixes[EvalConfig], run: Positional[str] = "", store: Path = Path("runs"), force: bool = False
+) -> None:
+    """Score a tuned prompt, or the model as it is, on rows it was not tuned on: accuracy, interval, answer loss.
+
+    Example: python -m tslib evaluate 0123456789ab --split heldout --limit 100
+
+    Parameters
+    ----------
+    config
+        The evaluation.
+    run
+        Folder of a run's record, or the hash at its end; model, task, shots, context and dtype are then the run's.
+        Without it the model is evaluated as it is: --task bbh/navigate --scoring likelihood, say.
+    store
+        Folder of records; evaluations are kept in its folder evaluations; one that is there is shown, not made again.
+    force
+        Make it again all the same.
+    """
+    from tslib.evaluation import EvaluationStore, of_run
+    from tslib.records import RunStore
+    from tslib.report_tasks import evaluation_table
+
+    name = run or config.run
+    record = RunStore(store).find(name) if name else None
+    if record is not None:
+        config = of_run(config, record)
+    evaluations = EvaluationStore(store / "evaluations")
+    print(evaluation_table(evaluations.get_or_run(config, record, force=force)))
+    print(f"evaluation: {evaluations.path(config)}")
+
+
+@command
+def tasks(count: bool = False) -> None:
+    """List the benchmarks: what each is, its licence, whether its rows are here, and how to get them.
+
+    Example: TSLIB_DATA_DIR=rows python -m tslib tasks --count
+
+    Parameters
+    ----------
+    count
+        Read the rows that are here, and say how many are used and why others are not.
+    """
+    from tslib import catalogue
+
+    print(catalogue.plain(catalogue.readings() if count else catalogue.tasks()))
+
+
+@command
+def models() -> None:
+    """List the named models: parameters, licence, whether each is here, and how to get it.
+
+    Example: python -m tslib models
+    """
+    from tslib import catalogue
+
+    print(catalogue.plain(catalogue.models()))
+
+
+@command
+def experiment(name: Positional[str], store: Path | None = None) -> None:
+    """Do the runs of one of the book's experiments that are missing.
+
+    Example: TSLIB_DATA_DIR=rows python -m tslib experiment convergence
+
+    Parameters
+    ----------
+    name
+        learning-rate, convergence, tour or untuned.
+    store
+        Folder of records; by default the committed ones, data/results.
+    """
+    from tqdm import tqdm
+
+    from tslib.evaluation import EvaluationStore
+    from tslib.experiments import EVALUATIONS, EXPERIMENTS
+    from tslib.records import COMMITTED, RunStore
+
+    known = list(dict.fromkeys([*EXPERIMENTS, *EVALUATIONS]))
+    if name not in known:
+        raise InputError(f"unknown experiment {name!r}; known: {', '.join(known)}")
+    records = RunStore(COMMITTED if store is None else store)
+    evaluations = EvaluationStore(records.root / "evaluations")
+    for config in tqdm(EXPERIMENTS.get(name, list)(), desc=name, unit="run"):
+        records.get_or_run(config)
+    for asked in tqdm(EVALUATIONS.get(name, list)(), desc=f"{name}, held out", unit="evaluation"):
+        evaluations.get_or_run(asked, records.find(asked.run) if asked.run else None)
