@@ -1,8 +1,12 @@
 from itertools import product
 
+import pandas as pd
+import pytest
+
 from tslib.config import PRESETS, TuneConfig
 from tslib.encoding import encode
-from tslib.experiments import EXPERIMENTS, METHODS, convergence, learning_rate, paired
+from tslib.errors import InputError
+from tslib.experiments import EXPERIMENTS, METHODS, chosen_rate, convergence, learning_rate, paired
 from tslib.tasks import load_task
 
 
@@ -59,3 +63,32 @@ def test_the_learning_rate_is_not_chosen_on_the_samples_of_another_experiment(gs
     others = [config for name, make in EXPERIMENTS.items() if name != "learning-rate" for config in make()]
     assert len(rows(learning_rate())) == 3
     assert rows(learning_rate()).isdisjoint(rows(others))
+
+
+def runs_at(rates: dict[float, list[int | None]]) -> pd.DataFrame:
+    rows = [
+        {"lr": rate, "sample_seed": pair, "seed": pair, "iterations_to_correct": steps, "max_steps": 300, "status": "x"}
+        for rate, found in rates.items()
+        for pair, steps in enumerate(found)
+    ]
+    return pd.DataFrame(rows).astype({"iterations_to_correct": "Int64"})
+
+
+@pytest.mark.parametrize(
+    ("rates", "chosen"),
+    [
+        ({0.1: [50, 60], 0.01: [40, 50], 0.001: [90, 90]}, 0.01),
+        ({0.1: [40, 51], 0.01: [41, 52], 0.001: [90, 90]}, 0.01),  # one iteration more, and smaller
+        ({0.1: [40, 50], 0.01: [42, 51], 0.001: [90, 90]}, 0.1),
+        ({0.1: [10, None], 0.01: [154, 154], 0.001: [None, None]}, 0.01),  # never right counts 300
+    ],
+)
+def test_the_rule_that_chooses_a_learning_rate(rates, chosen):
+    assert chosen_rate(runs_at(rates)) == chosen
+
+
+def test_the_rule_wants_the_same_pairs_at_each_rate():
+    with pytest.raises(InputError, match="the same pairs at each learning rate"):
+        chosen_rate(runs_at({0.1: [50, 60], 0.01: [40]}))
+    with pytest.raises(InputError, match="the same pairs at each learning rate"):
+        chosen_rate(pd.concat([runs_at({0.1: [50]})] * 2))

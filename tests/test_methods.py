@@ -16,7 +16,7 @@ from tslib.evaluation import evaluate, of_run
 from tslib.forward import forward
 from tslib.losses import TSLoss
 from tslib.methods import METHODS, Method, Trained, start
-from tslib.prompts import SoftPrompt, StatePrompt, StateShape
+from tslib.prompts import SoftPrompt, StatePrompt, StateShape, model_inputs
 from tslib.records import RunStore
 from tslib.sweeps import Sweep
 from tslib.tasks import load_task
@@ -251,6 +251,17 @@ def test_a_long_pass_of_a_padded_prefix_keeps_its_states(tiny_model):
     assert_close(whole, long, rtol=1e-5, atol=1e-6)
     nothing = forward(model, SoftPrompt(torch.zeros(0, 16)), ROWS, grad=False).loss
     assert abs(float(whole - nothing)) > 1e-3
+
+
+def test_states_go_where_their_layers_are(tiny_model):
+    """With the second layer of a model said to be on another device, its keys and values are there."""
+    model, tokenizer = models.load_model(tiny_model, device="cpu", dtype="float32")
+    prompt = start(short(tiny_model, method="p-tuning-v2"), model, tokenizer).prompt
+    places = {"model.embed_tokens": "cpu", "model.layers.0": "cpu", "model.layers.1": "meta"}
+    model.hf_device_map = places | {"model.norm": "meta", "lm_head": "meta"}
+    _, given = model_inputs(ROWS, prompt, model)
+    assert [layer.keys.device.type for layer in given["past_key_values"].layers] == ["cpu", "meta"]
+    assert given["inputs_embeds"].device.type == "cpu"
 
 
 @pytest.mark.parametrize("name", ["p-tuning", "prefix-tuning"])

@@ -7,7 +7,11 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
+import pandas as pd
+
+from tslib import stats
 from tslib.config import EvalConfig, TuneConfig
+from tslib.errors import InputError
 from tslib.sweeps import Grid
 
 METHODS = ("none", "tsloss-printed", "tsloss")
@@ -53,6 +57,33 @@ def convergence() -> list[TuneConfig]:
     that were made are kept in ``data/results``, beside the experiment.
     """
     return paired(METHODS, sample_seeds=(0, 2, 3), seeds=(0, 1, 2), task="gsm8k", preset="tuned")
+
+
+def chosen_rate(table: pd.DataFrame) -> float:
+    """Return the learning rate that the rule of ``data/sweeps/learning_rate.yaml`` chooses.
+
+    It is the rate with the smallest restricted mean of iterations to correct; where others agree with it to within one
+    iteration, the smallest of these. A run that diverged, or was never right, counts ``max_steps``.
+
+    Parameters
+    ----------
+    table
+        Runs of cross-entropy alone on one model and task, as many at each rate (``RunStore.table``).
+
+    Raises
+    ------
+    InputError
+        If there are no runs, or not the same pairs at each rate.
+    """
+    pairs = {rate: frozenset(zip(runs["sample_seed"], runs["seed"], strict=True)) for rate, runs in table.groupby("lr")}
+    if len(set(pairs.values())) != 1 or len(table) != sum(map(len, pairs.values())):
+        raise InputError(f"expected the same pairs at each learning rate, found {dict(table['lr'].value_counts())}")
+    means = {
+        float(rate): stats.restricted_mean(stats.iterations(runs), float(runs["max_steps"].min()))
+        for rate, runs in table.groupby("lr")
+    }
+    best = min(means.values())
+    return min(rate for rate, mean in means.items() if mean <= best + 1)
 
 
 SIX = ("gsm8k", "math", "bbh", "mmlu", "hotpotqa", "longbench")

@@ -371,6 +371,10 @@ def model_inputs(rows: Sequence[Encoded], prompt: SoftPrompt | None, model: Any)
         for layer, pair in enumerate(states):
             keys, values = (part.to(embeddings.dtype).expand(len(rows), -1, -1, -1) for part in pair)
             cache.update(keys, values, layer)
+        if hasattr(model, "hf_device_map"):  # divided over several devices: each layer's states belong beside it
+            from peft.utils.integrations import map_cache_to_layer_device_map
+
+            map_cache_to_layer_device_map(model, cache)
         given["past_key_values"] = cache
     return batch, given
 
