@@ -16,9 +16,9 @@ def test_sentences():
     table = pd.DataFrame({"step": [1, 2, 3], "loss": [4.0, 3.5, 0.25]})
     assert report_training.read_loss(table, "loss") == "The loss goes from 4.000 at step 1 to 0.250 at step 3."
     ours = torch.tensor([[[9.0, 9.0], [1.0, -8.0]]])
-    theirs = torch.tensor([[[1.25, -8.0]]])  # of the last position only
+    theirs = torch.tensor([[[9.0, 9.0], [1.25, -8.0]]])
     said = report_training.read_difference(ours, theirs)
-    assert said == "The largest difference of a logit is 2.5e-01; the largest logit is 8.0."
+    assert said == "The largest difference of a logit is 2.5e-01; the largest logit is 9.0."
     ratios = pd.DataFrame({"regularizer": ["none", "a", "b", "c"], "gradient ratio": [0.0, 0.05, 0.2, 0.01]})
     assert "2 of 3 are shorter than a tenth" in report_training.read_regularizers(ratios)
 

@@ -11,7 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["random_step", "random_walk"]
+__all__ = ["FIELDS", "random_step", "random_walk"]
+
+FIELDS = (
+    *("h1_count", "h0_mean_lifespan", "h1_mean_lifespan", "persistence_entropy", "mean_distance"),
+    *("density", "h1_density"),
+)
+"""What is kept of a twin's ``TopologySummary``, as ``null_...``: the quantities that the paper follows."""
 
 
 def random_step(
@@ -36,7 +42,8 @@ def random_step(
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:4]))  # torch takes 32 bits of a seed
     directions = torch.randn(after.shape, generator=generator, dtype=torch.float32)
     lengths = (after - before).norm(dim=-1, keepdim=True)
-    return twin + lengths * directions / directions.norm(dim=-1, keepdim=True)
+    moved: Tensor = twin + lengths * directions / directions.norm(dim=-1, keepdim=True)
+    return moved
 
 
 def random_walk(prompts: Mapping[int, Float[Tensor, "*layers n d"]], seed: int) -> dict[int, Tensor]:

@@ -314,7 +314,7 @@ class _Run:
         last = self.last_diagrams or [None] * len(clouds)
         rows = [self._topology(*layer) for layer in zip(clouds, found, last, strict=True)]
         null = [self._summary(*layer) for layer in zip(*self._diagrams(self.twin), strict=True)]
-        twin = {f"null_{name}": value for name, value in _mean(null).items()}
+        twin = {f"null_{name}": _mean(null)[name] for name in nulls.FIELDS}
         self.topology.append({"step": step, "exact": exact} | _mean(rows) | twin)
         for layer, diagrams in enumerate(found):
             self.diagrams += [
