@@ -9,6 +9,7 @@ import pytest
 import torture
 
 from tslib import models, tuning
+from tslib.checkpoints import Checkpoint
 from tslib.config import TuneConfig
 from tslib.errors import InputError
 from tslib.models import LoadedModel
@@ -88,6 +89,26 @@ def two_steps(smollm2_135m) -> RunRecord:
     """The record of a real run of two steps, with TSLoss and three checkpoints."""
     fields = {"regularizer": "tsloss", "sample_seed": 58, "n_tokens": 8, "device": "cpu"}
     return tuning.tune(TuneConfig(max_steps=2, topology_every=1, answer_every=0, **fields), progress=False)
+
+
+@pytest.fixture
+def resumed(tmp_path) -> Callable[[TuneConfig, int], RunRecord]:
+    """Makes a run that is stopped before a step, keeps its state, and goes on."""
+
+    def run(config: TuneConfig, at: int) -> RunRecord:
+        class Stops(Checkpoint):
+            def offer(self, run, step):
+                if step == at:
+                    self.save(run, step)
+                    raise KeyboardInterrupt
+
+        path = tmp_path / ".state"
+        assert tuning.tune(config, progress=False, checkpoint=Stops(path, config)).status == "interrupted"
+        record = tuning.tune(config, progress=False, checkpoint=Checkpoint(path, config))
+        assert record.environment["resumed"] == 1
+        return record
+
+    return run
 
 
 @pytest.fixture(scope="session")

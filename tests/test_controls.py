@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from tslib import losses
-from tslib.checkpoints import Checkpoint
 from tslib.config import TuneConfig
 from tslib.controls import AdaptiveTSLoss, BalancedTSLoss, RandomDirection
 from tslib.errors import InputError
@@ -85,22 +84,11 @@ def test_each_trains(name, samples, tiny_model):
 
 
 @pytest.mark.parametrize("name", ["random-direction", "tsloss-adaptive", "tsloss-balanced"])
-def test_a_resumed_run_has_the_same_bits(name, tiny_model, tmp_path):
+def test_a_resumed_run_has_the_same_bits(name, tiny_model, resumed):
     config = short(tiny_model, regularizer=name)
-    whole = tune(config, progress=False)
-    path = tmp_path / ".state"
-
-    class Stops(Checkpoint):
-        def offer(self, run, step):
-            if step == 5:
-                self.save(run, step)
-                raise KeyboardInterrupt
-
-    assert tune(config, progress=False, checkpoint=Stops(path, config)).status == "interrupted"
-    resumed = tune(config, progress=False, checkpoint=Checkpoint(path, config))
-    assert resumed.environment["resumed"] == 1
-    assert torch.equal(resumed.prompts[8], whole.prompts[8])
-    assert resumed.steps["cross_entropy"].tolist() == whole.steps["cross_entropy"].tolist()
+    whole, again = tune(config, progress=False), resumed(config, 5)
+    assert torch.equal(again.prompts[8], whole.prompts[8])
+    assert again.steps["cross_entropy"].tolist() == whole.steps["cross_entropy"].tolist()
 
 
 def test_a_new_one_takes_one_line(tiny_model, tmp_path, monkeypatch):

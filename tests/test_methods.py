@@ -183,26 +183,15 @@ def test_topology_of_layers(name, metric, tiny_model):
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_a_resumed_run_has_the_same_bits(name, tiny_model, tmp_path):
+def test_a_resumed_run_has_the_same_bits(name, tiny_model, resumed):
     config = short(tiny_model, method=name)
-    whole = tune(config, progress=False)
-    path = tmp_path / ".state"
-
-    class Stops(Checkpoint):
-        def offer(self, run, step):
-            if step == 4:
-                self.save(run, step)
-                raise KeyboardInterrupt
-
-    assert tune(config, progress=False, checkpoint=Stops(path, config)).status == "interrupted"
-    resumed = tune(config, progress=False, checkpoint=Checkpoint(path, config))
-    assert resumed.environment["resumed"] == 1
+    whole, again = tune(config, progress=False), resumed(config, 4)
     drop = {"columns": "seconds"}
-    assert resumed.steps.drop(**drop).equals(whole.steps.drop(**drop))
-    assert resumed.topology.equals(whole.topology)
-    assert resumed.diagrams.equals(whole.diagrams)
-    assert all(torch.equal(resumed.prompts[step], whole.prompts[step]) for step in whole.prompts)
-    assert resumed.results["final_cross_entropy"] == whole.results["final_cross_entropy"]
+    assert again.steps.drop(**drop).equals(whole.steps.drop(**drop))
+    assert again.topology.equals(whole.topology)
+    assert again.diagrams.equals(whole.diagrams)
+    assert all(torch.equal(again.prompts[step], whole.prompts[step]) for step in whole.prompts)
+    assert again.results["final_cross_entropy"] == whole.results["final_cross_entropy"]
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
