@@ -7,6 +7,8 @@ from tslib.config import PRESETS, TuneConfig
 from tslib.encoding import encode
 from tslib.errors import InputError
 from tslib.experiments import EXPERIMENTS, METHODS, chosen_rate, convergence, learning_rate, paired
+from tslib.records import COMMITTED, RunStore
+from tslib.sweeps import Sweep
 from tslib.tasks import load_task
 
 
@@ -92,3 +94,16 @@ def test_the_rule_wants_the_same_pairs_at_each_rate():
         chosen_rate(runs_at({0.1: [50, 60], 0.01: [40]}))
     with pytest.raises(InputError, match="the same pairs at each learning rate"):
         chosen_rate(pd.concat([runs_at({0.1: [50]})] * 2))
+
+
+def test_the_evidence_uses_the_rates_that_the_rule_chooses():
+    """From the committed runs at six rates, on the same pairs, for each model and task of the sweep."""
+    folder = COMMITTED.parent / "sweeps"
+    rates = Sweep.load(folder / "learning_rate.yaml").configs
+    evidence = {(run.model, run.task, run.lr) for run in Sweep.load(folder / "evidence.yaml").configs}
+    assert len(evidence) == len({(model, task) for model, task, _ in evidence})
+    for model, task, rate in evidence:
+        asked = [run for run in rates if (run.model, run.task) == (model, task)]
+        table = RunStore().table(asked)
+        assert len(table) == len(asked) == 18
+        assert chosen_rate(table) == rate, (model, task)
