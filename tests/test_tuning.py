@@ -355,7 +355,7 @@ def test_the_same_config_gives_the_same_numbers(toy_task):
     toy_task(*ROWS)
     fields = {"regularizer": "tsloss", "samples": 3, "batch_size": 2, "max_steps": 3, "topology_every": 1}
     first, again, other = (quick(seed=seed, answer_every=0, **fields) for seed in (0, 0, 1))
-    assert first.steps.shape == (3, 14)
+    assert first.steps.shape == (3, 15)
     for name in ("steps", "topology", "diagrams"):
         assert same(getattr(first, name), getattr(again, name)), name
         assert not same(getattr(first, name), getattr(other, name)), name
@@ -383,12 +383,16 @@ def test_samples_that_do_not_fill_their_batches(toy_task, smollm2_135m, monkeypa
     examples = {example.id: example for example in TASKS["toy"].load("train")}
     rows = [encode(smollm2_135m.tokenizer, examples[name]) for name in record.rows]
     run = _Run(record.config, *smollm2_135m, [], rows)
-    alone = []
+    alone, right = [], []
     for row in rows:
         logits = run.model(inputs_embeds=embedded(run, row)).logits[0, -len(row.target) - 1 : -1]
         alone.append(logits.argmax(-1).tolist() == row.target)
+        right += [guess == token for guess, token in zip(logits.argmax(-1).tolist(), row.target, strict=True)]
     assert 0 < sum(alone) < 10
     assert record.topology["exact"].iloc[0] == record.steps["exact"].iloc[0] == pytest.approx(sum(alone) / 10)
+    assert 0.1 < sum(right) / len(right) < 0.9
+    shares = record.topology["token_accuracy"].iloc[0], record.steps["token_accuracy"].iloc[0]
+    assert shares == pytest.approx((sum(right) / len(right),) * 2)
     assert record.iterations_to_correct is None
 
 
@@ -467,6 +471,7 @@ def test_how_often_the_criteria_are_tested(toy_task, monkeypatch):
     record = quick(max_steps=5, check_every=3, answer_every=2)
     assert decoded == [0, 2, 4, 5]
     assert record.steps["exact"].notna().tolist() == [True, False, False, True, False]
+    assert record.steps["token_accuracy"].notna().tolist() == [True, False, False, True, False]
     assert record.topology["exact"].tolist() == [0, 0]
 
 

@@ -67,10 +67,11 @@ class RunRecord:
     rows
         Ids of the training samples.
     steps
-        One row an optimiser step: losses, terms, gradient norms and their cosine, lr, seconds. Row k was measured
-        with the prompt as it was before step k.
+        One row an optimiser step: losses, terms, gradient norms and their cosine, lr, share of samples that are exact
+        and of target tokens that are the most probable one, seconds. Row k was measured with the prompt as it was
+        before step k.
     topology
-        One row a checkpoint: ``TopologySummary``, share of samples that are exact, distances to the diagrams of the
+        One row a checkpoint: ``TopologySummary``, the shares of the steps table, distances to the diagrams of the
         checkpoint before; and as ``null_...`` the summary of a twin that moves as far in random directions
         (`tslib.nulls`). Of a method with a cloud in each layer, means over the layers.
     diagrams

@@ -183,16 +183,17 @@ class _Run:
             outcome = self._losses(next(self.batches), grad=not last)
             if not (outcome.loss.isfinite() and self.prompt.weight.isfinite().all()):
                 return "diverged"
-            exact = self._check(step, outcome, last)
+            right = self._check(step, outcome, last)
             done = last or (self.iterations_to_correct is not None and self.config.stop_when_correct)
             if done or step % self.config.topology_every == 0:
-                self._checkpoint(step, exact)
+                self._checkpoint(step, right)
             if done:
-                self.final = {"final_cross_entropy": float(outcome.loss.detach()), "final_exact": exact}
+                self.final = {"final_cross_entropy": float(outcome.loss.detach()), "final_exact": right["exact"]}
                 return "finished"
             row = self._update(outcome.loss)
-            self.steps.append({"step": step + 1} | row | {"exact": exact, "seconds": time.perf_counter() - begun})
-            bar.set_postfix(loss=f"{row['cross_entropy']:.4f}", reg=f"{row['regularizer']:.3g}", correct=f"{exact:.0%}")
+            self.steps.append({"step": step + 1} | row | right | {"seconds": time.perf_counter() - begun})
+            shown = {"loss": f"{row['cross_entropy']:.4f}", "reg": f"{row['regularizer']:.3g}"}
+            bar.set_postfix(shown, correct=f"{right['exact']:.0%}")
             bar.update()
         raise AssertionError("the last step ends the run")
 
@@ -254,19 +255,25 @@ class _Run:
         self.trained.refresh()
         return row
 
-    def _check(self, step: int, outcome: Outcome, last: bool) -> float:
-        """Test the criteria due with the prompt as it is; return the share of samples that are exact, or NaN."""
-        share, correct = math.nan, False
+    def _check(self, step: int, outcome: Outcome, last: bool) -> dict[str, float]:
+        """Test the criteria due with the prompt as it is.
+
+        Returns the share of samples that are exact and the share of target tokens that are the most probable one; NaN
+        where it was not looked at.
+        """
+        shares, correct = {"exact": math.nan, "token_accuracy": math.nan}, False
         seen = outcome if self.whole else None  # no pass of its own where the step's batch has all samples
         if last or step % self.config.check_every == 0:
             seen = seen or self._losses(self.rows, grad=False)
-            share, correct = float(seen.exact.float().mean()), bool(seen.exact.all())
+            wrong, total = int((~seen.matches).sum()), sum(len(row.target) for row in self.rows)  # padding is no error
+            shares = {"exact": float(seen.exact.float().mean()), "token_accuracy": 1 - wrong / total}
+            correct = bool(seen.exact.all())
         if correct and self.iterations_to_correct is None:
             self.iterations_to_correct = step
         due = self.config.answer_every and (last or step % self.config.answer_every == 0)
         if self.iterations_to_answer is None and (correct or due) and self._answers_correct(seen):
             self.iterations_to_answer = step
-        return share
+        return shares
 
     def _answers_correct(self, seen: Outcome | None) -> bool:
         seen = seen or self._losses(self.rows, grad=False)
@@ -299,7 +306,7 @@ class _Run:
             for row, start in zip(rows, agreed, strict=True)
         ]
 
-    def _checkpoint(self, step: int, exact: float) -> None:
+    def _checkpoint(self, step: int, right: dict[str, float]) -> None:
         """Keep the prompt, its exact persistent homology and that of its random twin; of several clouds the mean."""
         if not self.prompt.n_tokens:
             return
@@ -315,7 +322,7 @@ class _Run:
         rows = [self._topology(*layer) for layer in zip(clouds, found, last, strict=True)]
         null = [self._summary(*layer) for layer in zip(*self._diagrams(self.twin), strict=True)]
         twin = {f"null_{name}": _mean(null)[name] for name in nulls.FIELDS}
-        self.topology.append({"step": step, "exact": exact} | _mean(rows) | twin)
+        self.topology.append({"step": step} | right | _mean(rows) | twin)
         for layer, diagrams in enumerate(found):
             self.diagrams += [
                 {"step": step, "layer": layer, "dimension": dimension, "birth": birth, "death": death}
