@@ -100,9 +100,15 @@ def test_the_evidence_uses_the_rates_that_the_rule_chooses():
     """From the committed runs at six rates, on the same pairs, for each model and task of the sweep."""
     folder = COMMITTED.parent / "sweeps"
     rates = Sweep.load(folder / "learning_rate.yaml").configs
-    evidence = {(run.model, run.task, run.lr) for run in Sweep.load(folder / "evidence.yaml").configs}
-    assert len(evidence) == len({(model, task) for model, task, _ in evidence})
-    for model, task, rate in evidence:
+    evidence = Sweep.load(folder / "evidence.yaml")
+    used = set()
+    for grid, runs in zip(evidence.grids, evidence.runs, strict=True):
+        if grid.name == "preset paper":
+            assert {run.lr for run in runs} == {5e-5}
+        elif not grid.name.startswith(("prompt scale", "own rates")):  # which are about rates
+            used |= {(run.model, "gsm8k" if grid.name.startswith("kept back") else run.task, run.lr) for run in runs}
+    assert len(used) == len({(model, task) for model, task, _ in used}) == 4
+    for model, task, rate in used:
         asked = [run for run in rates if (run.model, run.task) == (model, task)]
         table = RunStore().table(asked)
         assert len(table) == len(asked) == 18
