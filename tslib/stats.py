@@ -3,6 +3,7 @@
 A run that was not correct by ``max_steps`` is censored there: it is known to need more, and it is never dropped.
 """
 
+import warnings
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -165,30 +166,20 @@ def iteration_ratio(
             quotient = a.mean(axis=axis) / b.mean(axis=axis)
         return np.where(np.isnan(quotient), 1.0, quotient)  # all right at step 0, on both sides: no difference
 
-    value = float(ratio(ours.steps, theirs.steps))
-    low = high = value if len(ours.steps) > 1 else float("nan")
-    # Where every pair has the same ratio, so has every resample. Not by division: a run may be correct at step 0.
-    if not np.allclose(ours.steps * theirs.steps.mean(), theirs.steps * ours.steps.mean()):
-        result = stats.bootstrap(
-            (ours.steps, theirs.steps),
-            ratio,
-            paired=True,
-            vectorized=True,
-            confidence_level=confidence,
-            n_resamples=9999,
-            rng=np.random.default_rng(0),
-        )
-        low, high = result.confidence_interval
+    found = bootstrap(ratio, ours.steps, theirs.steps, paired=True, confidence=confidence)
     censored = int((~ours.correct | ~theirs.correct).sum())
-    return Ratio(value, float(low), float(high), confidence, len(ours.steps), censored)
+    return Ratio(*found, confidence, len(ours.steps), censored)
 
 
 class Interval(NamedTuple):
-    """A mean with its confidence interval."""
+    """An estimate with its confidence interval."""
 
     value: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 def mean_score(scores: Float[ndarray, "rows"], *, confidence: float = 0.95) -> Interval:
@@ -201,14 +192,62 @@ def mean_score(scores: Float[ndarray, "rows"], *, confidence: float = 0.95) -> I
     """
     if not scores.size or scores.min() < 0 or scores.max() > 1:
         raise InputError(f"expected scores from 0 to 1, found {sorted(scores)[:1] + sorted(scores)[-1:]}")
-    value = float(scores.mean())
-    if np.isin(scores, (0, 1)).all():
-        low, high = proportion_confint(scores.sum(), scores.size, alpha=1 - confidence, method="wilson")
-    elif np.ptp(scores) == 0:  # nothing to resample
-        low = high = value
-    else:
-        result = stats.bootstrap((scores,), np.mean, confidence_level=confidence, rng=np.random.default_rng(0))
-        low, high = result.confidence_interval
+    if not np.isin(scores, (0, 1)).all():
+        return mean(scores, confidence=confidence)
+    low, high = proportion_confint(scores.sum(), scores.size, alpha=1 - confidence, method="wilson")
+    return Interval(float(scores.mean()), float(low), float(high))
+
+
+def mean(values: Float[ndarray, "runs"], *, confidence: float = 0.95) -> Interval:
+    """Mean over runs, or over pairs of runs, with a BCa bootstrap interval.
+
+    Raises
+    ------
+    InputError
+        If there are no values, or one is NaN.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if not values.size or np.isnan(values).any():
+        raise InputError(f"expected numbers to take the mean of, found {values.tolist()[:5]}")
+    return bootstrap(lambda v, axis=-1: v.mean(axis=axis), values, confidence=confidence)
+
+
+def difference(
+    first: Float[ndarray, "runs"], second: Float[ndarray, "others"], *, confidence: float = 0.95
+) -> Interval:
+    """Difference of the means of two groups of runs that are not paired, first minus second; BCa bootstrap."""
+
+    def between(a: Any, b: Any, axis: int = -1) -> Any:
+        return a.mean(axis=axis) - b.mean(axis=axis)
+
+    return bootstrap(between, np.asarray(first, float), np.asarray(second, float), confidence=confidence)
+
+
+def bootstrap(
+    statistic: Any, *samples: Any, paired: bool = False, vectorized: bool = True, confidence: float = 0.95
+) -> Interval:
+    """Return a statistic of some samples with its BCa bootstrap interval (``scipy.stats.bootstrap``, 9,999 resamples).
+
+    Without a spread (all resamples agree) the interval is the value itself; of a single run there is none (NaN).
+    """
+    value = float(statistic(*samples))
+    if min(len(sample) for sample in samples) < 2:
+        return Interval(value, float("nan"), float("nan"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of 0 / 0 where nothing varies, which is seen to below
+        found = stats.bootstrap(
+            samples,
+            statistic,
+            paired=paired,
+            vectorized=vectorized,
+            confidence_level=confidence,
+            n_resamples=9999 if vectorized else 1999,
+            rng=np.random.default_rng(0),
+        )
+    low, high = found.confidence_interval
+    if np.isnan(low) or np.isnan(high):
+        spread = found.bootstrap_distribution
+        low, high = np.nanquantile(spread, [(1 - confidence) / 2, (1 + confidence) / 2], method="nearest")
     return Interval(value, float(low), float(high))
 
 
