@@ -1,15 +1,17 @@
+import dataclasses
 from itertools import product
 
 import pandas as pd
 import pytest
 
 from tslib.config import PRESETS, TuneConfig
-from tslib.encoding import encode
 from tslib.errors import InputError
-from tslib.experiments import EXPERIMENTS, METHODS, chosen_rate, convergence, learning_rate, paired
+from tslib.experiments import EXPERIMENTS, chosen_rate, paired
 from tslib.records import COMMITTED, RunStore
 from tslib.sweeps import Sweep
 from tslib.tasks import load_task
+
+SWEEPS = COMMITTED.parent / "sweeps"
 
 
 def test_paired_makes_every_method_on_every_pair():
@@ -30,41 +32,37 @@ def test_no_run_is_done_twice():
     assert len(set(hashes)) == len(hashes)
 
 
-def test_convergence_is_paired():
-    configs = convergence()
-    pairs = {(c.sample_seed, c.seed) for c in configs}
-    assert pairs == set(product((0, 2, 3), (0, 1, 2)))
-    for pair in pairs:
-        assert [c.regularizer for c in configs if (c.sample_seed, c.seed) == pair] == list(METHODS)
-    assert {c.lr for c in configs} == {PRESETS["tuned"]}
-    assert {(c.model, c.task, c.weight, c.max_steps) for c in configs} == {("smollm2-135m", "gsm8k", 1.0, 300)}
+def test_the_learning_rate_is_not_chosen_on_the_samples_of_the_evidence(gsm8k_rows):
+    def rows(name):
+        drawn = {(c.task, c.samples, c.sample_seed) for c in Sweep.load(SWEEPS / name).configs if c.task == "gsm8k"}
+        single = [draw for draw in drawn if draw[1] == 1]  # two draws of ten may share a row with any other
+        return {example.id for task, samples, seed in single for example in load_task(task, "train", samples, seed)}
+
+    own_rates = rows("learning_rate.yaml")
+    assert len(own_rates) == 3
+    grids = Sweep.load(SWEEPS / "evidence.yaml")
+    deciding = [
+        config
+        for grid, configs in zip(grids.grids, grids.runs, strict=True)
+        if grid.name != "own rates, gsm8k"
+        for config in configs
+        if (config.task, config.samples) == ("gsm8k", 1)
+    ]
+    drawn = {config.sample_seed for config in deciding}
+    assert own_rates.isdisjoint(load_task("gsm8k", "train", 1, seed)[0].id for seed in drawn)
 
 
-def test_the_problems_of_convergence_are_the_first_whose_solution_is_short(gsm8k_rows, smollm2_135m):
-    def length(seed):
-        return len(encode(smollm2_135m.tokenizer, load_task("gsm8k", "train", 1, seed)[0]).target)
-
-    short = [seed for seed in range(4) if length(seed) <= 128]
-    assert short == sorted({config.sample_seed for config in convergence()}) == [0, 2, 3]
-
-
-def test_learning_rate_is_of_cross_entropy_alone():
-    configs = learning_rate()
-    assert {c.regularizer for c in configs} == {"none"}
-    rates = {c.lr for c in configs}
-    assert PRESETS["tuned"] in rates
-    for rate in rates:
-        assert len({c.sample_seed for c in configs if c.lr == rate}) == 3, "each rate on the same three samples"
-
-
-def test_the_learning_rate_is_not_chosen_on_the_samples_of_another_experiment(gsm8k_rows):
-    def rows(configs):
-        drawn = {(c.task, c.samples, c.sample_seed) for c in configs}
-        return {example.id for task, samples, seed in drawn for example in load_task(task, "train", samples, seed)}
-
-    others = [config for name, make in EXPERIMENTS.items() if name != "learning-rate" for config in make()]
-    assert len(rows(learning_rate())) == 3
-    assert rows(learning_rate()).isdisjoint(rows(others))
+def test_the_evidence_is_paired():
+    """Each grid has the same (sample, seed) pairs for all its methods; no pair shares a sample seed or a seed."""
+    evidence = Sweep.load(SWEEPS / "evidence.yaml")
+    for grid, configs in zip(evidence.grids, evidence.runs, strict=True):
+        by_method = {}
+        for config in configs:
+            setting = dataclasses.replace(config, sample_seed=0, seed=0)
+            by_method.setdefault(setting, set()).add((config.sample_seed, config.seed))
+        assert len({frozenset(pairs) for pairs in by_method.values()}) == 1, grid.name
+        (pairs, *_) = by_method.values()
+        assert len({sample for sample, _ in pairs}) == len({seed for _, seed in pairs}) == len(pairs), grid.name
 
 
 def runs_at(rates: dict[float, list[int | None]]) -> pd.DataFrame:
@@ -98,14 +96,13 @@ def test_the_rule_wants_the_same_pairs_at_each_rate():
 
 def test_the_evidence_uses_the_rates_that_the_rule_chooses():
     """From the committed runs at six rates, on the same pairs, for each model and task of the sweep."""
-    folder = COMMITTED.parent / "sweeps"
-    rates = Sweep.load(folder / "learning_rate.yaml").configs
-    evidence = Sweep.load(folder / "evidence.yaml")
+    rates = Sweep.load(SWEEPS / "learning_rate.yaml").configs
+    evidence = Sweep.load(SWEEPS / "evidence.yaml")
     used = set()
     for grid, runs in zip(evidence.grids, evidence.runs, strict=True):
         if grid.name == "preset paper":
             assert {run.lr for run in runs} == {5e-5}
-        elif not grid.name.startswith(("prompt scale", "own rates")):  # which are about rates
+        elif not grid.name.startswith(("prompt scale", "own rates", "prefix tuning", "P-tuning")):  # which are about rates
             used |= {(run.model, "gsm8k" if grid.name.startswith("kept back") else run.task, run.lr) for run in runs}
     assert len(used) == len({(model, task) for model, task, _ in used}) == 5
     for model, task, rate in used:
@@ -113,3 +110,5 @@ def test_the_evidence_uses_the_rates_that_the_rule_chooses():
         table = RunStore().table(asked)
         assert len(table) == len(asked) == 18
         assert chosen_rate(table) == rate, (model, task)
+    main = [run for run in rates if (run.model, run.task) == ("smollm2-135m", "gsm8k")]
+    assert chosen_rate(RunStore().table(main)) == PRESETS["tuned"]

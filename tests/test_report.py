@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from tslib import report, stats
-from tslib.config import PRESETS, TuneConfig
-from tslib.experiments import EXPERIMENTS
-from tslib.records import RunStore
+from tslib.config import TuneConfig
+from tslib.evidence import MAIN, Evidence
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,11 +37,12 @@ def test_headline_says_what_the_interval_says(pairs, word):
     none, tsloss = (sum(pair[i] for pair in pairs) / len(pairs) for i in (0, 1))
     assert f"needs {none:.0f} iterations" in text
     assert f"a ratio of {tsloss / none:.2f}" in text
-    assert "over 4 pairs, 0 of them censored" in text
+    assert "On 4 pairs of" in text
+    assert "(0 pairs censored)" in text
 
 
 def test_headline_counts_censored_pairs():
-    assert "over 3 pairs, 2 of them censored" in report.headline(table([(100, None), (None, 90), (80, 90)]))
+    assert "(2 pairs censored)" in report.headline(table([(100, None), (None, 90), (80, 90)]))
 
 
 def test_method_table_words():
@@ -74,23 +74,5 @@ def test_reading_of_the_ratios_counts_the_intervals_that_hold_the_papers():
 def test_readme_holds_what_the_committed_records_say():
     """Renewed by ``python -m tslib readme``."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert report.readme(text, RunStore().table(EXPERIMENTS["convergence"]())) == text
+    assert report.readme(text, Evidence().runs(MAIN)) == text
     assert "95 % interval" in text
-
-
-def test_committed_records_are_complete():
-    """Each pair has all methods, and each problem all seeds."""
-    runs = RunStore().table(EXPERIMENTS["convergence"]())
-    assert len(runs) == len(EXPERIMENTS["convergence"]()) >= 27
-    assert set(runs["status"]) == {"finished"}
-    assert (runs.groupby(["sample_seed", "seed"])["regularizer"].nunique() == 3).all()
-    assert len(RunStore().table(EXPERIMENTS["learning-rate"]())) == len(EXPERIMENTS["learning-rate"]())
-
-
-def test_the_tuned_preset_is_the_outcome_of_the_rule():
-    rates = RunStore().table(EXPERIMENTS["learning-rate"]())
-    means = {
-        lr: stats.restricted_mean(stats.iterations(group), float(group["max_steps"].min()))
-        for lr, group in rates.groupby("lr")
-    }
-    assert min(means, key=lambda lr: (means[lr], lr)) == PRESETS["tuned"]

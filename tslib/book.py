@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 
 from tslib.errors import ResourceError
-from tslib.experiments import EXPERIMENTS
-from tslib.records import RunStore
 from tslib.report import headline, readme
 from tslib.report_sweeps import torture
 
@@ -53,10 +51,16 @@ def assemble(root: Path = ROOT) -> Path:
     ResourceError
         If a page has a warning.
     """
+    from tslib import report_questions
+    from tslib.claims import judge
+    from tslib.evidence import MAIN, Evidence
+    from tslib.report_evidence import verdict_summary
+
     EXECUTED.mkdir(exist_ok=True)
-    (EXECUTED / "headline.md").write_text(
-        headline(RunStore().table(EXPERIMENTS["convergence"]())) + "\n", encoding="utf-8"
-    )
+    evidence = Evidence()
+    said = f"{headline(evidence.runs(MAIN))}\n\n{verdict_summary(judge(evidence))}\n"
+    (EXECUTED / "headline.md").write_text(said, encoding="utf-8")
+    (EXECUTED / "questions.md").write_text(report_questions.page(evidence), encoding="utf-8")
     (EXECUTED / "torture.md").write_text(torture() + "\n", encoding="utf-8")
     program = str(Path(sys.executable).parent / "jupyter-book")
     command = [program, "build", "--path-output", ".", "--warningiserror", "--keep-going"]
@@ -68,8 +72,9 @@ def assemble(root: Path = ROOT) -> Path:
 def write_readme(root: Path = ROOT) -> Path:
     """Renew the measured part of README.md and its figure from the committed records."""
     from tslib import plots
+    from tslib.evidence import MAIN, Evidence
 
-    committed = RunStore().table(EXPERIMENTS["convergence"]())
+    committed = Evidence().runs(MAIN)
     path = root / "README.md"
     path.write_text(readme(path.read_text(encoding="utf-8"), committed), encoding="utf-8")
     plots.style()

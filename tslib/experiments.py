@@ -1,4 +1,4 @@
-"""The runs that the book's committed tables are made of, as lists of configs.
+"""Runs and evaluations that no sweep file declares, pairing, and the rule that chooses a learning rate.
 
 ``python -m tslib experiment NAME`` does those that are missing.
 """
@@ -13,8 +13,6 @@ from tslib import stats
 from tslib.config import EvalConfig, TuneConfig
 from tslib.errors import InputError
 from tslib.sweeps import Grid
-
-METHODS = ("none", "tsloss-printed", "tsloss")
 
 
 def paired(
@@ -34,29 +32,6 @@ def paired(
     """
     fields = fields | {"regularizer": list(regularizers)}
     return Grid(name="paired", fields=fields, pairs=list(product(sample_seeds, seeds))).configs()
-
-
-def learning_rate() -> list[TuneConfig]:
-    """Cross-entropy alone at five learning rates, on three samples that no other experiment uses.
-
-    The rule, fixed before the runs: the preset ``tuned`` is the rate with the smallest restricted mean of iterations
-    to correct, the smaller rate where two agree. 0.1 was added when 0.03, then the largest, came out best.
-    """
-    return [
-        TuneConfig(task="gsm8k", sample_seed=sample_seed, seed=sample_seed, lr=lr, answer_every=0)
-        for lr in (1e-2, 3e-3, 1e-3, 3e-2, 1e-1)
-        for sample_seed in (100, 101, 102)
-    ]
-
-
-def convergence() -> list[TuneConfig]:
-    """Three GSM8K problems, three seeds, cross-entropy alone against TSLoss printed and off-diagonal (λ = 1).
-
-    The problems are the first three by sample seed whose solution has at most 128 tokens, to save time. The rule was
-    set after the experiment had begun with seeds 0, 1 and 2 and one run on seed 1 was known; the two runs on seed 1
-    that were made are kept in ``data/results``, beside the experiment.
-    """
-    return paired(METHODS, sample_seeds=(0, 2, 3), seeds=(0, 1, 2), task="gsm8k", preset="tuned")
 
 
 def chosen_rate(table: pd.DataFrame) -> float:
@@ -123,11 +98,7 @@ def tour_heldout() -> list[EvalConfig]:
     return [EvalConfig(run=run.hash, limit=5, **{name: getattr(run, name) for name in shared}) for run in tour()]
 
 
-EXPERIMENTS: dict[str, Callable[[], list[TuneConfig]]] = {
-    "learning-rate": learning_rate,
-    "convergence": convergence,
-    "tour": tour,
-}
+EXPERIMENTS: dict[str, Callable[[], list[TuneConfig]]] = {"tour": tour}
 """Experiments by the name that the command line takes."""
 
 EVALUATIONS: dict[str, Callable[[], list[EvalConfig]]] = {"untuned": untuned, "tour": tour_heldout}

@@ -123,12 +123,12 @@ def models() -> None:
 def experiment(name: Positional[str], store: Path | None = None) -> None:
     """Do the runs of one of the book's experiments that are missing.
 
-    Example: TSLIB_DATA_DIR=rows python -m tslib experiment convergence
+    Example: TSLIB_DATA_DIR=rows python -m tslib experiment tour
 
     Parameters
     ----------
     name
-        learning-rate, convergence, tour or untuned.
+        tour or untuned.
     store
         Folder of records; by default the committed ones, data/results.
     """

@@ -22,8 +22,9 @@ BOTH = {"H0": H0_COLOUR, "H1": H1_COLOUR}
 def method_colours(regularizers: Sequence[str]) -> dict[str, tuple[float, float, float]]:
     """Return one colour a method, the same in every figure."""
     known = [*METHOD_NAMES, *sorted(set(regularizers) - set(METHOD_NAMES))]
-    palette = sns.color_palette("colorblind", len(known))
-    return {name: palette[known.index(name)] for name in regularizers}
+    safe = sns.color_palette("colorblind", 10)
+    palette = [*safe, *sns.color_palette(["#404040", "#7f4f24"]), *safe[1:]]  # the eleventh and twelfth stand with none
+    return {name: palette[known.index(name) % len(palette)] for name in regularizers}
 
 
 def evolution(topology: pd.DataFrame) -> Figure:
@@ -182,8 +183,7 @@ def paired_iterations(table: pd.DataFrame, baseline: str = "none") -> Figure:
             ax.scatter(np.full(len(side.steps), x), side.steps, c=face, edgecolors=[colours[name]], zorder=2)
         ax.set_xticks([0, 1], [method_name(baseline), method_name(method)])
         ax.set_xlim(-0.3, 1.3)
-        ax.set_ylim(bottom=0)
-    axes[0, 0].set_ylabel("iterations to correct")
+    axes[0, 0].set(ylabel="iterations to correct", ylim=(0, None))  # shared: once all panels are drawn
     return figure
 
 

@@ -1,0 +1,96 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Verdicts
+#
+# The paper makes fifteen claims that can be measured. [Claims and criteria](../claims) says when each counts as
+# reproduced, contradicted or undecided; that page was committed before the runs below. Here the rules are applied to
+# the committed records by code, so that nobody's wish enters, ours included.
+
+# %%
+import matplotlib.pyplot as plt
+from IPython.display import Markdown, display
+
+from tslib import claims, plots, report_evidence
+from tslib.evidence import Evidence
+from tslib.records import RunStore
+
+plots.style()
+
+# %% [markdown]
+# The records and the sweep file that asks for them are parameters: to judge runs of your own, `papermill
+# notebooks/09_verdicts.ipynb out.ipynb -p store runs`.
+
+# %% tags=["parameters"]
+sweep = "data/sweeps/evidence.yaml"
+store = "data/results"
+
+# %% tags=["hide-input"]
+evidence = Evidence(sweep, RunStore(store))
+findings, said = claims.judge(evidence), claims.criteria()
+display(Markdown(report_evidence.verdict_summary(findings)))
+
+# %% tags=["hide-input"]
+report_evidence.verdict_table(findings, said).style.hide(axis="index")
+
+# %% [markdown]
+# "Not yet" is no verdict: runs that the criterion asks for are still to be made, and those that are there do not
+# decide alone. *Undecided* is one: the runs are there, and their interval reaches across the line.
+#
+# ## The main claim, combination by combination
+#
+# Each dot is the ratio of iterations with TSLoss to iterations without, on pairs that share samples and initial
+# prompt. Left of 1 TSLoss is faster. The diamonds are the paper's ratios for Gemma-2B-IT, another model; it states no
+# interval.
+
+# %% tags=["hide-input"]
+figure = plots.combinations(claims.ratios(evidence))
+plt.show()
+display(Markdown(report_evidence.read_table3(evidence)))
+
+# %% [markdown]
+# ## What the verdicts rest on
+#
+# Runs that were never correct within their steps are censored: they stay in every table, and count with the steps
+# that they had. A run that diverged counts as censored.
+
+# %% tags=["hide-input"]
+figure = plots.progress(evidence.progress)
+plt.show()
+display(Markdown(report_evidence.read_progress(evidence)))
+
+# %% tags=["hide-input"]
+figure = plots.survival(evidence.runs("one sample, gsm8k, SmolLM2"))
+plt.show()
+
+# %% [markdown]
+# The curves are those of the paper's own example, one problem of GSM8K, with the embedded model: the share of runs
+# that are not yet correct, by step.
+#
+# ## Claim by claim
+
+# %% tags=["hide-input"]
+display(Markdown("\n\n".join(report_evidence.verdict_section(findings, said))))
+
+# %% [markdown]
+# ## What no verdict here can say
+#
+# * The paper's models were not run. A claim about *every* model can be contradicted by ours; a claim about one of the
+#   paper's models can't be.
+# * The settings that the paper leaves open are ours ([ledger](../assumptions)); [how much they matter](04_sensitivity)
+#   is measured around the default, one at a time.
+# * Each verdict is about this loss, this optimiser and this schedule. That some other topological loss helps elsewhere
+#   is not excluded by any of them.

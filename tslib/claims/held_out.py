@@ -1,0 +1,102 @@
+"""C13 and C14: stable and compact prompts, and accuracy on rows that were not tuned on."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from tslib import stats, structure
+from tslib.claims.criteria import MORE, MULTI, SINGLE, Finding, not_yet
+from tslib.evidence import Evidence
+from tslib.stats import Interval, Verdict
+
+
+def stable_and_compact(evidence: Evidence) -> Finding:
+    """C13: stable and compact prompts perform better, and TSLoss makes prompts so."""
+    missing = evidence.missing(*SINGLE, *MULTI)
+    scores = evidence.evaluations(*MULTI)
+    missing += len(evidence.asked(*MULTI)) - len(scores)
+    if missing:
+        return not_yet(missing)
+    features = _steadiness(evidence.topology(*MULTI))
+    table = scores.set_index("run").join(features)
+    names = {"apart": "distance between successive diagrams", "spread": "mean pairwise distance over the norm"}
+    rho = {name: _within_tasks(table, name) for name in names}
+    paired = _paired_steadiness(evidence)
+    first: Verdict = "undecided"
+    if min(found.low for found in rho.values()) > 0:
+        first = "reproduced"
+    elif min(found.high for found in rho.values()) < 0:
+        first = "contradicted"
+    second: Verdict = "undecided"
+    if max(found.high for found in paired.values()) < 0:
+        second = "reproduced"
+    elif max(found.low for found in paired.values()) > 0:
+        second = "contradicted"
+    verdict: Verdict = "undecided"
+    if "contradicted" in (first, second):
+        verdict = "contradicted"
+    elif first == second == "reproduced":
+        verdict = "reproduced"
+    goes = "; ".join(f"{said} {rho[name]}" for name, said in names.items())
+    moves = "; ".join(f"{said} {paired[name]}" for name, said in names.items())
+    said = (
+        f"First half ({first}): ρ with the held-out answer loss over {len(table)} runs of ten samples: {goes}. "
+        f"Second half ({second}): with TSLoss less without, in {len(features)} pairs' runs: {moves}."
+    )
+    return Finding(verdict, said, MORE)
+
+
+def _steadiness(curves: pd.DataFrame) -> pd.DataFrame:
+    """Per run: mean distance between successive diagrams (H0 and H1, Wasserstein), and last mean distance over norm."""
+    rows = {
+        run: {
+            "apart": float((curve["h0_wasserstein"] + curve["h1_wasserstein"]).iloc[1:].mean()),
+            "spread": float(curve["mean_distance"].iloc[-1] / curve["mean_norm"].iloc[-1]),
+        }
+        for run, curve in curves.groupby("run", sort=False)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _within_tasks(table: pd.DataFrame, name: str) -> Interval:
+    """Spearman's ρ of a feature with the held-out loss: mean over the tasks, runs resampled within them."""
+    of_task = [part[[name, "answer_loss"]].to_numpy(float) for _, part in table.groupby("task")]
+
+    def rho(*indices: Float[ndarray, "runs"]) -> float:
+        parts = [values[index.astype(int)] for values, index in zip(of_task, indices, strict=True)]
+        return float(np.mean([structure.spearman(part[:, 0], part[:, 1]) for part in parts]))
+
+    return stats.bootstrap(rho, *(np.arange(len(values)) for values in of_task), vectorized=False)
+
+
+def _paired_steadiness(evidence: Evidence) -> dict[str, Interval]:
+    curves = evidence.topology(*SINGLE, *MULTI)
+    curves = curves[curves["regularizer"].isin(("none", "tsloss"))]
+    runs = curves.drop_duplicates("run").set_index("run")[["regularizer", *stats.PAIR]].join(_steadiness(curves))
+    sides = [runs[runs["regularizer"] == name].set_index(stats.PAIR) for name in ("tsloss", "none")]
+    return {name: stats.mean((sides[0][name] - sides[1][name]).to_numpy()) for name in ("apart", "spread")}
+
+
+def held_out(evidence: Evidence) -> Finding:
+    """C14: held-out accuracy with TSLoss is above that of each baseline."""
+    grids = [*MULTI, "ten samples, pairwise, gsm8k", "ten samples, pairwise, mmlu"]
+    scores = evidence.evaluations(*grids)
+    if missing := len(evidence.asked(*grids)) - len(scores):
+        return not_yet(missing)
+    gains = {name: held_out_gain(scores, name, "score") for name in ("none", "l2", "pairwise")}
+    losses = {name: held_out_gain(scores, name, "answer_loss") for name in gains}
+    verdict: Verdict = "undecided"
+    if min(gain.low for gain in gains.values()) > 0:
+        verdict = "reproduced"
+    elif min(gain.high for gain in gains.values()) < 0:
+        verdict = "contradicted"
+    parts = "; ".join(f"than {name} by {gains[name]} (answer loss {losses[name]})" for name in gains)
+    said = f"Held-out accuracy with TSLoss is higher {parts}; mean difference over pairs, 100 rows each."
+    return Finding(verdict, said, "More pairs; models large enough to solve held-out problems.")
+
+
+def held_out_gain(scores: pd.DataFrame, baseline: str, column: str, method: str = "tsloss") -> Interval:
+    """Mean difference of a column over pairs, a method less a baseline (`Evidence.evaluations`)."""
+    sides = [scores[scores["regularizer"] == name].set_index(stats.PAIR)[column] for name in (method, baseline)]
+    return stats.mean((sides[0] - sides[1]).dropna().to_numpy(float))

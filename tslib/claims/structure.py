@@ -1,0 +1,177 @@
+"""C1 to C8: what the topology of prompts does through training, and whether it goes with accuracy."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pandas as pd
+
+from tslib import stats, structure
+from tslib.claims.criteria import MORE, MULTI, SINGLE, Finding, not_yet
+from tslib.evidence import Evidence
+from tslib.stats import Interval, Verdict
+
+
+def _structure(evidence: Evidence) -> tuple[pd.DataFrame, int]:
+    """Topology of the runs of cross-entropy alone that go on to the end, and how many runs are missing."""
+    grids = (*SINGLE, *MULTI)
+    asked = sum(config.regularizer == "none" for config in evidence.asked(*grids))
+    curves = evidence.topology(*grids, regularizer="none")
+    return curves, asked - curves["run"].nunique()
+
+
+def _of_runs(curves: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -> Interval:
+    return stats.mean(structure.per_run(curves, statistic).to_numpy())
+
+
+def on_structure(decide: Callable[[pd.DataFrame], tuple[Verdict, str]]) -> Callable[[Evidence], Finding]:
+    """Make a judge out of a function of the curves of all runs on structure."""
+
+    def decided(evidence: Evidence) -> Finding:
+        curves, missing = _structure(evidence)
+        if missing:
+            return not_yet(missing)
+        verdict, said = decide(curves)
+        return Finding(verdict, f"{said} ({curves['run'].nunique()} runs.)", MORE)
+
+    return decided
+
+
+def h0_count(evidence: Evidence) -> Finding:
+    """C1: the number of H0 features stays constant."""
+    grids = [grid.name for grid in evidence.sweep.grids]
+    records = [record for record in evidence.records(*grids) if record.config.method == "prompt-tuning"]
+    if not records:
+        return not_yet(len(evidence.asked(*grids)))
+    changed = sum(bool((record.topology["h0_count"] != record.config.n_tokens).any()) for record in records)
+    checkpoints = sum(len(record.topology) for record in records)
+    said = (
+        f"The number of $H_0$ features differs from $n$ at some checkpoint in {changed} of {len(records)} runs "
+        f"({checkpoints} checkpoints). It holds by construction: $n$ distinct points give $n$ bars, in noise as well."
+    )
+    return Finding("contradicted" if changed else "reproduced", said, "Nothing: it is a theorem.")
+
+
+def h1_falls(curves: pd.DataFrame) -> tuple[Verdict, str]:
+    """C2: the number of H1 features falls and approaches zero."""
+    rho = _of_runs(curves, partial(structure.drift, column="h1_count"))
+    null = _of_runs(curves, partial(structure.drift, column="null_h1_count"))
+    rest = _of_runs(curves, partial(structure.relative, column="h1_count"))
+    noise = rho.low <= null.high and null.low <= rho.high
+    verdict: Verdict = "undecided"
+    if rho.high < 0 and rest.value <= 0.2:
+        verdict = "reproduced"
+    elif rho.low > 0 or (rho.value < 0 and rest.low > 0.5):
+        verdict = "contradicted"
+    said = (
+        f"Spearman's ρ of the $H_1$ count with the step is {rho} per run; for the random twin {null}. In the last "
+        f"third the count is {rest} of that at the first checkpoint."
+    )
+    return verdict, said + (" So it does for noise." if noise else "")
+
+
+def multi_falls_faster(evidence: Evidence) -> Finding:
+    """C3: it falls faster and more steadily with ten samples."""
+    curves, missing = _structure(evidence)
+    if missing:
+        return not_yet(missing)
+    sides = [curves[curves["samples"] == samples] for samples in (10, 1)]
+    statistics = (
+        partial(structure.fall, column="h1_count", step=100),
+        partial(structure.not_rising, column="h1_count"),
+    )
+    falls, steady = (
+        stats.difference(*(structure.per_run(side, statistic).to_numpy() for side in sides)) for statistic in statistics
+    )
+    verdict: Verdict = "undecided"
+    if min(falls.low, steady.low) > 0:
+        verdict = "reproduced"
+    elif max(falls.high, steady.high) < 0:
+        verdict = "contradicted"
+    said = (
+        f"Ten samples less one: the relative fall of the $H_1$ count after 100 steps differs by {falls}, the share of "
+        f"checkpoints at which it does not rise by {steady}."
+    )
+    return Finding(verdict, said, MORE)
+
+
+def h0_lengthens(curves: pd.DataFrame) -> tuple[Verdict, str]:
+    """C4: H0 features become longer."""
+    ratio = _of_runs(curves, partial(structure.relative, column="h0_mean_lifespan"))
+    null = _of_runs(curves, partial(structure.relative, column="null_h0_mean_lifespan"))
+    scaled = curves.assign(share=curves["h0_mean_lifespan"] / curves["mean_norm"])
+    norm = _of_runs(scaled, partial(structure.relative, column="share"))
+    verdict: Verdict = "reproduced" if ratio.low > 1 else "contradicted" if ratio.high < 1 else "undecided"
+    said = (
+        f"The mean $H_0$ lifespan of the last third is {ratio} times that of the first checkpoint; for the random "
+        f"twin {null}; relative to the tokens' mean norm {norm}."
+    )
+    return verdict, said
+
+
+def entropy_drops(curves: pd.DataFrame) -> tuple[Verdict, str]:
+    """C5: persistence entropy drops early, modestly, then is stable."""
+    column = "persistence_entropy"
+    early = _of_runs(curves, partial(structure.fall, column=column, step=60))
+    slope = _of_runs(curves, partial(structure.slopes, column=column, step=60))
+    null = _of_runs(curves, partial(structure.fall, column="null_persistence_entropy", step=60))
+    verdict: Verdict = "undecided"
+    if early.low > 0 and early.value <= 0.2 and slope.value <= 0.25:
+        verdict = "reproduced"
+    elif early.high < 0:
+        verdict = "contradicted"
+    said = (
+        f"At step 60 the entropy has fallen by {early} of its first value (the twin's by {null}); its mean absolute "
+        f"slope after that is {slope} of that before."
+    )
+    return verdict, said
+
+
+def density_falls(curves: pd.DataFrame) -> tuple[Verdict, str]:
+    """C6: H1 density falls clearly while the overall density hardly does."""
+    loops = structure.per_run(curves, partial(structure.relative, column="h1_density"))
+    overall = structure.per_run(curves, partial(structure.relative, column="density"))
+    one, all_, apart = (stats.mean(values.to_numpy()) for values in (loops, overall, overall - loops))
+    verdict: Verdict = "undecided"
+    if one.high <= 0.5 and all_.low >= 0.8:
+        verdict = "reproduced"
+    elif one.low > 1 or apart.high <= 0:
+        verdict = "contradicted"
+    said = (
+        f"In the last third the $H_1$ density is {one} of its first value, the overall density {all_}; the second less "
+        f"the first is {apart}."
+    )
+    return verdict, said
+
+
+def goes_with_accuracy(curves: pd.DataFrame) -> tuple[Verdict, str]:
+    """C7: the mean H0 lifespan goes with accuracy."""
+    rho = structure.correlation(curves, "h0_mean_lifespan", "exact")
+    given = structure.correlation(curves, "h0_mean_lifespan", "exact", given="step")
+    drifts = [structure.drift_test(curve, "h0_mean_lifespan") for _, curve in curves.groupby("run")]
+    parted = sum(u in (0, (len(curves) / curves["run"].nunique() // 3) ** 2) for u, _ in drifts)
+    verdict: Verdict = "undecided"
+    if rho.value > 0.5 and rho.low > 0 and given.low > 0:
+        verdict = "reproduced"
+    elif rho.high < 0 or given.high < 0:
+        verdict = "contradicted"
+    said = (
+        f"ρ of the mean $H_0$ lifespan with accuracy over checkpoints is {rho}; given the step {given}. In {parted} of "
+        f"{len(drifts)} runs the first and the last third do not overlap (U = 0 or its largest value)."
+    )
+    drift = rho.value > 0.5 and rho.low > 0 and given.low <= 0 <= given.high
+    return verdict, said + (" Reproduced as drift only." if drift else "")
+
+
+def other_features(curves: pd.DataFrame) -> tuple[Verdict, str]:
+    """C8: entropy and H1 count go against accuracy, the mean H1 lifespan does not go with it."""
+    names = {"persistence_entropy": "entropy", "h1_count": "$H_1$ count", "h1_mean_lifespan": "mean $H_1$ lifespan"}
+    rho = {name: structure.correlation(curves, name, "exact") for name in names}
+    given = {name: structure.correlation(curves, name, "exact", given="step") for name in names}
+    first, second, third = rho.values()
+    verdict: Verdict = "undecided"
+    if max(first.high, second.high) < 0 and third.low >= -0.2 and third.high <= 0.2:
+        verdict = "reproduced"
+    elif first.low > 0 or second.low > 0:
+        verdict = "contradicted"
+    parts = [f"{said} {rho[name]}, given the step {given[name]}" for name, said in names.items()]
+    return verdict, f"ρ with accuracy over checkpoints: {'; '.join(parts)}."

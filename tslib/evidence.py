@@ -1,0 +1,157 @@
+"""The committed runs of ``data/sweeps/evidence.yaml``, grid by grid: what tables, figures and verdicts are made of.
+
+Only whole pairs are given out: a (sample, seed) pair of which one method is missing would bias a comparison. What is
+missing is counted, so that each table can say so.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from tslib.config import TuneConfig
+from tslib.errors import InputError
+from tslib.records import COMMITTED, RunRecord, RunStore
+from tslib.sweeps import Sweep, status
+
+__all__ = ["MAIN", "SWEEP", "Evidence", "stacked"]
+
+SWEEP = COMMITTED.parent / "sweeps" / "evidence.yaml"
+"""The sweep file of the book's runs."""
+
+MAIN = "one sample, gsm8k, SmolLM2"
+"""The grid of the paper's own example: one problem of GSM8K, with the embedded model."""
+
+OF_RUN = ["model", "task", "samples", "sample_seed", "seed", "regularizer", "weight"]
+"""Fields of ``TuneConfig`` that the rows of a run's tables carry in `Evidence.steps` and `Evidence.topology`."""
+
+
+class Evidence:
+    """The runs of a sweep that are in a store.
+
+    For instance::
+
+        evidence = Evidence()
+        stats.comparison(evidence.runs("one sample, gsm8k, SmolLM2"))
+
+    Parameters
+    ----------
+    sweep
+        A sweep file.
+    store
+        Where its records are; by default those that are committed.
+    """
+
+    def __init__(self, sweep: Path | str = SWEEP, store: RunStore | None = None) -> None:
+        self.sweep = Sweep.load(sweep)
+        self.store = store or RunStore()
+        self._records: dict[str, RunRecord] = {}
+
+    @cached_property
+    def progress(self) -> pd.DataFrame:
+        """One line a grid: its runs, how many are done and missing, censored and diverged."""
+        return status(self.sweep, self.store)
+
+    def asked(self, *grids: str) -> list[TuneConfig]:
+        """Return the runs that some grids ask for, each once.
+
+        Raises
+        ------
+        InputError
+            If the sweep has no grid of a name.
+        """
+        known = {grid.name: configs for grid, configs in zip(self.sweep.grids, self.sweep.runs, strict=True)}
+        if unknown := [name for name in grids if name not in known]:
+            raise InputError(f"{self.sweep.path} has no grid {unknown[0]!r}; it has {', '.join(known)}")
+        return list(dict.fromkeys(config for name in grids for config in known[name]))
+
+    def configs(self, *grids: str) -> list[TuneConfig]:
+        """Return the runs of some grids that are there, of whole pairs only: all that a grid asks for on that pair."""
+        found: list[TuneConfig] = []
+        for name in grids:
+            asked = self.asked(name)
+            here = {config for config in asked if self.store.path(config).is_dir()}
+            broken = {(config.sample_seed, config.seed) for config in asked if config not in here}
+            found += [config for config in asked if (config.sample_seed, config.seed) not in broken]
+        return list(dict.fromkeys(found))
+
+    def missing(self, *grids: str) -> int:
+        """Return how many of the runs that some grids ask for are not there, or belong to a pair that is not whole."""
+        return len(self.asked(*grids)) - len(self.configs(*grids))
+
+    def runs(self, *grids: str, **fields: object) -> pd.DataFrame:
+        """Return one row a run (``RunStore.table``), of whole pairs only.
+
+        Parameters
+        ----------
+        *grids
+            Names of grids.
+        **fields
+            Values of ``TuneConfig``'s fields that the runs have.
+        """
+        return self.store.table(self._selected(grids, fields))
+
+    def paired(self, *grids: str, **fields: object) -> pd.DataFrame:
+        """Return the runs of some grids on those (sample, seed) pairs that are whole in all of them."""
+        of_grid = [self._selected([name], fields) for name in grids]
+        pairs = set.intersection(*({(run.sample_seed, run.seed) for run in runs} for runs in of_grid))
+        configs = [run for runs in of_grid for run in runs if (run.sample_seed, run.seed) in pairs]
+        return self.store.table(dict.fromkeys(configs))
+
+    def records(self, *grids: str, **fields: object) -> list[RunRecord]:
+        """Return the records of those runs."""
+        return [self._record(config) for config in self._selected(grids, fields)]
+
+    def steps(self, *grids: str, **fields: object) -> pd.DataFrame:
+        """Return the steps tables of those runs (`stacked`)."""
+        return stacked(self.records(*grids, **fields), "steps")
+
+    def topology(self, *grids: str, **fields: object) -> pd.DataFrame:
+        """Return the topology tables of those runs (`stacked`)."""
+        return stacked(self.records(*grids, **fields), "topology")
+
+    def evaluations(self, *grids: str, **fields: object) -> pd.DataFrame:
+        """Return one row a run that was evaluated on held-out rows: `OF_RUN`, ``run``, ``score``, ``answer_loss``."""
+        from tslib.evaluation import EvaluationStore, of_config
+
+        store = EvaluationStore(self.store.root / "evaluations")
+        rows = []
+        for config in self._selected(grids, fields):
+            for asked in self.sweep.evaluations(config):
+                path = store.path(of_config(asked, config))
+                if path.is_file():
+                    found = store.load(path).summary()
+                    rows.append(_of(config) | {name: found[name] for name in ("score", "answer_loss", "rows")})
+        return pd.DataFrame(rows, columns=["run", *OF_RUN, "score", "answer_loss", "rows"])
+
+    def _selected(self, grids: Sequence[str], fields: dict[str, object]) -> list[TuneConfig]:
+        return [
+            config
+            for config in self.configs(*grids)
+            if all(getattr(config, name) == value for name, value in fields.items())
+        ]
+
+    def _record(self, config: TuneConfig) -> RunRecord:
+        if config.hash not in self._records:
+            record = self.store.get(config)
+            assert record is not None
+            self._records[config.hash] = record
+        return self._records[config.hash]
+
+
+def stacked(records: Sequence[RunRecord], table: Literal["steps", "topology"]) -> pd.DataFrame:
+    """Return a table of several runs below each other, with ``run``, a hash, and the fields `OF_RUN`.
+
+    The steps' own column ``regularizer``, a loss, is called ``penalty`` here.
+    """
+    tables = [
+        getattr(record, table).rename(columns={"regularizer": "penalty"}).assign(**_of(record.config))
+        for record in records
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["run", *OF_RUN, "step"])
+
+
+def _of(config: TuneConfig) -> dict[str, object]:
+    return {"run": config.hash} | {name: getattr(config, name) for name in OF_RUN}

@@ -1,0 +1,306 @@
+"""Figures of many runs: ratios of iterations, settings, and the structure of prompts with its random twin."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tslib import structure
+from tslib.paper import TABLE2
+from tslib.plots.clouds import H0_COLOUR, H1_COLOUR, POINT_COLOUR, WIDTH
+from tslib.plots.runs import method_colours
+from tslib.records import RunRecord
+from tslib.report import method_name
+
+QUANTITIES = {
+    "h1_count": "number of H1 features",
+    "h0_mean_lifespan": "mean H0 lifespan (distance)",
+    "persistence_entropy": "persistence entropy (nats)",
+    "h1_density": "H1 density (1 / distance)",
+}
+"""What the paper follows, of those that the random twin has too."""
+
+
+def forest(rows: pd.DataFrame, paper: str | None = None) -> Figure:
+    """Ratios of iterations with their intervals, one row each (a forest plot).
+
+    Parameters
+    ----------
+    rows
+        ``label``, ``regularizer``, ``value``, ``low``, ``high``; and the column that ``paper`` names.
+    paper
+        A column with the paper's ratio, drawn as a hollow diamond where it has one.
+    """
+    rows = rows.iloc[::-1]
+    colours = method_colours(list(rows["regularizer"]))
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.9 + 0.34 * len(rows)))
+    for y, row in enumerate(rows.to_dict("records")):
+        spread = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
+        ax.errorbar(row["value"], y, xerr=spread, fmt="o", capsize=3, color=colours[row["regularizer"]])
+        if paper and not pd.isna(row[paper]):
+            ax.plot(row[paper], y, marker="D", mfc="none", color="black", linestyle="none")
+    for name in dict.fromkeys(rows["regularizer"]):
+        ax.plot([], [], "o", color=colours[name], label=method_name(name))
+    if paper and rows[paper].notna().any():
+        ax.plot([], [], marker="D", mfc="none", color="black", linestyle="none", label="the paper, Gemma-2B-IT")
+    ax.axvline(1, color="grey", linewidth=0.8)
+    ax.set_yticks(range(len(rows)), rows["label"])
+    ax.set_ylim(-0.6, len(rows) - 0.4)
+    ax.set_xlabel("iterations, relative to cross-entropy alone (left of 1: faster)")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.22 - 1.1 / len(rows)), ncols=2, frameon=False)
+    return figure
+
+
+def bands(curves: Mapping[str, pd.DataFrame], quantities: Mapping[str, str] = QUANTITIES) -> Figure:
+    """Mean of each quantity over runs against the step, with its 95 % interval, and that of the random twins, dashed.
+
+    Parameters
+    ----------
+    curves
+        By the title of their column: topology of many runs.
+    quantities
+        Columns, and what the figure calls them; a column without a twin has no dashed line.
+    """
+    figure, axes = plt.subplots(
+        len(quantities), len(curves), figsize=(WIDTH, 2.1 * len(quantities)), sharex="col", sharey="row", squeeze=False
+    )
+    for column, (title, of_runs) in enumerate(curves.items()):
+        for row, (name, label) in enumerate(quantities.items()):
+            ax = axes[row, column]
+            _band(ax, of_runs, name, POINT_COLOUR, "-", "prompts")
+            if f"null_{name}" in of_runs:
+                _band(ax, of_runs, f"null_{name}", "grey", "--", "random twins")
+            if name != "persistence_entropy":  # whose changes are small
+                ax.set_ylim(bottom=0)
+            if column == 0:
+                ax.set_ylabel(label.replace(" (", "\n("))
+        axes[0, column].set_title(f"{title} (n = {of_runs['run'].nunique()} runs)")
+        axes[-1, column].set_xlabel("optimiser step")
+    axes[0, 0].legend()
+    return figure
+
+
+def _band(ax: Axes, curves: pd.DataFrame, name: str, colour: object, line: str, label: str) -> None:
+    mean = structure.mean_curve(curves, name)
+    if mean["runs"].max() > 1:
+        mean = mean[mean["runs"] > 1]
+    ax.plot(mean["step"], mean["value"], line, color=colour, label=label)
+    ax.fill_between(mean["step"], mean["low"], mean["high"], color=colour, alpha=0.2, linewidth=0)
+
+
+def by_method(curves: pd.DataFrame, quantities: Mapping[str, str]) -> Figure:
+    """Mean of each quantity over the runs of each method against the step, with its 95 % interval where n > 1.
+
+    Parameters
+    ----------
+    curves
+        Topology or steps of many runs.
+    quantities
+        Columns, and what the figure calls them.
+    """
+    names = list(dict.fromkeys(curves["regularizer"]))
+    colours = method_colours(names)
+    figure, axes = plt.subplots(1, len(quantities), figsize=(WIDTH, 3.1), squeeze=False)
+    for ax, (column, label) in zip(axes[0], quantities.items(), strict=True):
+        for name in names:
+            _band(ax, curves[curves["regularizer"] == name], column, colours[name], "-", method_name(name))
+        ax.set(xlabel="optimiser step", ylabel=label)
+    axes[0, 0].legend(fontsize=9)
+    return figure
+
+
+def weights(rows: pd.DataFrame) -> Figure:
+    """Iterations and the gradients' ratio against the weight λ of TSLoss (the paper's Table 4), with the paper's.
+
+    Parameters
+    ----------
+    rows
+        `tslib.report_evidence.by_setting` with the field ``weight``.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
+    x = np.arange(len(rows))
+    spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["ratio"].to_numpy())
+    left.errorbar(x, rows["ratio"], yerr=spread, fmt="o", capsize=3, color=method_colours(["tsloss"])["tsloss"])
+    left.axhline(1, color="grey", linewidth=0.8)
+    left.set(ylabel="iterations, relative to λ = 0", ylim=(0, None))
+    right.plot(x, rows["reg_share"], marker="o", color=method_colours(["tsloss"])["tsloss"])
+    right.axhline(1, color="grey", linewidth=0.8)
+    right.set(ylabel="gradient norm,\nregulariser / cross-entropy", yscale="log")
+    for ax in (left, right):
+        ax.set_xticks(x, [f"{value:g}" for value in rows["value"]])
+        ax.set_xlabel("weight λ")
+    return figure
+
+
+def settings(rows: pd.DataFrame) -> Figure:
+    """Ratio of iterations for each value of each setting that the paper leaves open, with its interval."""
+    labels = [f"{row['setting']} = {row['value']}" for row in rows.to_dict("records")]
+    return forest(rows.assign(label=labels, regularizer="tsloss", value=rows["ratio"]))
+
+
+def total_loss(steps: pd.DataFrame) -> Figure:
+    """Total loss against the step by the weight λ: median over runs and the middle half (the paper's Figure 4).
+
+    Parameters
+    ----------
+    steps
+        ``Evidence.steps`` of runs that differ in their weight.
+    """
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
+    weight = steps["weight"].where(steps["regularizer"] != "none", 0.0).astype(float)
+    steps = steps.assign(total=steps["cross_entropy"] + steps["penalty"], weight=weight)
+    groups = list(steps.groupby("weight"))
+    for (value, runs), colour in zip(groups, plt.get_cmap("viridis")(np.linspace(0, 0.9, len(groups))), strict=True):
+        low, middle, high = (runs.groupby("step")["total"].quantile(share) for share in (0.25, 0.5, 0.75))
+        ax.plot(middle.index, middle, color=colour, label=f"λ = {value:g} (n = {runs['run'].nunique()})")
+        ax.fill_between(middle.index, low, high, color=colour, alpha=0.2, linewidth=0)
+    ax.set(xlabel="optimiser step", ylabel="total loss: median, middle half", yscale="log")
+    ax.legend()
+    return figure
+
+
+def correlations(rows: pd.DataFrame) -> Figure:
+    """Spearman's ρ of topological features with accuracy, plain and given the step, beside the paper's Table 2.
+
+    Parameters
+    ----------
+    rows
+        ``feature``, and for each of ``rho`` and ``given`` the value, ``_low`` and ``_high``.
+    """
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.9 + 0.6 * len(rows)))
+    for shift, name, colour, label in (
+        (0.12, "rho", H0_COLOUR, "over checkpoints"),
+        (-0.12, "given", H1_COLOUR, "given the step"),
+    ):
+        y = np.arange(len(rows))[::-1] + shift
+        spread = np.abs(rows[[f"{name}_low", f"{name}_high"]].to_numpy().T - rows[name].to_numpy())
+        ax.errorbar(rows[name], y, xerr=spread, fmt="o", capsize=3, color=colour, label=label)
+    paper = TABLE2.set_index("feature")["rho"].reindex(rows["feature"])
+    ax.plot(paper, np.arange(len(rows))[::-1], "D", mfc="none", color="black", label="the paper")
+    ax.axvline(0, color="grey", linewidth=0.8)
+    ax.set_yticks(np.arange(len(rows))[::-1], [name.replace("_", " ") for name in rows["feature"]])
+    ax.set(xlabel="Spearman's ρ with accuracy, 95 % interval over runs", xlim=(-1, 1))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=3, frameon=False)
+    return figure
+
+
+def binned(curves: pd.DataFrame, features: Sequence[str], accuracy: str = "token_accuracy", bins: int = 8) -> Figure:
+    """Accuracy against a feature of the topology in bins with as many checkpoints each: mean and 95 % interval."""
+    figure, axes = plt.subplots(1, len(features), figsize=(WIDTH, 3), sharey=True, squeeze=False)
+    for ax, feature in zip(axes[0], features, strict=True):
+        groups = pd.qcut(curves[feature], bins, duplicates="drop")
+        means = structure.mean_curve(curves.assign(step=groups.cat.codes), accuracy)
+        centres = curves.groupby(groups.cat.codes)[feature].median().to_numpy()
+        spread = np.abs(means[["low", "high"]].to_numpy().T - means["value"].to_numpy())
+        ax.errorbar(centres, means["value"], yerr=spread, marker="o", capsize=3, color=POINT_COLOUR)
+        ax.set_xlabel(feature.replace("_", " "))
+    axes[0, 0].set_ylabel(accuracy.replace("_", " "))
+    return figure
+
+
+def progress(table: pd.DataFrame) -> Figure:
+    """Runs of each grid that are committed, of those that it asks for; censored and diverged ones apart.
+
+    Parameters
+    ----------
+    table
+        ``Evidence.progress``.
+    """
+    rows = table.iloc[::-1]
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.9 + 0.21 * len(rows)))
+    left = np.zeros(len(rows))
+    right = rows["done"] - rows["censored"] - rows["diverged"]
+    kinds = {"correct": right, "censored": rows["censored"], "diverged": rows["diverged"], "missing": rows["missing"]}
+    for (label, counts), colour in zip(kinds.items(), (H0_COLOUR, H1_COLOUR, "black", "lightgrey"), strict=True):
+        ax.barh(range(len(rows)), counts, left=left, color=colour, label=label)
+        left += counts.to_numpy()
+    ax.set_yticks(range(len(rows)), rows["grid"], fontsize=9)
+    ax.set(xlabel="runs", ylim=(-0.6, len(rows) - 0.4))
+    ax.legend(loc="lower right")
+    return figure
+
+
+def combinations(rows: pd.DataFrame) -> Figure:
+    """Ratio of iterations for each combination of model, task and setting, beside the paper's (its Table 3).
+
+    Parameters
+    ----------
+    rows
+        `tslib.claims.ratios`, with the column ``paper``.
+    """
+    labels = [f"{row['model']}, {row['task']}, {row['setting']}" for row in rows.to_dict("records")]
+    return forest(rows.assign(label=labels), "paper")
+
+
+def loss_bands(steps: pd.DataFrame) -> Figure:
+    """Cross-entropy by step and method: median over the runs that are not yet correct, and their middle half.
+
+    Parameters
+    ----------
+    steps
+        ``Evidence.steps``.
+    """
+    names = list(dict.fromkeys(steps["regularizer"]))
+    colours = method_colours(names)
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
+    for name in names:
+        by_step = steps[steps["regularizer"] == name].groupby("step")["cross_entropy"]
+        low, middle, high = (by_step.quantile(share)[by_step.size() > 1] for share in (0.25, 0.5, 0.75))
+        ax.plot(middle.index, middle, color=colours[name], label=method_name(name))
+        ax.fill_between(middle.index, low, high, color=colours[name], alpha=0.15, linewidth=0)
+    ax.set(xlabel="optimiser step", ylabel="cross-entropy (nats per token)", yscale="log")
+    ax.legend()
+    return figure
+
+
+def learning_rates(rows: pd.DataFrame) -> Figure:
+    """Restricted mean of iterations against the learning rate, a line a model and task; a ring at the chosen rate.
+
+    Parameters
+    ----------
+    rows
+        `tslib.report_evidence.rates`.
+    """
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
+    groups = list(rows.groupby(["model", "task"], sort=False))
+    for ((model, task), group), colour in zip(groups, sns.color_palette("colorblind", len(groups)), strict=True):
+        ax.plot(group["lr"], group["mean"], marker="o", color=colour, label=f"{model}, {task}")
+        ax.plot(*group.loc[group["chosen"], ["lr", "mean"]].iloc[0], "o", ms=13, mfc="none", color=colour)
+    ax.set(xlabel="learning rate", ylabel="iterations (restricted mean)", xscale="log", ylim=(0, None))
+    ax.legend()
+    return figure
+
+
+def by_value(records: Sequence[RunRecord], setting: str) -> Figure:
+    """Cross-entropy and the gradients' ratio against the step, a line for each value of a setting."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.1))
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(records)))
+    for record, colour in zip(records, colours, strict=True):
+        steps = record.steps
+        left.plot(
+            steps["step"], steps["cross_entropy"], color=colour, label=f"{setting} = {getattr(record.config, setting)}"
+        )
+        right.plot(steps["step"], steps["grad_norm_reg"] / steps["grad_norm_ce"], color=colour)
+    left.set(xlabel="optimiser step", ylabel="cross-entropy (nats per token)")
+    right.set(xlabel="optimiser step", ylabel="gradient norm,\nregulariser / cross-entropy", yscale="log")
+    left.legend(fontsize=9)
+    return figure
+
+
+def scatter_at(curves: pd.DataFrame, features: Sequence[str], step: int, accuracy: str = "token_accuracy") -> Figure:
+    """Accuracy against each feature, one dot a run, all at the same step; colours are tasks."""
+    here = curves[curves["step"] == step]
+    figure, axes = plt.subplots(1, len(features), figsize=(WIDTH, 2.9), sharey=True, squeeze=False)
+    tasks = list(dict.fromkeys(here["task"]))
+    for ax, feature in zip(axes[0], features, strict=True):
+        for task, colour in zip(tasks, sns.color_palette("colorblind", len(tasks)), strict=True):
+            runs = here[here["task"] == task]
+            ax.scatter(runs[feature], runs[accuracy], color=colour, label=f"{task} (n = {len(runs)})", s=18)
+        ax.set_xlabel(feature.replace("_", " "))
+    axes[0, 0].set_ylabel(f"{accuracy.replace('_', ' ')}, step {step}")
+    axes[0, 0].legend(fontsize=9)
+    return figure

@@ -1,0 +1,435 @@
+"""Tables and sentences of the evidence: the paper's tables beside ours, baselines, sensitivity, verdicts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from tslib import claims, stats
+from tslib.claims import Criterion, Finding
+from tslib.config import PRESETS
+from tslib.evidence import Evidence
+from tslib.experiments import chosen_rate
+from tslib.paper import TABLE3, TABLE4
+from tslib.report import METHOD_NAMES, method_name, method_table
+
+__all__ = [
+    "baselines",
+    "both_readings",
+    "by_rate",
+    "by_setting",
+    "compared",
+    "interventions",
+    "not_there",
+    "own_rates",
+    "progress_table",
+    "rate_table",
+    "rates",
+    "read_baselines",
+    "read_progress",
+    "read_rates",
+    "read_table3",
+    "settings_table",
+    "table3",
+    "table4",
+    "verdict_section",
+    "verdict_summary",
+    "verdict_table",
+    "words",
+]
+
+VERDICT_WORDS = {None: "not yet", "reproduced": "reproduced", "contradicted": "contradicted", "undecided": "undecided"}
+
+
+def progress_table(evidence: Evidence) -> pd.DataFrame:
+    """One line a grid: how many runs it asks for, and how many are done, missing, censored and diverged."""
+    return evidence.progress[["priority", "grid", "runs", "done", "missing", "censored", "diverged"]]
+
+
+def read_progress(evidence: Evidence) -> str:
+    """Say how much of the evidence is there."""
+    table = evidence.progress
+    whole = int((table["missing"] == 0).sum())
+    return (
+        f"Of the {len(evidence.sweep.configs)} runs that the sweep asks for, "
+        f"{sum(evidence.store.path(config).is_dir() for config in evidence.sweep.configs)} are committed; {whole} of "
+        f"its {len(table)} grids are whole. A table shows the pairs that are whole, and says how many runs are missing."
+    )
+
+
+def not_there(evidence: Evidence, *grids: str) -> str:
+    """Say in a note how many of some grids' runs are missing; empty where none is."""
+    missing, asked = evidence.missing(*grids), len(evidence.asked(*grids))
+    return f"*{missing} of the {asked} runs of this section are still to be made.*" if missing else ""
+
+
+def table3(evidence: Evidence) -> pd.DataFrame:
+    """Our Table 3: iterations with and without TSLoss for each combination of model, task and setting.
+
+    Beside each ratio is that of the paper's smallest model, Gemma-2B-IT, on its task of the same name: another model,
+    so that only the direction can be compared.
+    """
+    rows = [
+        {
+            "model": row["model"],
+            "task": row["task"],
+            "samples": row["setting"],
+            "method": method_name(row["regularizer"]),
+            "pairs": row["pairs"],
+            "censored": row["censored"],
+            "diverged": row["diverged"],
+            "missing runs": row["missing"],
+            "alone": f"{row['baseline']:.1f}",
+            "with it": f"{row['ours']:.1f}",
+            "ratio [95 %]": _interval(row),
+            "paper, Gemma-2B-IT": "" if pd.isna(row["paper"]) else f"{row['paper']:.2f}",
+        }
+        for row in claims.ratios(evidence).to_dict("records")
+    ]
+    return pd.DataFrame(rows)
+
+
+def _interval(row: Mapping[Any, Any]) -> str:
+    return f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
+def read_table3(evidence: Evidence) -> str:
+    """Say in how many combinations TSLoss needs fewer iterations, and what the paper's ratios are."""
+    table = claims.ratios(evidence)
+    if table.empty:
+        return "None of these runs is committed yet."
+    below, above = int((table["high"] < 1).sum()), int((table["low"] > 1).sum())
+    low, high = TABLE3["ratio"].min(), TABLE3["ratio"].max()
+    return (
+        f"Of {len(table)} ratios {below} have an interval below 1 and {above} one above it; the others include 1. The "
+        f"paper's eighteen ratios lie between {low:.2f} and {high:.2f}, with no interval given; "
+        f"{int(((table['low'] <= 0.75) & (table['high'] >= 0.75)).sum())} of our intervals include 0.75."
+    )
+
+
+def table4(evidence: Evidence) -> pd.DataFrame:
+    """Our Table 4: iterations by the weight λ, beside the paper's."""
+    return by_setting(
+        evidence, "weight", ["one sample to the end, gsm8k", "the weight, gsm8k"], dict(TABLE4.to_numpy().tolist())
+    )
+
+
+def by_setting(
+    evidence: Evidence, field: str, grids: Sequence[str], paper: Mapping[Any, Any] | None = None
+) -> pd.DataFrame:
+    """Iterations of TSLoss for each value of one of its settings, against cross-entropy alone on the same pairs.
+
+    Parameters
+    ----------
+    evidence
+        The runs.
+    field
+        Of ``TuneConfig``: what is varied.
+    grids
+        Of which one has the runs of cross-entropy alone.
+    paper
+        The paper's iterations by value, where it has any.
+
+    Returns
+    -------
+    DataFrame
+        ``value`` of the field, ``pairs``, ``censored``, ``diverged``, ``iterations`` (restricted mean), ``ratio``,
+        ``low``, ``high``, ``reg_share`` (median of the gradients' ratio), and ``paper``. Without runs it is empty.
+    """
+    table = evidence.paired(*grids)
+    alone = table[table["regularizer"] == "none"]
+    records = evidence.records(*grids)
+    rows = []
+    for value, ours in table[table["regularizer"] != "none"].groupby(field):
+        beside = alone[alone[field] == value] if field in VARIES_ALONE else alone
+        ratio = stats.iteration_ratio(pd.concat([beside, ours]), str(ours["regularizer"].iloc[0]))
+        steps = [r.steps for r in records if r.config.regularizer != "none" and getattr(r.config, field) == value]
+        shares = pd.concat([of_run["grad_norm_reg"] / of_run["grad_norm_ce"] for of_run in steps])
+        rows.append(
+            {
+                "value": value,
+                "pairs": ratio.pairs,
+                "censored": int(ours["iterations_to_correct"].isna().sum()),
+                "diverged": int((ours["status"] == "diverged").sum()),
+                "iterations": stats.restricted_mean(stats.iterations(ours), 300),
+                "alone": stats.restricted_mean(stats.iterations(beside), 300),
+                "ratio": ratio.value,
+                "low": ratio.low,
+                "high": ratio.high,
+                "reg_share": float(shares.median()),
+                "paper": (paper or {}).get(value),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+VARIES_ALONE = ("n_tokens", "init", "dtype", "prompt_scale", "lr")
+"""Settings that change cross-entropy alone as well: each value has a baseline of its own."""
+
+SENSITIVITY = {
+    "tau": "sensitivity, tau",
+    "alpha": "sensitivity, alpha",
+    "beta_h1": "sensitivity, beta_h1",
+    "lambda_repel": "sensitivity, lambda_repel",
+    "metric": "sensitivity, metric",
+    "n_tokens": "sensitivity, n_tokens",
+    "init": "sensitivity, init",
+}
+"""The grid of each setting that is varied; the defaults are in "sensitivity, precision"."""
+
+
+def settings_table(evidence: Evidence) -> pd.DataFrame:
+    """One row for each value of each setting that was varied: ``setting``, then the columns of `by_setting`."""
+    tables = []
+    for field, grid in SENSITIVITY.items():
+        found = by_setting(evidence, field, [grid] if field in VARIES_ALONE else ["sensitivity, precision", grid])
+        tables.append(found.assign(setting=field))
+    return pd.concat([table for table in tables if len(table)] or [pd.DataFrame()], ignore_index=True)
+
+
+def baselines(evidence: Evidence, task: str) -> pd.DataFrame:
+    """``stats.comparison`` of TSLoss, its variants and the regularisers without topology.
+
+    On the pairs that all methods have; empty where there is none.
+    """
+    table = evidence.paired(f"one sample, {task}, SmolLM2", f"baselines, {task}")
+    if table.empty:
+        return pd.DataFrame()
+    order = {name: index for index, name in enumerate(METHOD_NAMES)}
+    return stats.comparison(table.sort_values("regularizer", key=lambda names: names.map(order), kind="stable"))
+
+
+def read_baselines(comparison: pd.DataFrame) -> str:
+    """Say whether topology does anything that the regularisers without it do not."""
+    rows = comparison.dropna(subset="ratio").set_index("regularizer")
+    with_it = [name for name in rows.index if name.startswith(("tsloss", "persistence"))]
+    sides = {
+        "with topology": rows.loc[with_it],
+        "without": rows.drop(index=with_it),
+    }
+    parts = []
+    for words, part in sides.items():
+        below, above = int((part["high"] < 1).sum()), int((part["low"] > 1).sum())
+        parts.append(f"{words} {below} of {len(part)} ratios have an interval below 1 and {above} one above it")
+    best = rows.nsmallest(1, "ratio").reset_index().to_dict("records")[0]
+    return (
+        f"Of the regularisers {', of those '.join(parts)}. The smallest ratio: {method_name(best['regularizer'])}, "
+        f"{_interval(best | {'value': best['ratio']})}; after Holm's correction the smallest p of a log-rank "
+        f"test is {rows['p_holm'].min():.2g}."
+    )
+
+
+def own_rates(evidence: Evidence, alone: Evidence) -> pd.DataFrame:
+    """Restricted mean of iterations of each method at each rate, on the pairs that chose the rate for cross-entropy.
+
+    Parameters
+    ----------
+    evidence
+        The runs of the methods.
+    alone
+        The sweep of learning rates, which has those of cross-entropy alone.
+    """
+    ours = evidence.runs("own rates, gsm8k")
+    table = pd.concat([alone.runs("gsm8k, SmolLM2", lr=rate) for rate in sorted(set(ours["lr"]))] + [ours])
+    rows = []
+    for name in dict.fromkeys(table["regularizer"]):
+        row = {"method": method_name(name)}
+        for rate, runs in table[table["regularizer"] == name].groupby("lr"):
+            mean = stats.restricted_mean(stats.iterations(runs), float(runs["max_steps"].min()))
+            row[f"rate {rate:g}"] = (
+                f"{mean:.1f} ({len(runs)} runs, {runs['iterations_to_correct'].isna().sum()} censored)"
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """Word a comparison of methods with cross-entropy alone; of no runs an empty table."""
+    return method_table(stats.comparison(table)) if len(table) else pd.DataFrame()
+
+
+def words(rows: pd.DataFrame) -> pd.DataFrame:
+    """Word `by_setting` or `settings_table` for readers."""
+    worded = [
+        ({"setting": row["setting"]} if "setting" in row else {})
+        | {
+            "value": f"{row['value']:g}" if isinstance(row["value"], float) else row["value"],
+            "pairs": row["pairs"],
+            "censored": row["censored"],
+            "diverged": row["diverged"],
+            "alone": f"{row['alone']:.1f}",
+            "TSLoss": f"{row['iterations']:.1f}",
+            "ratio [95 %]": _interval(row | {"value": row["ratio"]}),
+            "gradients' ratio (median)": f"{row['reg_share']:.2%}",
+        }
+        | ({} if row["paper"] is None else {"the paper": "never" if pd.isna(row["paper"]) else f"{row['paper']:g}"})
+        for row in rows.to_dict("records")
+    ]
+    return pd.DataFrame(worded)
+
+
+FACTORS = {"none": "1", "sqrt_d": "√d"}
+
+
+def by_rate(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
+    """Iterations with and without TSLoss of grids whose runs differ in model, method, learning rate or factor."""
+    rows = []
+    for grid in grids:
+        table = evidence.runs(grid)
+        for (lr, scale), runs in table.groupby(["lr", "prompt_scale"], sort=False):
+            (row,) = method_table(stats.comparison(runs)).iloc[1:].to_dict("records")
+            alone = runs[runs["regularizer"] == "none"]
+            rows.append(
+                {
+                    "model": runs["model"].iloc[0],
+                    "method": runs["method"].iloc[0],
+                    "learning rate": f"{lr:g}",
+                    "factor": FACTORS[str(scale)],
+                    "pairs": len(alone),
+                    "censored": int(runs["iterations_to_correct"].isna().sum()),
+                    "diverged": int((runs["status"] == "diverged").sum()),
+                    "alone": f"{stats.restricted_mean(stats.iterations(alone), 300):.1f}",
+                    "TSLoss": row["restricted mean"],
+                    "ratio [95 %]": row["ratio [95 %]"],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+SCALES = ("prompt scale, SmolLM2", "prompt scale, Gemma")
+METHODS = ("prefix tuning", "P-tuning")
+
+
+def interventions(evidence: Evidence) -> pd.DataFrame:
+    """Held-out accuracy and answer loss, and the quantity pushed, of each push less cross-entropy alone, over pairs."""
+    grids = ("interventions, ten samples, mmlu", "ten samples, mmlu")
+    scores = evidence.evaluations(*grids)
+    if scores.empty:
+        return pd.DataFrame()
+    ends = evidence.topology(*grids).groupby("run").last()
+    scores = scores.join(ends[list(MOVED)], on="run")
+    pushes = [name for name in dict.fromkeys(scores["regularizer"]) if str(name).startswith("push-")]
+    rows = []
+    for name in pushes:
+        columns = {"accuracy": "score", "answer loss": "answer_loss"} | {said: one for one, said in MOVED.items()}
+        gains = {said: claims.held_out_gain(scores, "none", column, name) for said, column in columns.items()}
+        pairs = int((scores["regularizer"] == name).sum())
+        rows.append({"push": method_name(name), "pairs": pairs} | {said: str(gain) for said, gain in gains.items()})
+    return pd.DataFrame(rows)
+
+
+MOVED = {"h0_mean_lifespan": "mean H0 lifespan", "h1_count": "H1 features", "persistence_entropy": "entropy"}
+"""What is pushed, and what it is called."""
+
+
+def verdict_table(findings: Mapping[str, Finding], said: Mapping[str, Criterion]) -> pd.DataFrame:
+    """One line a claim, with its verdict."""
+    rows = [
+        {"": name, "the paper's claim": said[name].says, "verdict": VERDICT_WORDS[finding.verdict]}
+        for name, finding in findings.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def verdict_section(findings: Mapping[str, Finding], said: Mapping[str, Criterion]) -> Iterator[str]:
+    """Yield a section in Markdown for each claim: claim, criterion, evidence, verdict, what would change it."""
+    for name, finding in findings.items():
+        rule = said[name]
+        yield "\n\n".join(
+            [
+                f"**{name}: {VERDICT_WORDS[finding.verdict]}.**",
+                f"*Claim.* {rule.says[0].upper()}{rule.says[1:]}.",
+                f"*Reproduced if* {rule.reproduced}. *Contradicted if* {rule.contradicted}.",
+                f"*Evidence.* {finding.said}",
+                f"*What would change it.* {finding.change}",
+            ]
+        )
+
+
+def verdict_summary(findings: Mapping[str, Finding]) -> str:
+    """Count the verdicts in a sentence."""
+    parts = []
+    for verdict, words in VERDICT_WORDS.items():
+        names = [name for name, finding in findings.items() if finding.verdict == verdict]
+        if names:
+            parts.append(f"{len(names)} {'have no verdict yet' if verdict is None else words} ({', '.join(names)})")
+    return f"Of the paper's fifteen claims {'; '.join(reversed(parts))}."
+
+
+def both_readings(evidence: Evidence) -> pd.DataFrame:
+    """Iterations by the whole solution and by the extracted answer, for the runs that were decoded now and then."""
+    table = evidence.runs("both readings, gsm8k")
+    rows = []
+    for name in dict.fromkeys(table["regularizer"]):
+        runs = table[table["regularizer"] == name]
+        solution, answer = (stats.iterations(runs, which) for which in ("correct", "answer"))
+        rows.append(
+            {
+                "method": method_name(name),
+                "runs": len(runs),
+                "whole solution": f"{solution.steps.mean():.1f}",
+                "censored": int((~solution.correct).sum()),
+                "answer": f"{answer.steps.mean():.1f}",
+                "censored by the answer": int((~answer.correct).sum()),
+                "runs whose answer is right first": int((answer.steps < solution.steps).sum()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def rates(evidence: Evidence) -> pd.DataFrame:
+    """Iterations of cross-entropy alone at each learning rate, for each model and task of the sweep.
+
+    Returns
+    -------
+    DataFrame
+        ``model``, ``task``, ``lr``, ``mean`` (restricted), ``runs``, ``censored``, ``diverged``, ``chosen``.
+    """
+    rows = []
+    for grid in evidence.sweep.grids:
+        table = evidence.runs(grid.name)
+        if table.empty:
+            continue
+        chosen = chosen_rate(table)
+        for lr, runs in table.groupby("lr"):
+            rows.append(
+                {
+                    "model": runs["model"].iloc[0],
+                    "task": runs["task"].iloc[0],
+                    "lr": lr,
+                    "mean": stats.restricted_mean(stats.iterations(runs), float(runs["max_steps"].min())),
+                    "runs": len(runs),
+                    "censored": int(runs["iterations_to_correct"].isna().sum()),
+                    "diverged": int((runs["status"] == "diverged").sum()),
+                    "chosen": lr == chosen,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def rate_table(evidence: Evidence) -> pd.DataFrame:
+    """Word `rates`: one row a model and task, a column a learning rate; an arrow at the chosen one."""
+    found = rates(evidence)
+    words = [
+        f"{row['mean']:.1f}" + (f" ({row['censored']} censored)" if row["censored"] else "") + (" ←" * row["chosen"])
+        for row in found.to_dict("records")
+    ]
+    table = found.assign(words=words, lr=found["lr"].map("{:g}".format))
+    order = list(dict.fromkeys(table["lr"]))
+    return table.pivot_table(index=["model", "task"], columns="lr", values="words", aggfunc="first")[
+        order
+    ].reset_index()
+
+
+def read_rates(evidence: Evidence) -> str:
+    """Say which rates were chosen, and how many runs were right at the paper's."""
+    found = rates(evidence)
+    paper = found[found["lr"] == PRESETS["paper"]]
+    chosen = found[found["chosen"]]
+    parts = ", ".join(f"{row['lr']:g} ({row['model']}, {row['task']})" for row in chosen.to_dict("records"))
+    times = paper["mean"].to_numpy() / chosen["mean"].to_numpy()
+    return (
+        f"Chosen: {parts}. At the paper's {PRESETS['paper']:g} the runs need {times.min():.1f} to {times.max():.1f} "
+        f"times as many iterations, and "
+        f"{paper['censored'].sum()} of {paper['runs'].sum()} are not correct within their steps."
+    )

@@ -1,0 +1,173 @@
+"""How the topology of prompts changes through training: statistics of each run, and of many runs together.
+
+A *curve* is the topology table of a run, or of many runs below each other with ``run`` to tell them apart
+(`tslib.evidence.Evidence.topology`): one row a checkpoint.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+from scipy import stats as scipy_stats
+
+from tslib import stats
+from tslib.errors import InputError
+from tslib.stats import Interval
+
+__all__ = [
+    "FEWEST",
+    "across",
+    "correlation",
+    "drift",
+    "drift_test",
+    "fall",
+    "last_third",
+    "mean_curve",
+    "not_rising",
+    "per_run",
+    "relative",
+    "slopes",
+    "spearman",
+]
+
+FEWEST = 6
+"""Checkpoints of a run that has a first and a last third."""
+
+
+def per_run(curves: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -> "pd.Series[float]":
+    """Return a statistic of each run that has at least `FEWEST` checkpoints, by run.
+
+    Parameters
+    ----------
+    curves
+        Topology of many runs.
+    statistic
+        Takes the topology of one.
+
+    Raises
+    ------
+    InputError
+        If no run has so many checkpoints.
+    """
+    found = {run: statistic(curve) for run, curve in curves.groupby("run", sort=False) if len(curve) >= FEWEST}
+    if not found:
+        raise InputError(f"no run has {FEWEST} checkpoints: tune with stop_when_correct=False")
+    return pd.Series(found, dtype=float)
+
+
+def spearman(first: Any, second: Any) -> float:
+    """Spearman's ρ of two columns or arrays; 0 where one is constant, which goes with nothing."""
+    if min(len(np.unique(first)), len(np.unique(second))) < 2:
+        return 0.0
+    return float(scipy_stats.spearmanr(first, second).statistic)
+
+
+def drift(curve: pd.DataFrame, column: str) -> float:
+    """Spearman's ρ of a column with the step."""
+    return spearman(curve[column], curve["step"])
+
+
+def last_third(curve: pd.DataFrame, column: str) -> float:
+    """Mean of a column over the last third of the checkpoints."""
+    return float(curve[column].iloc[-(len(curve) // 3) :].mean())
+
+
+def relative(curve: pd.DataFrame, column: str) -> float:
+    """Mean of the last third over the first checkpoint; 1 where both are 0."""
+    first, last = float(curve[column].iloc[0]), last_third(curve, column)
+    return last / first if first else (1.0 if last == 0 else np.inf)
+
+
+def fall(curve: pd.DataFrame, column: str, step: int) -> float:
+    """By which part a column has fallen from the first checkpoint to that at a step (negative: risen)."""
+    first = float(curve[column].iloc[0])
+    return 1 - float(curve.loc[curve["step"] == step, column].iloc[0]) / first if first else 0.0
+
+
+def not_rising(curve: pd.DataFrame, column: str) -> float:
+    """Share of checkpoints, from the second on, at which a column is not above the checkpoint before."""
+    return float((curve[column].diff().iloc[1:] <= 0).mean())
+
+
+def slopes(curve: pd.DataFrame, column: str, step: int) -> float:
+    """Mean absolute change from checkpoint to checkpoint after a step, over that until it."""
+    changes = curve[column].diff().abs() / curve["step"].diff()
+    before, after = changes[curve["step"] <= step].mean(), changes[curve["step"] > step].mean()
+    return float(after / before) if before else (1.0 if after == 0 else np.inf)
+
+
+def drift_test(curve: pd.DataFrame, column: str) -> tuple[float, float]:
+    """Mann-Whitney U of the first against the last third of the checkpoints, two-sided, as the paper's Table 2 has it.
+
+    Returns
+    -------
+    tuple
+        U of the first third, and p. U is 0, or as large as can be, where the two do not overlap.
+    """
+    third = len(curve) // 3
+    test = scipy_stats.mannwhitneyu(curve[column].iloc[:third], curve[column].iloc[-third:])
+    return float(test.statistic), float(test.pvalue)
+
+
+def correlation(curves: pd.DataFrame, column: str, with_: str, given: str | None = None) -> Interval:
+    """Spearman's ρ over the checkpoints of all runs, with an interval over runs (whole runs are resampled).
+
+    Parameters
+    ----------
+    curves
+        Topology of many runs.
+    column, with_
+        Two columns.
+    given
+        A column whose part in both ranks is taken out (partial correlation of the ranks).
+    """
+    seen = curves.dropna(subset=[column, with_])
+    names = [column, with_] + ([given] if given else [])
+    parts = [part[names].to_numpy(dtype=np.float64) for _, part in seen.groupby("run", sort=False)]
+
+    def pooled(runs: Float[ndarray, "runs"]) -> float:
+        values = np.concatenate([parts[int(run)] for run in runs])
+        ranks = scipy_stats.rankdata(values, axis=0)
+        if (np.ptp(ranks[:, :2], axis=0) == 0).any():
+            return 0.0
+        if not given:
+            return float(np.corrcoef(ranks[:, 0], ranks[:, 1])[0, 1])
+        return partial(ranks)
+
+    return stats.bootstrap(pooled, np.arange(len(parts)), vectorized=False)
+
+
+def across(curves: pd.DataFrame, column: str, with_: str, step: int) -> Interval:
+    """Spearman's ρ of two columns over runs, all at the same step, with an interval over runs."""
+    values = curves.loc[curves["step"] == step, [column, with_]].dropna().to_numpy(dtype=np.float64)
+    if len(values) < 3:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    return stats.bootstrap(lambda runs: spearman(*values[runs.astype(int)].T), np.arange(len(values)), vectorized=False)
+
+
+def partial(values: Float[ndarray, "checkpoints 3"]) -> float:
+    """Pearson's partial correlation of the first two columns given the third."""
+    around = np.column_stack([np.ones(len(values)), values[:, 2]])
+    rest = values[:, :2] - around @ np.linalg.lstsq(around, values[:, :2], rcond=None)[0]
+    sizes = np.linalg.norm(rest, axis=0)
+    if (sizes < 1e-9 * np.linalg.norm(values[:, :2] - values[:, :2].mean(0), axis=0) + 1e-300).any():
+        return 0.0  # all of one is the third's
+    return float(rest[:, 0] @ rest[:, 1] / sizes.prod())
+
+
+def mean_curve(curves: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean of a column at each step over the runs that have a checkpoint there, with a 95 % interval over runs.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``step``, ``value``, ``low``, ``high``, ``runs``.
+    """
+    rows = []
+    for step, here in curves.dropna(subset=[column]).groupby("step"):
+        found = stats.mean(here[column].to_numpy(dtype=np.float64))
+        rows.append({"step": step, **found._asdict(), "runs": len(here)})
+    return pd.DataFrame(rows, columns=["step", "value", "low", "high", "runs"])
