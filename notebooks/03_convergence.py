@@ -28,7 +28,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
 from tslib import TSLoss, claims, plots, report, report_evidence, stats
-from tslib.evidence import MAIN, Evidence
+from tslib.evidence import LEARNING_RATES, MAIN, Evidence
 from tslib.experiments import paired
 from tslib.records import RunStore
 
@@ -183,7 +183,7 @@ report_evidence.both_readings(evidence).style.hide(axis="index")
 # methods use it. TSLoss had no part in the choice.
 
 # %% tags=["hide-input"]
-rates = Evidence("data/sweeps/learning_rate.yaml")
+rates = Evidence(LEARNING_RATES)
 report_evidence.rate_table(rates).style.hide(axis="index")
 
 # %% tags=["hide-input"]

@@ -25,7 +25,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
 from tslib import TuneConfig, plots, report_evidence
-from tslib.evidence import Evidence
+from tslib.evidence import LEARNING_RATES, Evidence
 from tslib.records import RunStore
 
 plots.style()
@@ -93,8 +93,16 @@ if len(settings):
     plt.show()
 
 # %% [markdown]
-# ## The paper's learning rate
+# ## The learning rate
 #
+# Cross-entropy alone at six rates; a ring is the rate chosen ([chapter 3](03_convergence) says how):
+
+# %% tags=["hide-input"]
+rates = report_evidence.rates(Evidence(LEARNING_RATES))
+figure = plots.learning_rates(rates)
+plt.show()
+
+# %% [markdown]
 # At $5\cdot10^{-5}$, the rate that the paper prints, with and without TSLoss:
 
 # %% tags=["hide-input"]
@@ -115,6 +123,17 @@ if len(paper):
 # learning rate and at the tuned one:
 
 # %% tags=["hide-input"]
-display(Markdown(report_evidence.not_there(evidence, "prompt scale, SmolLM2", "prompt scale, Gemma")))
-scale = report_evidence.prompt_scale(evidence)
+display(Markdown(report_evidence.not_there(evidence, *report_evidence.SCALES)))
+scale = report_evidence.by_rate(evidence, report_evidence.SCALES)
 scale.style.hide(axis="index")
+
+# %% [markdown]
+# ## Other prompt methods
+#
+# Prefix tuning and P-tuning, with TSLoss on what enters the model, at two learning rates, since none was chosen for
+# them:
+
+# %% tags=["hide-input"]
+display(Markdown(report_evidence.not_there(evidence, *report_evidence.METHODS)))
+methods = report_evidence.by_rate(evidence, report_evidence.METHODS)
+methods.style.hide(axis="index")

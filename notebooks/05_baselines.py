@@ -26,7 +26,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
 from tslib import plots, report, report_evidence
-from tslib.evidence import Evidence, stacked
+from tslib.evidence import LEARNING_RATES, Evidence, stacked
 from tslib.experiments import paired
 from tslib.records import RunStore
 
@@ -76,12 +76,18 @@ figure = plots.by_method(stacked(records, "steps"), {"cross_entropy": "cross-ent
 plt.show()
 
 # %% tags=["hide-input"]
+pulling = {name: [r for r in records if r.config.regularizer == name] for name in regularizers if name != "none"}
+figure = plots.gradients(pulling)
+plt.show()
+
+# %% tags=["hide-input"]
 of_prompt = {"mean_distance": "mean distance of two tokens", "mean_norm": "mean norm of a token"}
 figure = plots.by_method(stacked(records, "topology"), of_prompt)
 plt.show()
 
 # %% [markdown]
-# What differs most is what happens to the cloud: L2 shrinks it, the others hardly touch what the cross-entropy does.
+# How hard each pulls differs by orders of magnitude at the same λ: the losses have different units. That is why the
+# random direction is given TSLoss's own length.
 #
 # ## Committed: GSM8K, one problem
 #
@@ -123,7 +129,7 @@ if len(mmlu):
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, "own rates, gsm8k")))
-own = report_evidence.own_rates(evidence, Evidence("data/sweeps/learning_rate.yaml"))
+own = report_evidence.own_rates(evidence, Evidence(LEARNING_RATES))
 own.style.hide(axis="index")
 
 # %% [markdown]

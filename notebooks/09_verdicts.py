@@ -25,21 +25,21 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
 from tslib import claims, plots, report_evidence
-from tslib.evidence import Evidence
+from tslib.evidence import SWEEP, Evidence
 from tslib.records import RunStore
 
 plots.style()
 
 # %% [markdown]
-# The records and the sweep file that asks for them are parameters: to judge runs of your own, `papermill
+# The records and the sweep file that asks for them are parameters. To judge runs of your own: `papermill
 # notebooks/09_verdicts.ipynb out.ipynb -p store runs`.
 
 # %% tags=["parameters"]
-sweep = "data/sweeps/evidence.yaml"
-store = "data/results"
+sweep = ""  # a sweep file with grids of the same names; empty: data/sweeps/evidence.yaml
+store = ""  # a folder of records; empty: data/results
 
 # %% tags=["hide-input"]
-evidence = Evidence(sweep, RunStore(store))
+evidence = Evidence(sweep or SWEEP, RunStore(store) if store else None)
 findings, said = claims.judge(evidence), claims.criteria()
 display(Markdown(report_evidence.verdict_summary(findings)))
 

@@ -102,7 +102,9 @@ def test_the_evidence_uses_the_rates_that_the_rule_chooses():
     for grid, runs in zip(evidence.grids, evidence.runs, strict=True):
         if grid.name == "preset paper":
             assert {run.lr for run in runs} == {5e-5}
-        elif not grid.name.startswith(("prompt scale", "own rates", "prefix tuning", "P-tuning")):  # which are about rates
+        elif not grid.name.startswith(
+            ("prompt scale", "own rates", "prefix tuning", "P-tuning")
+        ):  # which are about rates
             used |= {(run.model, "gsm8k" if grid.name.startswith("kept back") else run.task, run.lr) for run in runs}
     assert len(used) == len({(model, task) for model, task, _ in used}) == 5
     for model, task, rate in used:

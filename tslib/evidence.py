@@ -16,10 +16,13 @@ from tslib.errors import InputError
 from tslib.records import COMMITTED, RunRecord, RunStore
 from tslib.sweeps import Sweep, status
 
-__all__ = ["MAIN", "SWEEP", "Evidence", "stacked"]
+__all__ = ["LEARNING_RATES", "MAIN", "SWEEP", "Evidence", "stacked"]
 
 SWEEP = COMMITTED.parent / "sweeps" / "evidence.yaml"
 """The sweep file of the book's runs."""
+
+LEARNING_RATES = SWEEP.with_name("learning_rate.yaml")
+"""The sweep that learning rates were chosen from."""
 
 MAIN = "one sample, gsm8k, SmolLM2"
 """The grid of the paper's own example: one problem of GSM8K, with the embedded model."""

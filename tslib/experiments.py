@@ -54,7 +54,7 @@ def chosen_rate(table: pd.DataFrame) -> float:
     if len(set(pairs.values())) != 1 or len(table) != sum(map(len, pairs.values())):
         raise InputError(f"expected the same pairs at each learning rate, found {dict(table['lr'].value_counts())}")
     means = {
-        rate: stats.restricted_mean(stats.iterations(runs), float(runs["max_steps"].min()))
+        rate: stats.mean_iterations(runs)
         for rate, runs in ((float(runs["lr"].iloc[0]), runs) for _, runs in table.groupby("lr"))
     }
     best = min(means.values())

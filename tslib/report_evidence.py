@@ -151,8 +151,8 @@ def by_setting(
                 "pairs": ratio.pairs,
                 "censored": int(ours["iterations_to_correct"].isna().sum()),
                 "diverged": int((ours["status"] == "diverged").sum()),
-                "iterations": stats.restricted_mean(stats.iterations(ours), 300),
-                "alone": stats.restricted_mean(stats.iterations(beside), 300),
+                "iterations": stats.mean_iterations(ours),
+                "alone": stats.mean_iterations(beside),
                 "ratio": ratio.value,
                 "low": ratio.low,
                 "high": ratio.high,
@@ -235,7 +235,7 @@ def own_rates(evidence: Evidence, alone: Evidence) -> pd.DataFrame:
     for name in dict.fromkeys(table["regularizer"]):
         row = {"method": method_name(name)}
         for rate, runs in table[table["regularizer"] == name].groupby("lr"):
-            mean = stats.restricted_mean(stats.iterations(runs), float(runs["max_steps"].min()))
+            mean = stats.mean_iterations(runs)
             row[f"rate {rate:g}"] = (
                 f"{mean:.1f} ({len(runs)} runs, {runs['iterations_to_correct'].isna().sum()} censored)"
             )
@@ -250,6 +250,7 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
 
 def words(rows: pd.DataFrame) -> pd.DataFrame:
     """Word `by_setting` or `settings_table` for readers."""
+    has_paper = len(rows) > 0 and bool(rows["paper"].notna().any())
     worded = [
         ({"setting": row["setting"]} if "setting" in row else {})
         | {
@@ -262,7 +263,7 @@ def words(rows: pd.DataFrame) -> pd.DataFrame:
             "ratio [95 %]": _interval(row | {"value": row["ratio"]}),
             "gradients' ratio (median)": f"{row['reg_share']:.2%}",
         }
-        | ({} if row["paper"] is None else {"the paper": "never" if pd.isna(row["paper"]) else f"{row['paper']:g}"})
+        | ({"the paper": "never" if pd.isna(row["paper"]) else f"{row['paper']:g}"} if has_paper else {})
         for row in rows.to_dict("records")
     ]
     return pd.DataFrame(worded)
@@ -288,7 +289,7 @@ def by_rate(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
                     "pairs": len(alone),
                     "censored": int(runs["iterations_to_correct"].isna().sum()),
                     "diverged": int((runs["status"] == "diverged").sum()),
-                    "alone": f"{stats.restricted_mean(stats.iterations(alone), 300):.1f}",
+                    "alone": f"{stats.mean_iterations(alone):.1f}",
                     "TSLoss": row["restricted mean"],
                     "ratio [95 %]": row["ratio [95 %]"],
                 }
@@ -397,14 +398,14 @@ def rates(evidence: Evidence) -> pd.DataFrame:
                     "model": runs["model"].iloc[0],
                     "task": runs["task"].iloc[0],
                     "lr": lr,
-                    "mean": stats.restricted_mean(stats.iterations(runs), float(runs["max_steps"].min())),
+                    "mean": stats.mean_iterations(runs),
                     "runs": len(runs),
                     "censored": int(runs["iterations_to_correct"].isna().sum()),
                     "diverged": int((runs["status"] == "diverged").sum()),
                     "chosen": lr == chosen,
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["model", "task", "lr", "mean", "runs", "censored", "diverged", "chosen"])
 
 
 def rate_table(evidence: Evidence) -> pd.DataFrame:
@@ -424,6 +425,8 @@ def rate_table(evidence: Evidence) -> pd.DataFrame:
 def read_rates(evidence: Evidence) -> str:
     """Say which rates were chosen, and how many runs were right at the paper's."""
     found = rates(evidence)
+    if found.empty:
+        return "Not yet."
     paper = found[found["lr"] == PRESETS["paper"]]
     chosen = found[found["chosen"]]
     parts = ", ".join(f"{row['lr']:g} ({row['model']}, {row['task']})" for row in chosen.to_dict("records"))

@@ -10,14 +10,12 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.special import logsumexp
 
 from tslib import bench, claims, report_cost, report_evidence, report_structure, stats
-from tslib.evidence import MAIN, Evidence
+from tslib.evidence import LEARNING_RATES, MAIN, Evidence
 from tslib.losses import TSLoss
 from tslib.report import method_name
 from tslib.topology import persistence_diagrams
 
 __all__ = ["QUESTIONS", "Question", "page"]
-
-RATES = "data/sweeps/learning_rate.yaml"
 
 
 class Question(NamedTuple):
@@ -260,7 +258,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "Q3": Question(
         "Was the baseline's learning rate tuned at all?",
-        lambda evidence: report_evidence.read_rates(Evidence(RATES, evidence.store)),
+        lambda evidence: report_evidence.read_rates(Evidence(LEARNING_RATES, evidence.store)),
         ("03_convergence", "04_sensitivity"),
     ),
     "Q4": Question(

@@ -100,6 +100,11 @@ def restricted_mean(runs: Iterations, horizon: float) -> float:
     return float(np.minimum(runs.steps, horizon).mean())
 
 
+def mean_iterations(table: pd.DataFrame) -> float:
+    """Restricted mean of iterations of the runs in a table, up to their ``max_steps``."""
+    return restricted_mean(iterations(table), float(table["max_steps"].min()))
+
+
 def logrank(first: Iterations, second: Iterations) -> float:
     """Return the two-sided p-value of the log-rank test that two groups of runs share one survival curve.
 

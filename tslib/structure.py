@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy import stats as scipy_stats
 
@@ -128,7 +128,7 @@ def correlation(curves: pd.DataFrame, column: str, with_: str, given: str | None
     names = [column, with_] + ([given] if given else [])
     parts = [part[names].to_numpy(dtype=np.float64) for _, part in seen.groupby("run", sort=False)]
 
-    def pooled(runs: Float[ndarray, "runs"]) -> float:
+    def pooled(runs: Int[ndarray, "runs"]) -> float:
         values = np.concatenate([parts[int(run)] for run in runs])
         ranks = scipy_stats.rankdata(values, axis=0)
         if (np.ptp(ranks[:, :2], axis=0) == 0).any():
@@ -145,7 +145,7 @@ def across(curves: pd.DataFrame, column: str, with_: str, step: int) -> Interval
     values = curves.loc[curves["step"] == step, [column, with_]].dropna().to_numpy(dtype=np.float64)
     if len(values) < 3:
         return Interval(float("nan"), float("nan"), float("nan"))
-    return stats.bootstrap(lambda runs: spearman(*values[runs.astype(int)].T), np.arange(len(values)), vectorized=False)
+    return stats.bootstrap(lambda runs: spearman(*values[runs].T), np.arange(len(values)), vectorized=False)
 
 
 def partial(values: Float[ndarray, "checkpoints 3"]) -> float:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Int
 from numpy import ndarray
 
 from tslib import stats, structure
@@ -63,8 +63,8 @@ def _within_tasks(table: pd.DataFrame, name: str) -> Interval:
     """Spearman's ρ of a feature with the held-out loss: mean over the tasks, runs resampled within them."""
     of_task = [part[[name, "answer_loss"]].to_numpy(float) for _, part in table.groupby("task")]
 
-    def rho(*indices: Float[ndarray, "runs"]) -> float:
-        parts = [values[index.astype(int)] for values, index in zip(of_task, indices, strict=True)]
+    def rho(*indices: Int[ndarray, "_"]) -> float:
+        parts = [values[index] for values, index in zip(of_task, indices, strict=True)]
         return float(np.mean([structure.spearman(part[:, 0], part[:, 1]) for part in parts]))
 
     return stats.bootstrap(rho, *(np.arange(len(values)) for values in of_task), vectorized=False)

@@ -48,10 +48,7 @@ def ratios(evidence: Evidence, confidence: float = 0.95) -> pd.DataFrame:
         for regularizer in [name for name in VARIANTS if name in set(table["regularizer"])]:
             ratio = stats.iteration_ratio(table, regularizer, confidence=confidence)
             sides = {"ours": regularizer, "baseline": "none"}
-            means = {
-                side: stats.restricted_mean(stats.iterations(table[table["regularizer"] == name]), 300)
-                for side, name in sides.items()
-            }
+            means = {side: stats.mean_iterations(table[table["regularizer"] == name]) for side, name in sides.items()}
             diverged = int((table["status"] == "diverged").sum())
             task_there = IN_PAPER.get(task)
             paper = table3_ratio("Gemma-2B-IT", task_there, setting) if task_there else float("nan")
@@ -181,7 +178,7 @@ def loss_near_zero(evidence: Evidence) -> Finding:
     for value, runs in steps.groupby("weight"):
         totals = [run.set_index("step")["total"] for _, run in runs.sort_values("seed").groupby("seed")]
         shares[value] = float(np.mean([total.loc[100] < 0.1 * total.iloc[0] for total in totals]))
-        rises[value] = np.array([int((total > 1.1 * total.shift()).sum()) for total in totals])
+        rises[value] = np.array([float((total > 1.1 * total.shift()).sum()) for total in totals])
     more = stats.mean(rises[10.0] - rises[1.0])
     low = [shares[value] for value in WEIGHTS if value <= 1]
     verdict: Verdict = "undecided"

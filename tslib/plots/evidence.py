@@ -276,18 +276,21 @@ def learning_rates(rows: pd.DataFrame) -> Figure:
 
 
 def by_value(records: Sequence[RunRecord], setting: str) -> Figure:
-    """Cross-entropy and the gradients' ratio against the step, a line for each value of a setting."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.1))
+    """Cross-entropy, gradients' ratio, mean H0 lifespan and number of loops by step, a line a value of a setting."""
+    figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 5.5), sharex=True)
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(records)))
     for record, colour in zip(records, colours, strict=True):
-        steps = record.steps
-        left.plot(
-            steps["step"], steps["cross_entropy"], color=colour, label=f"{setting} = {getattr(record.config, setting)}"
-        )
-        right.plot(steps["step"], steps["grad_norm_reg"] / steps["grad_norm_ce"], color=colour)
-    left.set(xlabel="optimiser step", ylabel="cross-entropy (nats per token)")
-    right.set(xlabel="optimiser step", ylabel="gradient norm,\nregulariser / cross-entropy", yscale="log")
-    left.legend(fontsize=9)
+        steps, topology = record.steps, record.topology
+        label = f"{setting} = {getattr(record.config, setting)}"
+        axes[0, 0].plot(steps["step"], steps["cross_entropy"], color=colour, label=label)
+        axes[0, 1].plot(steps["step"], steps["grad_norm_reg"] / steps["grad_norm_ce"], color=colour)
+        axes[1, 0].plot(topology["step"], topology["h0_mean_lifespan"], marker="o", color=colour)
+        axes[1, 1].plot(topology["step"], topology["h1_count"], marker="o", color=colour)
+    axes[0, 0].set(ylabel="cross-entropy (nats per token)")
+    axes[0, 1].set(ylabel="gradient norm,\nregulariser / cross-entropy", yscale="log")
+    axes[1, 0].set(xlabel="optimiser step", ylabel="mean H0 lifespan (distance)")
+    axes[1, 1].set(xlabel="optimiser step", ylabel="number of H1 features")
+    axes[0, 0].legend(fontsize=9)
     return figure
 
 

@@ -1,0 +1,259 @@
+"""What tables and answers say of the evidence is what its records hold."""
+
+import re
+from pathlib import Path
+
+import made_runs
+import numpy as np
+import pandas as pd
+import pytest
+from made_runs import record
+
+from tslib import claims, plots, report_evidence, report_questions, report_structure
+from tslib.claims.criteria import MULTI, SINGLE
+from tslib.evidence import LEARNING_RATES, MAIN, Evidence
+from tslib.paper import TABLE2, TABLE3, TABLE4, table3_ratio
+from tslib.records import RunStore
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, models_folder):
+    """Every grid of the evidence, with three pairs: TSLoss needs a tenth fewer iterations, the weight 10 never ends."""
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TSLIB_CACHE", str(cache))
+        patch.setattr("tslib.records.sync", lambda path: None)
+
+        def make(config):
+            steps = 100 + config.seed - 10 * config.regularizer.startswith("tsloss")
+            last = 120 if config.stop_when_correct else 300
+            return record(
+                config,
+                None if config.weight == 10 else steps,
+                last=last,
+                h1_count=lambda step: 10 - step / 40 + config.seed % 3,
+            )
+
+        names = [grid.name for grid in Evidence().sweep.grids]
+        return made_runs.evidence(tmp_path_factory.mktemp("made"), names, make, lambda config: (0.5, 1 + config.seed))
+
+
+@pytest.fixture
+def nothing(tmp_path):
+    return Evidence(store=RunStore(tmp_path))
+
+
+def test_the_papers_tables():
+    """Against the text of its claims: 154 to 88, and the smallest and largest of the eighteen ratios."""
+    assert len(TABLE3) == 18
+    assert table3_ratio("Gemma-2B-IT", "GSM8K", "one sample") == 88 / 154
+    assert table3_ratio("Open-LLaMA-7B", "LongBench", "ten samples") == 34 / 38
+    assert table3_ratio("DeepSeek-7B-Chat", "MMLU-CF", "one sample") == 1
+    assert TABLE4["iterations"].isna().tolist() == [False] * 4 + [True]
+    assert TABLE2.set_index("feature").loc["h0_mean_lifespan", "rho"] == 0.866
+
+
+def test_table3_words(whole):
+    table = report_evidence.table3(whole)
+    assert len(table) == len(claims.ratios(whole)) == 10
+    first = table.iloc[0]
+    assert first[["model", "task", "samples", "pairs", "censored", "missing runs"]].tolist() == [
+        *("smollm2-135m", "gsm8k", "one sample", 3, 0, 0)
+    ]
+    assert (first["alone"], first["with it"]) == ("101.0", "91.0")
+    assert first["ratio [95 %]"].startswith(f"{91 / 101:.2f} [")
+    assert first["paper, Gemma-2B-IT"] == "0.57"
+    assert table.loc[table["task"] == "hotpotqa-short", "paper, Gemma-2B-IT"].tolist() == ["", ""]
+    assert "Of 10 ratios 10 have an interval below 1 and 0 one above it" in report_evidence.read_table3(whole)
+
+
+def test_table4_has_the_papers_iterations_beside_ours(whole):
+    rows = report_evidence.table4(whole).set_index("value")
+    assert rows["paper"].dropna().to_dict() == {0.1: 130, 0.5: 112, 1.0: 88}
+    assert rows["censored"].to_dict() == {0.1: 0, 0.5: 0, 1.0: 0, 10.0: 3}
+    assert rows.loc[1.0, "ratio"] == pytest.approx(91 / 101)
+    assert rows.loc[10.0, "ratio"] == pytest.approx(300 / 101)
+    assert rows.loc[1.0, "reg_share"] == pytest.approx(0.1)
+    words = report_evidence.words(report_evidence.table4(whole))
+    assert words["the paper"].tolist() == ["130", "112", "88", "never"]
+    assert words["gradients' ratio (median)"].tolist() == ["10.00%"] * 4
+
+
+def test_settings_are_held_against_their_own_baseline(whole):
+    rows = report_evidence.settings_table(whole)
+    values = rows.groupby("setting")["value"].apply(list).to_dict()
+    assert values == {
+        **{"tau": [0.1, 1.0, 10.0], "alpha": [1.0, 10.0, 100.0], "beta_h1": [0.1, 1.0, 10.0]},
+        **{"lambda_repel": [0.1, 1.0, 10.0], "metric": ["cosine", "euclidean"]},
+        **{"n_tokens": [5, 50], "init": ["text", "vocabulary"]},
+    }, "the default among them where it has the same baseline"
+    assert rows["ratio"].to_numpy() == pytest.approx(91 / 101)
+    assert (rows["pairs"] == 3).all()
+
+
+def test_baselines_are_compared_on_the_pairs_that_all_have(whole):
+    comparison = report_evidence.baselines(whole, "gsm8k")
+    assert comparison["regularizer"].iloc[0] == "none"
+    assert len(comparison) == 9
+    said = report_evidence.read_baselines(comparison)
+    assert "with topology 5 of 5 ratios have an interval below 1 and 0 one above it" in said
+    assert "without 0 of 3 ratios have an interval below 1 and 0 one above it" in said
+
+
+def test_own_rates(whole):
+    table = report_evidence.own_rates(whole, Evidence(LEARNING_RATES))
+    assert table["method"].iloc[0] == "cross-entropy alone"
+    assert table.loc[1, "rate 0.01"] == "191.0 (3 runs, 0 censored)", "of the pairs 100, 101 and 102"
+
+
+def test_rates_and_the_one_that_was_chosen():
+    rates = Evidence(LEARNING_RATES)
+    table = report_evidence.rates(rates)
+    assert table.groupby(["model", "task"])["chosen"].sum().tolist() == [1] * 5
+    assert table["runs"].eq(3).all()
+    gsm8k = report_evidence.rate_table(rates).set_index(["model", "task"]).loc[("smollm2-135m", "gsm8k")]
+    assert gsm8k["0.03"].endswith("←")
+    assert "(3 censored)" in gsm8k["5e-05"]
+
+
+def test_interventions_are_differences_to_cross_entropy_alone(whole):
+    table = report_evidence.interventions(whole)
+    assert table["push"].tolist()[:2] == ["longer H0", "shorter H0"]
+    assert table["accuracy"].tolist() == ["0.00 [0.00, 0.00]"] * 6
+    assert table["pairs"].tolist() == [3] * 6
+
+
+def test_both_readings(whole):
+    table = report_evidence.both_readings(whole)
+    assert table["whole solution"].tolist() == ["101.0", "91.0"]
+    assert table["runs whose answer is right first"].tolist() == [0, 0]
+
+
+def test_by_rate(whole):
+    table = report_evidence.by_rate(whole, report_evidence.SCALES)
+    assert len(table) == 2 * 2 * 2
+    assert set(table["factor"]) == {"1", "√d"}
+    assert table["ratio [95 %]"].str.startswith("0.90 [").all()
+
+
+def test_structure_tables(whole):
+    settings = report_structure.by_setting(whole)
+    assert {title: of_runs["run"].nunique() for title, of_runs in settings.items()} == {
+        "one sample": 15,
+        "ten samples": 6,
+    }
+    drifts = report_structure.drifts(settings["ten samples"]).set_index("quantity")
+    assert drifts.loc["h1 count"].tolist() == ["-1.00 [-1.00, -1.00]", "0.00 [0.00, 0.00]"]
+    table = report_structure.table2(settings["ten samples"])
+    assert table["paper"].tolist() == TABLE2["rho"].tolist()
+    loops = table.set_index("feature").loc["h1_count"]
+    assert loops["rho"] < -0.9
+    assert report_structure.words(table)["the paper"].tolist() == ["+0.866", "-0.809", "-0.324", "+0.018"]
+    assert "with ten samples the number of $H_1$ features goes from 11.0 to 3.50" in report_structure.read_bands(
+        settings
+    )
+
+
+def test_verdicts_in_words(whole):
+    findings, said = claims.judge(whole), claims.criteria()
+    summary = report_evidence.verdict_summary(findings)
+    counted = [int(number) for number in re.findall(r"(\d+) (?:reproduced|contradicted|undecided|have)", summary)]
+    assert sum(counted) == 15
+    assert findings["C9"].verdict == "reproduced"
+    table = report_evidence.verdict_table(findings, said)
+    assert table["verdict"].tolist() == [finding.verdict for finding in findings.values()]
+    sections = list(report_evidence.verdict_section(findings, said))
+    assert len(sections) == 15
+    assert sections[3].startswith("**C4: ")
+    assert "*Contradicted if* an interval below 1." in sections[3]
+    assert "Of 7 combinations" in sections[8]
+
+
+def test_every_question_has_an_answer(whole):
+    page = report_questions.page(whole)
+    headings = re.findall(r"^## (Q\d+)\. ", page, flags=re.MULTILINE)
+    assert headings == [f"Q{i}" for i in range(1, 27)]
+    assert "still to be made" not in page
+    assert page.count("Not yet") == 1, "the learning rates, whose sweep is another"
+    for chapter in set(re.findall(r"executed/(\w+)", page)):
+        assert (ROOT / "notebooks" / f"{chapter}.py").is_file()
+
+
+def test_without_runs_nothing_is_claimed(nothing):
+    assert report_evidence.table3(nothing).empty
+    assert report_evidence.table4(nothing).empty
+    assert report_evidence.settings_table(nothing).empty
+    assert report_evidence.baselines(nothing, "mmlu").empty
+    assert report_evidence.interventions(nothing).empty
+    assert report_evidence.by_rate(nothing, report_evidence.METHODS).empty
+    assert report_evidence.read_table3(nothing) == "None of these runs is committed yet."
+    assert report_evidence.not_there(nothing, MAIN) == "*30 of the 30 runs of this section are still to be made.*"
+    page = report_questions.page(nothing)
+    assert page.count("Not yet.") > 10
+    assert "nan" not in page
+
+
+def test_figures_of_the_evidence(whole):
+    """What is drawn is what the tables hold."""
+    ratios = claims.ratios(whole)
+    (ax,) = plots.combinations(ratios).axes
+    drawn = sorted(float(line.lines[0].get_xdata()[0]) for line in ax.containers)
+    assert drawn == pytest.approx(sorted(ratios["value"]))
+    diamonds = [line for line in ax.lines if line.get_marker() == "D" and len(line.get_xdata())]
+    assert sorted(float(line.get_xdata()[0]) for line in diamonds) == pytest.approx(sorted(ratios["paper"].dropna()))
+
+    axes = plots.bands(report_structure.by_setting(whole)).axes
+    assert len(axes) == 8
+    ours, twins = axes[1].lines
+    assert ours.get_ydata()[[0, -1]] == pytest.approx([11, 3.5])
+    assert twins.get_ydata() == pytest.approx(10)
+
+    left, right = plots.weights(report_evidence.table4(whole)).axes
+    assert [text.get_text() for text in left.get_xticklabels()] == ["0.1", "0.5", "1", "10"]
+    assert right.lines[0].get_ydata() == pytest.approx(0.1)
+
+    (ax,) = plots.progress(whole.progress).axes
+    assert sum(bar.get_width() for bar in ax.patches) == whole.progress["runs"].sum()
+
+    (ax,) = plots.total_loss(whole.steps(SINGLE[0], "the weight, gsm8k")).axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        *("λ = 0 (n = 3)", "λ = 0.1 (n = 3)", "λ = 0.5 (n = 3)", "λ = 1 (n = 3)", "λ = 10 (n = 3)")
+    ]
+    (ax,) = plots.loss_bands(whole.steps(MAIN)).axes
+    assert len(ax.lines) == 3
+    (ax,) = plots.settings(report_evidence.settings_table(whole)).axes
+    assert len(ax.get_yticklabels()) == 18
+
+
+def test_figures_of_correlations():
+    table = pd.DataFrame({"feature": TABLE2["feature"], "rho": [0.1, 0.2, 0.3, 0.4], "given": [0, -0.1, 0, 0.1]})
+    for name in ("rho", "given"):
+        table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.1, table[name] + 0.1
+    (ax,) = plots.correlations(table).axes
+    paper = next(line for line in ax.lines if line.get_label() == "the paper")
+    assert paper.get_xdata().tolist() == TABLE2["rho"].tolist()
+    plain = ax.containers[0].lines[0]
+    assert plain.get_xdata().tolist() == [0.1, 0.2, 0.3, 0.4]
+
+
+def test_figures_of_runs_by_method_value_and_bin(whole):
+    curves = whole.topology(*MULTI)
+    (ax,) = plots.by_method(curves, {"h1_count": "loops"}).axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        *("cross-entropy alone", "TSLoss, off-diagonal", "L2")
+    ]
+    axes = plots.scatter_at(curves, ["h1_count", "density"], 40).axes
+    assert sum(len(dots.get_offsets()) for dots in axes[0].collections) == curves["run"].nunique()
+    (ax,) = plots.binned(curves, ["h1_count"], bins=4).axes
+    heights = ax.containers[0].lines[0].get_ydata()
+    assert np.all(np.diff(heights) < 0), "accuracy falls as the number of loops grows"
+    records = whole.records("sensitivity, tau")[:2]
+    loss, ratio, lifespan, loops = plots.by_value(records, "tau").axes
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["tau = 0.1", "tau = 10.0"]
+    assert ratio.lines[0].get_ydata() == pytest.approx(0.1)
+    assert lifespan.lines[1].get_ydata() == pytest.approx(1 + 0.01 * records[1].config.seed)
+    assert loops.lines[0].get_ydata()[0] == 10 + records[0].config.seed
+    (ax,) = plots.learning_rates(report_evidence.rates(Evidence(LEARNING_RATES))).axes
+    assert len(ax.get_legend().get_texts()) == 5
