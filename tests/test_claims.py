@@ -191,7 +191,9 @@ def test_largest_gain(verdict, small, large, expected):
         gain = small if config.model == "smollm2-135m" else large
         return by_method(none=100, tsloss=gain, tsloss_printed=100)(config)
 
-    grids = [name for (_, task, setting), name in COMBINATIONS.items() if task != "hotpotqa-short" and "one" in setting]
+    grids = [
+        name for (_, task, setting), name in COMBINATIONS.items() if task in ("gsm8k", "mmlu") and "one" in setting
+    ]
     assert verdict("C10", grids, make).verdict == expected
 
 
@@ -262,4 +264,4 @@ def test_other_models_factors_are_never_decided(verdict):
     found = verdict("C15", [*COMBINATIONS.values()], by_method(none=100, tsloss=45, tsloss_printed=20, l2=100))
     assert found.verdict == "undecided"
     said = re.search(r"Of our (\d+) ratios (\d+) have an interval that reaches 0.5, and (\d+) one", found.said)
-    assert [int(group) for group in said.groups()] == [10, 10, 3], "seven of TSLoss, three as printed"
+    assert [int(group) for group in said.groups()] == [11, 11, 3], "eight of TSLoss, three as printed"

@@ -105,7 +105,8 @@ def test_the_evidence_uses_the_rates_that_the_rule_chooses():
         elif not grid.name.startswith(
             ("prompt scale", "own rates", "prefix tuning", "P-tuning")
         ):  # which are about rates
-            used |= {(run.model, "gsm8k" if grid.name.startswith("kept back") else run.task, run.lr) for run in runs}
+            borrowed = grid.name.startswith(("kept back", "long contexts"))
+            used |= {(run.model, "gsm8k" if borrowed else run.task, run.lr) for run in runs}
     assert len(used) == len({(model, task) for model, task, _ in used}) == 5
     for model, task, rate in used:
         asked = [run for run in rates if (run.model, run.task) == (model, task)]

@@ -57,7 +57,7 @@ def test_the_papers_tables():
 
 def test_table3_words(whole):
     table = report_evidence.table3(whole)
-    assert len(table) == len(claims.ratios(whole)) == 10
+    assert len(table) == len(claims.ratios(whole)) == 11
     first = table.iloc[0]
     assert first[["model", "task", "samples", "pairs", "censored", "missing runs"]].tolist() == [
         *("smollm2-135m", "gsm8k", "one sample", 3, 0, 0)
@@ -66,7 +66,7 @@ def test_table3_words(whole):
     assert first["ratio [95 %]"].startswith(f"{91 / 101:.2f} [")
     assert first["paper, Gemma-2B-IT"] == "0.57"
     assert table.loc[table["task"] == "hotpotqa-short", "paper, Gemma-2B-IT"].tolist() == ["", ""]
-    assert "Of 10 ratios 10 have an interval below 1 and 0 one above it" in report_evidence.read_table3(whole)
+    assert "Of 11 ratios 11 have an interval below 1 and 0 one above it" in report_evidence.read_table3(whole)
 
 
 def test_table4_has_the_papers_iterations_beside_ours(whole):
@@ -141,7 +141,7 @@ def test_by_rate(whole):
 def test_structure_tables(whole):
     settings = report_structure.by_setting(whole)
     assert {title: of_runs["run"].nunique() for title, of_runs in settings.items()} == {
-        "one sample": 15,
+        "one sample": 18,
         "ten samples": 6,
     }
     drifts = report_structure.drifts(settings["ten samples"]).set_index("quantity")
@@ -168,7 +168,7 @@ def test_verdicts_in_words(whole):
     assert len(sections) == 15
     assert sections[3].startswith("**C4: ")
     assert "*Contradicted if* an interval below 1." in sections[3]
-    assert "Of 7 combinations" in sections[8]
+    assert "Of 8 combinations" in sections[8]
 
 
 def test_every_question_has_an_answer(whole):

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats as scipy_stats
 from statsmodels.duration.survfunc import SurvfuncRight
 
+from tslib import stats
 from tslib.errors import InputError
 from tslib.stats import (
     Iterations,
@@ -398,3 +399,32 @@ def test_pairs_may_both_lack_a_setting_but_not_one_of_them():
     runs_of.loc[runs_of["regularizer"] == "tsloss", "max_context"] = 512
     with pytest.raises(InputError, match="'tsloss' was run with max_context 512"):
         iteration_ratio(runs_of, "tsloss")
+
+
+def test_mean_and_difference_against_scipy():
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(1, 1, 20), rng.normal(0, 1, 30)
+    found = stats.mean(first)
+    assert found.value == pytest.approx(first.mean())
+    width = scipy_stats.t.interval(0.95, 19, first.mean(), scipy_stats.sem(first))
+    assert (found.low, found.high) == pytest.approx(width, abs=0.1)
+    apart = stats.difference(first, second)
+    welch = scipy_stats.ttest_ind(first, second, equal_var=False).confidence_interval()
+    assert apart.value == pytest.approx(first.mean() - second.mean())
+    assert (apart.low, apart.high) == pytest.approx((welch.low, welch.high), abs=0.1)
+
+
+def test_intervals_of_equal_values_and_of_one():
+    assert stats.mean(np.full(5, 0.25)) == (0.25, 0.25, 0.25)
+    assert np.isnan(stats.mean(np.ones(1))[1:]).all()
+    assert str(stats.mean(np.full(5, -0.5))) == "-0.50 [-0.50, -0.50]"
+
+
+@pytest.mark.parametrize("values", [np.empty(0), np.array([1.0, np.nan])])
+def test_a_mean_of_what_is_no_number(values):
+    with pytest.raises(InputError, match="expected numbers to take the mean of"):
+        stats.mean(values)
+
+
+def test_mean_iterations_counts_max_steps_for_censored_runs():
+    assert stats.mean_iterations(table(none=[100, None], max_steps=300)) == 200

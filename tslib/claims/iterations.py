@@ -15,7 +15,7 @@ from tslib.stats import Interval, Ratio, Verdict
 TWO_LOOKS = 0.975
 """Confidence of a ratio that is the better of two variants'."""
 
-IN_PAPER = {"gsm8k": "GSM8K", "mmlu": "MMLU-CF"}
+IN_PAPER = {"gsm8k": "GSM8K", "mmlu": "MMLU-CF", "longbench": "LongBench"}
 """What the paper has in the place of our tasks."""
 
 VARIANTS = ("tsloss", "tsloss-printed")
@@ -26,6 +26,7 @@ COMBINATIONS = {
     ("smollm2-135m", "hotpotqa-short", "one sample"): "one sample, hotpotqa-short, SmolLM2",
     ("gemma3-270m", "gsm8k", "one sample"): "one sample, gsm8k, Gemma",
     ("gemma3-270m", "mmlu", "one sample"): "one sample, mmlu, Gemma",
+    ("smollm2-135m", "longbench", "one sample"): "long contexts, gsm8k's rate",
     ("smollm2-135m", "gsm8k", "ten samples"): "ten samples, gsm8k",
     ("smollm2-135m", "mmlu", "ten samples"): "ten samples, mmlu",
 }
