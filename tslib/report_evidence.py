@@ -1,5 +1,6 @@
 """Tables and sentences of the evidence: the paper's tables beside ours, baselines, sensitivity, verdicts."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -324,9 +325,9 @@ MOVED = {"h0_mean_lifespan": "mean H0 lifespan", "h1_count": "H1 features", "per
 
 
 def verdict_table(findings: Mapping[str, Finding], said: Mapping[str, Criterion]) -> pd.DataFrame:
-    """One line a claim, with its verdict."""
+    """One line a claim, with its verdict; in plain words, since tables show no formulas."""
     rows = [
-        {"": name, "the paper's claim": said[name].says, "verdict": VERDICT_WORDS[finding.verdict]}
+        {"": name, "the paper's claim": re.sub(r"[$_]", "", said[name].says), "verdict": VERDICT_WORDS[finding.verdict]}
         for name, finding in findings.items()
     ]
     return pd.DataFrame(rows)
@@ -350,11 +351,12 @@ def verdict_section(findings: Mapping[str, Finding], said: Mapping[str, Criterio
 def verdict_summary(findings: Mapping[str, Finding]) -> str:
     """Count the verdicts in a sentence."""
     parts = []
-    for verdict, words in VERDICT_WORDS.items():
-        names = [name for name, finding in findings.items() if finding.verdict == verdict]
-        if names:
-            parts.append(f"{len(names)} {'have no verdict yet' if verdict is None else words} ({', '.join(names)})")
-    return f"Of the paper's fifteen claims {'; '.join(reversed(parts))}."
+    for verdict, word in reversed(VERDICT_WORDS.items()):
+        if names := [name for name, finding in findings.items() if finding.verdict == verdict]:
+            be, have = ("is", "has") if len(names) == 1 else ("are", "have")
+            what = f"{have} no verdict yet" if verdict is None else f"{be} {word}"
+            parts.append(f"{len(names)} {what} ({', '.join(names)})")
+    return f"Of the paper's fifteen claims {'; '.join(parts)}."
 
 
 def both_readings(evidence: Evidence) -> pd.DataFrame:
