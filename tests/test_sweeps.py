@@ -473,7 +473,7 @@ def test_a_sweep_that_is_stopped_keeps_the_runs_under_way(tmp_path, tiny_model, 
         time.sleep(0.2)
     everybody = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=180)
     assert process.returncode == 130
     assert said.endswith("interrupted\n")
     assert [one for one in everybody if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
