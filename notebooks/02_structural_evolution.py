@@ -150,8 +150,10 @@ for count in (1, 10):
 # The paper correlates topological features with accuracy over the checkpoints and finds ρ = 0.866 for the mean $H_0$
 # lifespan. But accuracy rises with the step, and so does anything that drifts. So beside the plain ρ stands the
 # partial correlation given the step, and the correlation between different runs at one and the same step, which
-# training time cannot produce. Accuracy is the share of target tokens that are the most probable one. Intervals are
-# over runs: whole runs are resampled.
+# training time cannot produce. Accuracy here is the share of target tokens that are the most probable one, since the
+# share of samples that are exact is 0 until the end of a run of one sample; [the verdict](09_verdicts) is by the
+# latter, over runs that go on to step 300. Intervals are over runs: whole runs are resampled. Runs that were correct
+# before a step are not in the last column.
 
 # %% tags=["hide-input"]
 table = report_structure.table2(curves)

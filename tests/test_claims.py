@@ -171,6 +171,28 @@ def test_fewer_iterations_with_wide_intervals(verdict):
     assert verdict("C9", [*COMBINATIONS.values()], make).verdict == "undecided"
 
 
+@pytest.mark.parametrize(("last", "expected"), [(20, None), (19, "contradicted")])
+def test_a_count_that_stays_is_decided_by_every_run(verdict, last, expected):
+    """One that changes somewhere is decided at once."""
+
+    def make(config):
+        return record(config, h0_count=falls(20, last)) if config.task == "mmlu" else None
+
+    found = verdict("C1", STRUCTURE, make)
+    assert found.verdict == expected
+    assert found.missing > 0
+
+
+def test_one_combination_does_not_contradict_before_its_runs_are_made(verdict):
+    def make(config):
+        if (config.task, config.samples) != ("mmlu", 1) or (config.seed, config.regularizer) == (2, "tsloss"):
+            return None
+        return by_method(none=100, tsloss=150, tsloss_printed=150)(config)
+
+    found = verdict("C9", [*COMBINATIONS.values()], make)
+    assert found.verdict is None
+
+
 @pytest.mark.parametrize(("with_it", "expected"), [(150, "contradicted"), (50, None)])
 def test_one_combination_may_contradict_alone(verdict, with_it, expected):
     """The others are missing, and could not change it; but they could change that it is faster everywhere."""

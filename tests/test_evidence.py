@@ -1,5 +1,7 @@
 """What is given out of the committed runs: whole pairs, and a count of what is missing."""
 
+import dataclasses
+
 import made_runs
 import pytest
 from made_runs import record
@@ -12,33 +14,51 @@ from tslib.stats import iteration_ratio
 BASELINES = "baselines, gsm8k"
 
 
+SHORT = "both readings, gsm8k"
+
+
 @pytest.fixture
 def some(tmp_path, own_cache):
-    """Two grids; the main one lacks a run of pair 1, the baselines all of pair 2."""
+    """Three grids, of which the baselines lack a run, and the main one has a pair more than its neighbour."""
 
     def make(config):
-        if (config.seed, config.regularizer) == (1, "tsloss") or (config.seed == 2 and config.regularizer == "l2"):
+        if (config.seed, config.regularizer) == (2, "l2"):
             return None
         return record(config, {"none": 100, "tsloss": 50}.get(config.regularizer, 200) + config.seed, last=40)
 
-    return made_runs.evidence(tmp_path, [MAIN, BASELINES], make)
+    return made_runs.evidence(tmp_path, [MAIN, BASELINES, SHORT], make)
 
 
-def test_only_whole_pairs(some):
+def test_a_grid_is_given_out_whole(some):
     table = some.runs(MAIN)
-    assert sorted(set(table["seed"])) == [0, 2]
-    assert len(table) == 2 * 3
-    assert some.missing(MAIN) == 3, "the two that are there without their pair count, too"
-    assert iteration_ratio(table, "tsloss").value == pytest.approx((50 + 52) / (100 + 102))
+    assert len(table) == 3 * made_runs.PAIRS
+    assert some.missing(MAIN) == 0
+    assert iteration_ratio(table, "tsloss").value == pytest.approx((50 + 51 + 52) / (100 + 101 + 102))
 
 
-def test_only_pairs_that_are_whole_in_all_grids(some):
-    table = some.paired(MAIN, BASELINES)
-    assert set(table["seed"]) == {0}
-    without = {"l2", "pairwise", "random-direction", "none"}
-    with_it = {"tsloss", "tsloss-printed", "tsloss-normalized", "tsloss-h0", "tsloss-h1"}
-    assert set(table["regularizer"]) == without | with_it
-    assert len(table) == 9
+def test_a_grid_that_lacks_a_run_is_not_given_out(some):
+    assert some.missing(BASELINES) == 1
+    assert some.runs(BASELINES).empty
+    assert some.steps(BASELINES).empty
+    assert len(some.runs(MAIN, BASELINES)) == 9, "of the other grid nothing is missing"
+    assert some.paired(MAIN, BASELINES).empty
+
+
+def test_a_run_that_was_interrupted_is_not_done(some):
+    config = some.asked(MAIN)[0]
+    some.store.save(dataclasses.replace(record(config, last=40), status="interrupted"))
+    assert Evidence(some.sweep.path, some.store).missing(MAIN) == 1
+
+
+def test_only_pairs_that_all_grids_have(some):
+    fewer = next(grid for grid in some.sweep.grids if grid.name == SHORT)
+    index = some.sweep.grids.index(fewer)
+    runs = list(some.sweep.runs)
+    runs[index] = tuple(config for config in runs[index] if config.seed < 2)
+    cut = Evidence(some.sweep.path, some.store)
+    cut.sweep = dataclasses.replace(some.sweep, runs=tuple(runs))
+    assert set(cut.paired(MAIN, SHORT)["seed"]) == {0, 1}
+    assert len(cut.paired(MAIN, SHORT)) == 2 * (3 + 2)
 
 
 def test_runs_by_their_fields(some):
@@ -49,15 +69,15 @@ def test_runs_by_their_fields(some):
 def test_stacked_tables_say_whose_they_are(some):
     steps = some.steps(MAIN, regularizer="tsloss")
     assert set(steps["regularizer"]) == {"tsloss"}
-    assert steps.groupby("run")["step"].max().tolist() == [40, 40]
+    assert steps.groupby("run")["step"].max().tolist() == [40, 40, 40]
     assert steps["penalty"].eq(0.1).all(), "the steps' own column of that name"
-    assert some.topology(MAIN)["run"].nunique() == 6
+    assert some.topology(MAIN)["run"].nunique() == 9
     assert stacked([], "steps").empty
 
 
 def test_progress(some):
     table = some.progress.set_index("grid")
-    assert table.loc[MAIN, ["runs", "done", "missing"]].tolist() == [9, 8, 1]
+    assert table.loc[MAIN, ["runs", "done", "missing"]].tolist() == [9, 9, 0]
     assert table.loc[BASELINES, ["runs", "done", "missing"]].tolist() == [18, 17, 1]
 
 

@@ -59,7 +59,7 @@ def test_table3_words(whole):
     table = report_evidence.table3(whole)
     assert len(table) == len(claims.ratios(whole)) == 11
     first = table.iloc[0]
-    assert first[["model", "task", "samples", "pairs", "censored", "missing runs"]].tolist() == [
+    assert first[["model", "task", "samples", "pairs", "censored", "diverged"]].tolist() == [
         *("smollm2-135m", "gsm8k", "one sample", 3, 0, 0)
     ]
     assert (first["alone"], first["with it"]) == ("101.0", "91.0")

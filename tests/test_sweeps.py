@@ -464,7 +464,11 @@ def test_a_sweep_that_is_stopped_keeps_the_runs_under_way(tmp_path, tiny_model, 
     store = RunStore(tmp_path / "runs")
     command = [sys.executable, "-m", "tslib", "sweep", str(sweep.path), "--store", str(store.root), "--jobs", "2"]
     process = subprocess.Popen(
-        [*command, "--group", "1", "--checkpoint-every", "0.5"], stderr=subprocess.PIPE, text=True
+        [*command, "--group", "1", "--checkpoint-every", "0.5"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell's background jobs, and all that they start, ignore SIGINT
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while sum(store.checkpoint_path(config).exists() for config in sweep.configs) < 2:
@@ -473,7 +477,7 @@ def test_a_sweep_that_is_stopped_keeps_the_runs_under_way(tmp_path, tiny_model, 
         time.sleep(0.2)
     everybody = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    _, said = process.communicate(timeout=180)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.endswith("interrupted\n")
     assert [one for one in everybody if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []

@@ -1,7 +1,7 @@
 """The committed runs of ``data/sweeps/evidence.yaml``, grid by grid: what tables, figures and verdicts are made of.
 
-Only whole pairs are given out: a (sample, seed) pair of which one method is missing would bias a comparison. What is
-missing is counted, so that each table can say so.
+Only whole grids are given out: who looks at some of the runs of a comparison, and may stop there, finds what he hopes
+for. What is missing is counted, so that each table can say so.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import pandas as pd
 from tslib.config import TuneConfig
 from tslib.errors import InputError
 from tslib.records import COMMITTED, RunRecord, RunStore
+from tslib.stats import PAIR
 from tslib.sweeps import Sweep, status
 
 __all__ = ["LEARNING_RATES", "MAIN", "SWEEP", "Evidence", "stacked"]
@@ -27,7 +28,7 @@ LEARNING_RATES = SWEEP.with_name("learning_rate.yaml")
 MAIN = "one sample, gsm8k, SmolLM2"
 """The grid of the paper's own example: one problem of GSM8K, with the embedded model."""
 
-OF_RUN = ["model", "task", "samples", "sample_seed", "seed", "regularizer", "weight"]
+OF_RUN = [*PAIR, "regularizer", "weight"]
 """Fields of ``TuneConfig`` that the rows of a run's tables carry in `Evidence.steps` and `Evidence.topology`."""
 
 
@@ -70,22 +71,20 @@ class Evidence:
             raise InputError(f"{self.sweep.path} has no grid {unknown[0]!r}; it has {', '.join(known)}")
         return list(dict.fromkeys(config for name in grids for config in known[name]))
 
-    def configs(self, *grids: str) -> list[TuneConfig]:
-        """Return the runs of some grids that are there, of whole pairs only: all that a grid asks for on that pair."""
-        found: list[TuneConfig] = []
-        for name in grids:
-            asked = self.asked(name)
-            here = {config for config in asked if self.store.path(config).is_dir()}
-            broken = {(config.sample_seed, config.seed) for config in asked if config not in here}
-            found += [config for config in asked if (config.sample_seed, config.seed) not in broken]
-        return list(dict.fromkeys(found))
+    @cached_property
+    def _done(self) -> set[TuneConfig]:
+        return {config for config in self.sweep.configs if self.store.outcome(config) is not None}
 
     def missing(self, *grids: str) -> int:
-        """Return how many of the runs that some grids ask for are not there, or belong to a pair that is not whole."""
-        return len(self.asked(*grids)) - len(self.configs(*grids))
+        """Return how many of the runs that some grids ask for are not done."""
+        return sum(config not in self._done for config in self.asked(*grids))
+
+    def configs(self, *grids: str) -> list[TuneConfig]:
+        """Return the runs of those of some grids that are whole: of which no run is missing."""
+        return self.asked(*(name for name in grids if not self.missing(name)))
 
     def runs(self, *grids: str, **fields: object) -> pd.DataFrame:
-        """Return one row a run (``RunStore.table``), of whole pairs only.
+        """Return one row a run (``RunStore.table``), of whole grids only.
 
         Parameters
         ----------
@@ -97,7 +96,7 @@ class Evidence:
         return self.store.table(self._selected(grids, fields))
 
     def paired(self, *grids: str, **fields: object) -> pd.DataFrame:
-        """Return the runs of some grids on those (sample, seed) pairs that are whole in all of them."""
+        """Return the runs of some grids on the (sample, seed) pairs that all have; none unless all grids are whole."""
         of_grid = [self._selected([name], fields) for name in grids]
         pairs = set.intersection(*({(run.sample_seed, run.seed) for run in runs} for runs in of_grid))
         configs = [run for runs in of_grid for run in runs if (run.sample_seed, run.seed) in pairs]

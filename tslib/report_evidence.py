@@ -23,7 +23,6 @@ __all__ = [
     "interventions",
     "not_there",
     "own_rates",
-    "progress_table",
     "rate_table",
     "rates",
     "read_baselines",
@@ -42,11 +41,6 @@ __all__ = [
 VERDICT_WORDS = {None: "not yet", "reproduced": "reproduced", "contradicted": "contradicted", "undecided": "undecided"}
 
 
-def progress_table(evidence: Evidence) -> pd.DataFrame:
-    """One line a grid: how many runs it asks for, and how many are done, missing, censored and diverged."""
-    return evidence.progress[["priority", "grid", "runs", "done", "missing", "censored", "diverged"]]
-
-
 def read_progress(evidence: Evidence) -> str:
     """Say how much of the evidence is there."""
     table = evidence.progress
@@ -54,7 +48,7 @@ def read_progress(evidence: Evidence) -> str:
     return (
         f"Of the {len(evidence.sweep.configs)} runs that the sweep asks for, "
         f"{sum(evidence.store.path(config).is_dir() for config in evidence.sweep.configs)} are committed; {whole} of "
-        f"its {len(table)} grids are whole. A table shows the pairs that are whole, and says how many runs are missing."
+        f"its {len(table)} grids are whole. Tables and figures show those, and say how many runs of others are missing."
     )
 
 
@@ -79,7 +73,6 @@ def table3(evidence: Evidence) -> pd.DataFrame:
             "pairs": row["pairs"],
             "censored": row["censored"],
             "diverged": row["diverged"],
-            "missing runs": row["missing"],
             "alone": f"{row['baseline']:.1f}",
             "with it": f"{row['ours']:.1f}",
             "ratio [95 %]": _interval(row),
@@ -103,7 +96,7 @@ def read_table3(evidence: Evidence) -> str:
     low, high = TABLE3["ratio"].min(), TABLE3["ratio"].max()
     return (
         f"Of {len(table)} ratios {below} have an interval below 1 and {above} one above it; the others include 1. The "
-        f"paper's eighteen ratios lie between {low:.2f} and {high:.2f}, with no interval given; "
+        f"paper's {len(TABLE3)} ratios lie between {low:.2f} and {high:.2f}, with no interval given; "
         f"{int(((table['low'] <= 0.75) & (table['high'] >= 0.75)).sum())} of our intervals include 0.75."
     )
 

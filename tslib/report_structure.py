@@ -15,7 +15,6 @@ from tslib.paper import TABLE2
 __all__ = ["by_dataset", "by_setting", "drifts", "read_across", "read_bands", "read_table2", "table2"]
 
 KEPT_BACK = ("kept back, math", "kept back, bbh")
-FEATURES = tuple(TABLE2["feature"])
 STEP = 40
 """At which runs are compared with each other."""
 

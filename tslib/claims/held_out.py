@@ -42,7 +42,7 @@ def stable_and_compact(evidence: Evidence) -> Finding:
     moves = "; ".join(f"{said} {paired[name]}" for name, said in names.items())
     said = (
         f"First half ({first}): ρ with the held-out answer loss over {len(table)} runs of ten samples: {goes}. "
-        f"Second half ({second}): with TSLoss less without, in {len(features)} pairs' runs: {moves}."
+        f"Second half ({second}): with TSLoss less without, over pairs: {moves}."
     )
     return Finding(verdict, said, MORE)
 
