@@ -32,6 +32,7 @@ import torch
 from IPython.display import Markdown, display
 
 from tslib import TSLoss, persistence_diagrams, plots, summarize
+from tslib.losses import descend
 
 plots.style()
 torch.set_default_dtype(torch.float64)
@@ -324,25 +325,13 @@ display(
 
 
 # %%
-def descend(points, loss):
-    points = points.clone().requires_grad_()
-    optimizer = torch.optim.Adam([points], lr=0.02 * points.std().item())
-    path = []
-    for _ in range(steps + 1):
-        path.append(points.detach().clone())
-        optimizer.zero_grad()
-        loss(points).backward()
-        optimizer.step()
-    return torch.stack(path)  # (steps + 1, n, d)
-
-
 LOSSES = {
     "off-diagonal": VARIANTS["off-diagonal"],
     "off-diagonal, H0 term alone": TSLoss(tau=tau, alpha=alpha, beta_h1=0),
     "off-diagonal, hinges alone": TSLoss(tau=tau, alpha=alpha, beta_h0=0),
     "printed": VARIANTS["printed"],
 }
-paths = {(cloud, name): descend(CLOUDS[cloud], loss) for cloud in CLOUDS for name, loss in LOSSES.items()}
+paths = {(cloud, name): descend(CLOUDS[cloud], loss, steps) for cloud in CLOUDS for name, loss in LOSSES.items()}
 large, small, prompt = ((cloud, "off-diagonal") for cloud in CLOUDS)
 
 # %% tags=["hide-input"]

@@ -27,8 +27,8 @@ from IPython.display import Markdown, display
 
 from tslib import plots, report, report_evidence
 from tslib.evidence import LEARNING_RATES, Evidence, stacked
-from tslib.experiments import paired
 from tslib.records import RunStore
+from tslib.sweeps import Grid
 
 plots.style()
 evidence = Evidence()
@@ -51,24 +51,9 @@ preset = "tuned"
 store = "runs"
 
 # %% tags=["remove-stderr"]
-seeds = range(pairs)
-configs = [
-    config
-    for seed in seeds
-    for config in paired(
-        regularizers,
-        sample_seeds=[seed],
-        seeds=[seed],
-        model=model,
-        task=task,
-        weight=weight,
-        n_tokens=n_tokens,
-        max_steps=max_steps,
-        topology_every=4,
-        answer_every=0,
-        preset=preset,
-    )
-]
+fields = {"model": model, "task": task, "regularizer": regularizers, "weight": weight, "n_tokens": n_tokens}
+fields |= {"max_steps": max_steps, "topology_every": 4, "answer_every": 0, "preset": preset}
+configs = Grid(name="live", fields=fields, pairs=[(seed, seed) for seed in range(pairs)]).configs()
 records = [RunStore(store).get_or_run(config) for config in configs]
 
 # %% tags=["hide-input"]

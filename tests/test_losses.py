@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tslib import TSLoss, distances, losses
 from tslib.errors import InputError
-from tslib.losses import REGULARIZERS, L2Penalty, PairwisePenalty, make_regularizer
+from tslib.losses import REGULARIZERS, L2Penalty, PairwisePenalty, descend, make_regularizer
 
 VARIANTS = [
     {},
@@ -372,3 +372,13 @@ def test_registry():
         assert all(isinstance(value, torch.Tensor) for value in make_regularizer(name).terms(points).values())
     with pytest.raises(InputError, match="tsloss-printed"):
         make_regularizer("topology")
+
+
+def test_descent_of_a_loss_with_a_known_minimum():
+    """The L2 penalty's is at 0; the path begins where it was told to, and its steps are two per cent of σ."""
+    points = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    path = descend(points, L2Penalty(), 200)
+    assert path.shape == (201, 5, 3)
+    assert torch.equal(path[0], points)
+    assert (path[1] - path[0]).abs() == pytest.approx(0.02 * float(points.std()), rel=1e-3)
+    assert float(path[-1].norm()) < 0.05 * float(points.norm())

@@ -8,7 +8,7 @@ import pandas as pd
 from tslib import stats
 from tslib.paper import table3_ratio
 from tslib.records import RunRecord
-from tslib.stats import Ratio
+from tslib.stats import Interval, Ratio
 
 PAPER_RATIO = table3_ratio("Gemma-2B-IT", "GSM8K", "one sample")
 """Iterations with TSLoss over those without, single-sample GSM8K with Gemma-2B-IT (the paper's Table 3)."""
@@ -89,7 +89,7 @@ def method_table(comparison: pd.DataFrame) -> pd.DataFrame:
                 "censored": row["censored"],
                 "median": f"{row['median']:.0f}",
                 "restricted mean": f"{row['restricted_mean']:.1f}",
-                "ratio [95 %]": f"{row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" if compared else "",
+                "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])) if compared else "",
                 "p (log-rank, Holm)": f"{row['p_holm']:.2f}" if compared else "",
                 "fewer iterations?": row["verdict"] if compared else "",
             }
@@ -109,7 +109,7 @@ def headline(table: pd.DataFrame, method: str = "tsloss") -> str:
     """
     ratio = stats.iteration_ratio(table, method)
     ours, theirs = stats.pair_up(table, method)
-    means = [stats.restricted_mean(stats.iterations(side), float(table["max_steps"].min())) for side in (theirs, ours)]
+    means = [stats.mean_iterations(side) for side in (theirs, ours)]
     return (
         f"**{_answer(ratio)}** On {ratio.pairs} pairs of a {ours['task'].iloc[0]} problem and an initial prompt, with "
         f"{ours['model'].iloc[0]}, a run needs {means[0]:.0f} iterations "

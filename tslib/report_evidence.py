@@ -13,6 +13,7 @@ from tslib.evidence import Evidence
 from tslib.experiments import chosen_rate
 from tslib.paper import TABLE3, TABLE4
 from tslib.report import METHOD_NAMES, method_name, method_table
+from tslib.stats import Interval
 
 __all__ = [
     "baselines",
@@ -58,6 +59,14 @@ def not_there(evidence: Evidence, *grids: str) -> str:
     return f"*{missing} of the {asked} runs of this section are still to be made.*" if missing else ""
 
 
+def _ended(runs: pd.DataFrame) -> dict[str, int]:
+    """Count the runs that were never correct, and those of them that diverged."""
+    return {
+        "censored": int(runs["iterations_to_correct"].isna().sum()),
+        "diverged": int((runs["status"] == "diverged").sum()),
+    }
+
+
 def table3(evidence: Evidence) -> pd.DataFrame:
     """Our Table 3: iterations with and without TSLoss for each combination of model, task and setting.
 
@@ -75,16 +84,12 @@ def table3(evidence: Evidence) -> pd.DataFrame:
             "diverged": row["diverged"],
             "alone": f"{row['baseline']:.1f}",
             "with it": f"{row['ours']:.1f}",
-            "ratio [95 %]": _interval(row),
+            "ratio [95 %]": str(Interval(row["value"], row["low"], row["high"])),
             "paper, Gemma-2B-IT": "" if pd.isna(row["paper"]) else f"{row['paper']:.2f}",
         }
         for row in claims.ratios(evidence).to_dict("records")
     ]
     return pd.DataFrame(rows)
-
-
-def _interval(row: Mapping[Any, Any]) -> str:
-    return f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
 
 def read_table3(evidence: Evidence) -> str:
@@ -143,8 +148,7 @@ def by_setting(
             {
                 "value": value,
                 "pairs": ratio.pairs,
-                "censored": int(ours["iterations_to_correct"].isna().sum()),
-                "diverged": int((ours["status"] == "diverged").sum()),
+                **_ended(ours),
                 "iterations": stats.mean_iterations(ours),
                 "alone": stats.mean_iterations(beside),
                 "ratio": ratio.value,
@@ -208,7 +212,7 @@ def read_baselines(comparison: pd.DataFrame) -> str:
     best = rows.nsmallest(1, "ratio").reset_index().to_dict("records")[0]
     return (
         f"Of the regularisers {', of those '.join(parts)}. The smallest ratio: {method_name(best['regularizer'])}, "
-        f"{_interval(best | {'value': best['ratio']})}; after Holm's correction the smallest p of a log-rank "
+        f"{Interval(best['ratio'], best['low'], best['high'])}; after Holm's correction the smallest p of a log-rank "
         f"test is {rows['p_holm'].min():.2g}."
     )
 
@@ -254,7 +258,7 @@ def words(rows: pd.DataFrame) -> pd.DataFrame:
             "diverged": row["diverged"],
             "alone": f"{row['alone']:.1f}",
             "TSLoss": f"{row['iterations']:.1f}",
-            "ratio [95 %]": _interval(row | {"value": row["ratio"]}),
+            "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])),
             "gradients' ratio (median)": f"{row['reg_share']:.2%}",
         }
         | ({"the paper": "never" if pd.isna(row["paper"]) else f"{row['paper']:g}"} if has_paper else {})
@@ -281,8 +285,7 @@ def by_rate(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
                     "learning rate": f"{lr:g}",
                     "factor": FACTORS[str(scale)],
                     "pairs": len(alone),
-                    "censored": int(runs["iterations_to_correct"].isna().sum()),
-                    "diverged": int((runs["status"] == "diverged").sum()),
+                    **_ended(runs),
                     "alone": f"{stats.mean_iterations(alone):.1f}",
                     "TSLoss": row["restricted mean"],
                     "ratio [95 %]": row["ratio [95 %]"],
@@ -395,8 +398,7 @@ def rates(evidence: Evidence) -> pd.DataFrame:
                     "lr": lr,
                     "mean": stats.mean_iterations(runs),
                     "runs": len(runs),
-                    "censored": int(runs["iterations_to_correct"].isna().sum()),
-                    "diverged": int((runs["status"] == "diverged").sum()),
+                    **_ended(runs),
                     "chosen": lr == chosen,
                 }
             )

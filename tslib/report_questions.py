@@ -6,12 +6,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
+from numpy import ndarray
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import logsumexp
 
 from tslib import bench, claims, report_cost, report_evidence, report_structure, stats
 from tslib.evidence import LEARNING_RATES, MAIN, Evidence
-from tslib.losses import TSLoss
+from tslib.losses import TSLoss, descend
 from tslib.report import method_name
 from tslib.topology import persistence_diagrams
 
@@ -178,9 +180,14 @@ def _methods(evidence: Evidence) -> str:
     return f"Ratio of iterations with TSLoss: {'; '.join(parts)}."
 
 
+def initial(seed: int) -> Float[ndarray, "20 576"]:
+    """Return a Gaussian cloud as long and as wide as the initial prompts of the evidence."""
+    return 0.02 * np.random.default_rng(seed).normal(size=(20, 576))
+
+
 def _deaths(evidence: Evidence) -> str:
     """Measure it on initial prompts: Gaussian, as long and as wide as those of the evidence."""
-    clouds = [0.02 * np.random.default_rng(seed).normal(size=(20, 576)) for seed in range(10)]
+    clouds = [initial(seed) for seed in range(10)]
     ratios, soft, nearest = [], [], []
     for points in clouds:
         deaths = persistence_diagrams(points)[0][:, 1]
@@ -200,18 +207,13 @@ def _alone(evidence: Evidence) -> str:
     """Minimise TSLoss alone from initial prompts."""
     ratios, spreads, loops = [], [], []
     for seed in range(5):
-        points = torch.from_numpy(0.02 * np.random.default_rng(seed).normal(size=(20, 576)))
-        prompt = points.float().requires_grad_()
-        optimizer, loss = torch.optim.Adam([prompt], lr=1e-3), TSLoss()
-        for _ in range(300):
-            optimizer.zero_grad()
-            loss(prompt).backward()
-            optimizer.step()
-        after = prompt.detach().numpy()
+        points = initial(seed)
+        path = descend(torch.from_numpy(points).float(), TSLoss(), 300)
+        after = path[-1].numpy()
         before, now = pdist(points), pdist(after)
         ratios.append(now.mean() / before.mean())
         spreads.append(now.std() / before.std())
-        counts = [len(persistence_diagrams(cloud)[1]) for cloud in (points.numpy(), after)]
+        counts = [len(persistence_diagrams(cloud)[1]) for cloud in (points, after)]
         loops.append(counts[1] - counts[0])
     mean, spread, more = (stats.mean(np.array(values, dtype=float)) for values in (ratios, spreads, loops))
     return (

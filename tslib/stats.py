@@ -39,6 +39,17 @@ class Iterations(NamedTuple):
         return stats.CensoredData(uncensored=self.steps[self.correct], right=self.steps[~self.correct])
 
 
+class Interval(NamedTuple):
+    """An estimate with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
 class Ratio(NamedTuple):
     """Ratio of iterations, method over baseline (below 1: the method is faster), with a bootstrap interval."""
 
@@ -51,7 +62,7 @@ class Ratio(NamedTuple):
     """Pairs in which at least one of the two runs was censored."""
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        return str(Interval(self.value, self.low, self.high))
 
 
 def iterations(table: pd.DataFrame, criterion: Literal["correct", "answer"] = "correct") -> Iterations:
@@ -174,17 +185,6 @@ def iteration_ratio(
     found = bootstrap(ratio, ours.steps, theirs.steps, paired=True, confidence=confidence)
     censored = int((~ours.correct | ~theirs.correct).sum())
     return Ratio(*found, confidence, len(ours.steps), censored)
-
-
-class Interval(NamedTuple):
-    """An estimate with its confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 def mean_score(scores: Float[ndarray, "rows"], *, confidence: float = 0.95) -> Interval:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tslib.errors import ResourceError
 from tslib.stats import Verdict
 
-__all__ = ["MORE", "MULTI", "PAGE", "SINGLE", "Criterion", "Finding", "criteria", "not_yet"]
+__all__ = ["MORE", "MULTI", "PAGE", "SINGLE", "Criterion", "Finding", "criteria", "decided", "not_yet"]
 
 PAGE = Path(__file__).resolve().parents[2] / "book" / "claims.md"
 """The page with the criteria."""
@@ -78,3 +78,8 @@ def criteria(page: Path = PAGE) -> dict[str, Criterion]:
 def not_yet(missing: int) -> Finding:
     """Return that there is no verdict, since runs are missing."""
     return Finding(None, f"The runs that decide are not all made: {missing} are missing.", "The missing runs.", missing)
+
+
+def decided(reproduced: bool, contradicted: bool) -> Verdict:
+    """Return the verdict where the runs are there: undecided if neither holds."""
+    return "reproduced" if reproduced else "contradicted" if contradicted else "undecided"

@@ -6,9 +6,9 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tslib import stats, structure
-from tslib.claims.criteria import MORE, MULTI, SINGLE, Finding, not_yet
+from tslib.claims.criteria import MORE, MULTI, SINGLE, Finding, decided, not_yet
 from tslib.evidence import Evidence
-from tslib.stats import Interval, Verdict
+from tslib.stats import Interval
 
 
 def stable_and_compact(evidence: Evidence) -> Finding:
@@ -23,21 +23,9 @@ def stable_and_compact(evidence: Evidence) -> Finding:
     names = {"apart": "distance between successive diagrams", "spread": "mean pairwise distance over the norm"}
     rho = {name: _within_tasks(table, name) for name in names}
     paired = _paired_steadiness(evidence)
-    first: Verdict = "undecided"
-    if min(found.low for found in rho.values()) > 0:
-        first = "reproduced"
-    elif min(found.high for found in rho.values()) < 0:
-        first = "contradicted"
-    second: Verdict = "undecided"
-    if max(found.high for found in paired.values()) < 0:
-        second = "reproduced"
-    elif max(found.low for found in paired.values()) > 0:
-        second = "contradicted"
-    verdict: Verdict = "undecided"
-    if "contradicted" in (first, second):
-        verdict = "contradicted"
-    elif first == second == "reproduced":
-        verdict = "reproduced"
+    first = decided(min(found.low for found in rho.values()) > 0, min(found.high for found in rho.values()) < 0)
+    second = decided(max(found.high for found in paired.values()) < 0, max(found.low for found in paired.values()) > 0)
+    verdict = decided(first == second == "reproduced", "contradicted" in (first, second))
     goes = "; ".join(f"{said} {rho[name]}" for name, said in names.items())
     moves = "; ".join(f"{said} {paired[name]}" for name, said in names.items())
     said = (
@@ -86,11 +74,7 @@ def held_out(evidence: Evidence) -> Finding:
         return not_yet(missing)
     gains = {name: held_out_gain(scores, name, "score") for name in ("none", "l2", "pairwise")}
     losses = {name: held_out_gain(scores, name, "answer_loss") for name in gains}
-    verdict: Verdict = "undecided"
-    if min(gain.low for gain in gains.values()) > 0:
-        verdict = "reproduced"
-    elif min(gain.high for gain in gains.values()) < 0:
-        verdict = "contradicted"
+    verdict = decided(min(gain.low for gain in gains.values()) > 0, min(gain.high for gain in gains.values()) < 0)
     parts = "; ".join(f"than {name} by {gains[name]} (answer loss {losses[name]})" for name in gains)
     said = f"Held-out accuracy with TSLoss is higher {parts}; mean difference over pairs, 100 rows each."
     return Finding(verdict, said, "More pairs; models large enough to solve held-out problems.")

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 from tslib import stats
-from tslib.claims.criteria import MORE, SINGLE, Finding, not_yet
+from tslib.claims.criteria import MORE, SINGLE, Finding, decided, not_yet
 from tslib.evidence import Evidence
 from tslib.paper import table3_ratio
 from tslib.stats import Interval, Ratio, Verdict
@@ -56,17 +56,8 @@ def ratios(evidence: Evidence, confidence: float = 0.95) -> pd.DataFrame:
             place: dict[str, Any] = {"model": model, "task": task, "setting": setting, "regularizer": regularizer}
             more = {"diverged": diverged, "paper": paper}
             rows.append(place | ratio._asdict() | means | more)
-    columns = [
-        "model",
-        "task",
-        "setting",
-        "regularizer",
-        *Ratio._fields,
-        "ours",
-        "baseline",
-        "diverged",
-        "paper",
-    ]
+    names = ["model", "task", "setting", "regularizer"]
+    columns = [*names, *Ratio._fields, "ours", "baseline", "diverged", "paper"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -79,15 +70,9 @@ def fewer_everywhere(evidence: Evidence) -> Finding:
     best = table.loc[table.groupby(["model", "task", "setting"], sort=False)["value"].idxmin()]
     below, above = int((best["high"] < 1).sum()), int((best["low"] > 1).sum())
     level = int(((best["low"] > 0.75) & (best["low"] <= 1) & (best["high"] >= 1)).sum())
-    verdict: Verdict | None = "undecided"
-    if above:
-        verdict = "contradicted"  # whatever the others are
-    elif missing:
+    verdict: Verdict | None = decided(below == len(best), bool(above) or level >= 2 / 3 * len(best))
+    if missing and not above:  # one above 1 contradicts, whatever the others are
         verdict = None
-    elif below == len(best):
-        verdict = "reproduced"
-    elif level >= 2 / 3 * len(best):
-        verdict = "contradicted"
     said = (
         f"Of {len(best)} combinations of model, task and setting whose runs are all made, the interval of the better "
         f"variant's ratio ({TWO_LOOKS:.1%}) lies below 1 in {below}, above 1 in {above}, and includes 1 with a lower "
@@ -120,17 +105,10 @@ def largest_for_the_smallest(evidence: Evidence) -> Finding:
 
     mean = stats.bootstrap(apart, *sides, paired=True)
     each = [float(apart(*sides[i : i + 4])) for i in range(0, len(sides), 4)]
-    verdict: Verdict = "undecided"
-    if mean.high < 0 and max(each) < 0:
-        verdict = "reproduced"
-    elif mean.low > 0:
-        verdict = "contradicted"
+    verdict = decided(mean.high < 0 and max(each) < 0, mean.low > 0)
     parts = ", ".join(f"{value:+.2f} on {task}" for value, task in zip(each, tasks, strict=True))
     said = f"SmolLM2-135M's log ratio less Gemma-3-270M's: {parts}; mean {mean}."
     return Finding(verdict, said, "Further models: two cannot say more than in which direction two differ.")
-
-
-WEIGHTS = (0.0, 0.1, 0.5, 1.0, 10.0)
 
 
 def _by_weight(evidence: Evidence) -> tuple[pd.DataFrame, int]:
@@ -154,11 +132,7 @@ def weight(evidence: Evidence) -> Finding:
     at_one = stats.iteration_ratio(table[table["weight"].isin((0.0, 1.0))], "tsloss", confidence=TWO_LOOKS)
     at_ten = table[table["weight"] == 10]
     right = int(at_ten["iterations_to_correct"].notna().sum())
-    verdict: Verdict = "undecided"
-    if trend < 0.05 and at_one.high < 1 and right == 0:
-        verdict = "reproduced"
-    elif right >= len(at_ten) / 2 or against < 0.05:
-        verdict = "contradicted"
+    verdict = decided(trend < 0.05 and at_one.high < 1 and right == 0, right >= len(at_ten) / 2 or against < 0.05)
     said = (
         f"Page's trend of fewer iterations from λ = 0 to 1 has p = {trend:.2g} (of more: {against:.2g}); the ratio at "
         f"1 is {at_one}; at 10, {right} of {len(at_ten)} runs are correct within 300 steps."
@@ -175,17 +149,13 @@ def loss_near_zero(evidence: Evidence) -> Finding:
     weight = steps["weight"].where(steps["regularizer"] != "none", 0.0)
     steps = steps.assign(weight=weight.astype(float), total=steps["cross_entropy"] + steps["penalty"])
     shares, rises = {}, {}
-    for value, runs in steps.groupby("weight"):
+    for value, runs in ((float(str(weight)), runs) for weight, runs in steps.groupby("weight")):
         totals = [run.set_index("step")["total"] for _, run in runs.sort_values("seed").groupby("seed")]
         shares[value] = float(np.mean([total.get(100, np.inf) < 0.1 * total.iloc[0] for total in totals]))
         rises[value] = np.array([float((total > 1.1 * total.shift()).sum()) for total in totals])
     more = stats.mean(rises[10.0] - rises[1.0])
-    low = [shares[value] for value in WEIGHTS if value <= 1]
-    verdict: Verdict = "undecided"
-    if min(low) >= 0.9 and more.low > 0:
-        verdict = "reproduced"
-    elif min(low) <= 0.5 or more.high < 0:
-        verdict = "contradicted"
+    low = [share for value, share in shares.items() if value <= 1]
+    verdict = decided(min(low) >= 0.9 and more.low > 0, min(low) <= 0.5 or more.high < 0)
     parts = ", ".join(f"{share:.0%} at λ = {value:g}" for value, share in shares.items())
     said = (
         f"At step 100 the total loss is below a tenth of its start in {parts} of the runs. Steps at which it rises by "

@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from tslib import stats, structure
-from tslib.claims.criteria import MORE, MULTI, SINGLE, Finding, not_yet
+from tslib.claims.criteria import MORE, MULTI, SINGLE, Finding, decided, not_yet
 from tslib.evidence import Evidence
 from tslib.stats import Interval, Verdict
 
@@ -60,11 +60,7 @@ def h1_falls(curves: pd.DataFrame) -> tuple[Verdict, str]:
     null = _of_runs(curves, partial(structure.drift, column="null_h1_count"))
     rest = _of_runs(curves, partial(structure.relative, column="h1_count"))
     noise = rho.low <= null.high and null.low <= rho.high
-    verdict: Verdict = "undecided"
-    if rho.high < 0 and rest.value <= 0.2:
-        verdict = "reproduced"
-    elif rho.low > 0 or (rho.value < 0 and rest.low > 0.5):
-        verdict = "contradicted"
+    verdict = decided(rho.high < 0 and rest.value <= 0.2, rho.low > 0 or (rho.value < 0 and rest.low > 0.5))
     said = (
         f"Spearman's ρ of the $H_1$ count with the step is {rho} per run; for the random twin {null}. In the last "
         f"third the count is {rest} of that at the first checkpoint."
@@ -85,11 +81,7 @@ def multi_falls_faster(evidence: Evidence) -> Finding:
     falls, steady = (
         stats.difference(*(structure.per_run(side, statistic).to_numpy() for side in sides)) for statistic in statistics
     )
-    verdict: Verdict = "undecided"
-    if min(falls.low, steady.low) > 0:
-        verdict = "reproduced"
-    elif max(falls.high, steady.high) < 0:
-        verdict = "contradicted"
+    verdict = decided(min(falls.low, steady.low) > 0, max(falls.high, steady.high) < 0)
     said = (
         f"Ten samples less one: the relative fall of the $H_1$ count after 100 steps differs by {falls}, the share of "
         f"checkpoints at which it does not rise by {steady}."
@@ -103,7 +95,7 @@ def h0_lengthens(curves: pd.DataFrame) -> tuple[Verdict, str]:
     null = _of_runs(curves, partial(structure.relative, column="null_h0_mean_lifespan"))
     scaled = curves.assign(share=curves["h0_mean_lifespan"] / curves["mean_norm"])
     norm = _of_runs(scaled, partial(structure.relative, column="share"))
-    verdict: Verdict = "reproduced" if ratio.low > 1 else "contradicted" if ratio.high < 1 else "undecided"
+    verdict = decided(ratio.low > 1, ratio.high < 1)
     said = (
         f"The mean $H_0$ lifespan of the last third is {ratio} times that of the first checkpoint; for the random "
         f"twin {null}; relative to the tokens' mean norm {norm}."
@@ -117,11 +109,7 @@ def entropy_drops(curves: pd.DataFrame) -> tuple[Verdict, str]:
     early = _of_runs(curves, partial(structure.fall, column=column, step=60))
     slope = _of_runs(curves, partial(structure.slopes, column=column, step=60))
     null = _of_runs(curves, partial(structure.fall, column="null_persistence_entropy", step=60))
-    verdict: Verdict = "undecided"
-    if early.low > 0 and early.value <= 0.2 and slope.value <= 0.25:
-        verdict = "reproduced"
-    elif early.high < 0:
-        verdict = "contradicted"
+    verdict = decided(early.low > 0 and early.value <= 0.2 and slope.value <= 0.25, early.high < 0)
     said = (
         f"At step 60 the entropy has fallen by {early} of its first value (the twin's by {null}); its mean absolute "
         f"slope after that is {slope} of that before."
@@ -134,11 +122,7 @@ def density_falls(curves: pd.DataFrame) -> tuple[Verdict, str]:
     loops = structure.per_run(curves, partial(structure.relative, column="h1_density"))
     overall = structure.per_run(curves, partial(structure.relative, column="density"))
     one, all_, apart = (stats.mean(values.to_numpy()) for values in (loops, overall, overall - loops))
-    verdict: Verdict = "undecided"
-    if one.high <= 0.5 and all_.low >= 0.8:
-        verdict = "reproduced"
-    elif one.low > 1 or apart.high <= 0:
-        verdict = "contradicted"
+    verdict = decided(one.high <= 0.5 and all_.low >= 0.8, one.low > 1 or apart.high <= 0)
     said = (
         f"In the last third the $H_1$ density is {one} of its first value, the overall density {all_}; the second less "
         f"the first is {apart}."
@@ -152,11 +136,7 @@ def goes_with_accuracy(curves: pd.DataFrame) -> tuple[Verdict, str]:
     given = structure.correlation(curves, "h0_mean_lifespan", "exact", given="step")
     drifts = [structure.drift_test(curve, "h0_mean_lifespan") for _, curve in curves.groupby("run")]
     parted = sum(u in (0, (len(curves) / curves["run"].nunique() // 3) ** 2) for u, _ in drifts)
-    verdict: Verdict = "undecided"
-    if rho.value > 0.5 and rho.low > 0 and given.low > 0:
-        verdict = "reproduced"
-    elif rho.high < 0 or given.high < 0:
-        verdict = "contradicted"
+    verdict = decided(rho.value > 0.5 and rho.low > 0 and given.low > 0, rho.high < 0 or given.high < 0)
     said = (
         f"ρ of the mean $H_0$ lifespan with accuracy (samples that are exact) over checkpoints is {rho}; given the "
         f"step {given}. In {parted} of {len(drifts)} runs the first and the last third do not overlap (U = 0 or its "
@@ -172,10 +152,8 @@ def other_features(curves: pd.DataFrame) -> tuple[Verdict, str]:
     rho = {name: structure.correlation(curves, name, "exact") for name in names}
     given = {name: structure.correlation(curves, name, "exact", given="step") for name in names}
     first, second, third = rho.values()
-    verdict: Verdict = "undecided"
-    if max(first.high, second.high) < 0 and third.low >= -0.2 and third.high <= 0.2:
-        verdict = "reproduced"
-    elif first.low > 0 or second.low > 0:
-        verdict = "contradicted"
+    verdict = decided(
+        max(first.high, second.high) < 0 and third.low >= -0.2 and third.high <= 0.2, first.low > 0 or second.low > 0
+    )
     parts = [f"{said} {rho[name]}, given the step {given[name]}" for name, said in names.items()]
     return verdict, f"ρ with accuracy (samples that are exact) over checkpoints: {'; '.join(parts)}."

@@ -29,7 +29,6 @@ from tslib.plots.evidence import by_method as by_method
 from tslib.plots.evidence import by_value as by_value
 from tslib.plots.evidence import combinations as combinations
 from tslib.plots.evidence import correlations as correlations
-from tslib.plots.evidence import forest as forest
 from tslib.plots.evidence import learning_rates as learning_rates
 from tslib.plots.evidence import loss_bands as loss_bands
 from tslib.plots.evidence import progress as progress
@@ -42,6 +41,7 @@ from tslib.plots.meaning import paths as paths
 from tslib.plots.runs import bars_at as bars_at
 from tslib.plots.runs import evolution as evolution
 from tslib.plots.runs import first_and_last as first_and_last
+from tslib.plots.runs import forest as forest
 from tslib.plots.runs import gradients as gradients
 from tslib.plots.runs import losses as losses
 from tslib.plots.runs import method_colours as method_colours

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tslib import structure
 from tslib.paper import TABLE2
 from tslib.plots.clouds import H0_COLOUR, H1_COLOUR, POINT_COLOUR, WIDTH
-from tslib.plots.runs import method_colours
+from tslib.plots.runs import around, forest, method_colours
 from tslib.records import RunRecord
 from tslib.report import method_name
 
@@ -23,36 +23,6 @@ QUANTITIES = {
     "h1_density": "H1 density (1 / distance)",
 }
 """What the paper follows, of those that the random twin has too."""
-
-
-def forest(rows: pd.DataFrame, paper: str | None = None) -> Figure:
-    """Ratios of iterations with their intervals, one row each (a forest plot).
-
-    Parameters
-    ----------
-    rows
-        ``label``, ``regularizer``, ``value``, ``low``, ``high``; and the column that ``paper`` names.
-    paper
-        A column with the paper's ratio, drawn as a hollow diamond where it has one.
-    """
-    rows = rows.iloc[::-1]
-    colours = method_colours(list(rows["regularizer"]))
-    figure, ax = plt.subplots(figsize=(WIDTH, 0.9 + 0.34 * len(rows)))
-    for y, row in enumerate(rows.to_dict("records")):
-        spread = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
-        ax.errorbar(row["value"], y, xerr=spread, fmt="o", capsize=3, color=colours[row["regularizer"]])
-        if paper and not pd.isna(row[paper]):
-            ax.plot(row[paper], y, marker="D", mfc="none", color="black", linestyle="none")
-    for name in dict.fromkeys(rows["regularizer"]):
-        ax.plot([], [], "o", color=colours[name], label=method_name(name))
-    if paper and rows[paper].notna().any():
-        ax.plot([], [], marker="D", mfc="none", color="black", linestyle="none", label="the paper, Gemma-2B-IT")
-    ax.axvline(1, color="grey", linewidth=0.8)
-    ax.set_yticks(range(len(rows)), rows["label"])
-    ax.set_ylim(-0.6, len(rows) - 0.4)
-    ax.set_xlabel("iterations, relative to cross-entropy alone (left of 1: faster)")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.22 - 1.1 / len(rows)), ncols=2, frameon=False)
-    return figure
 
 
 def bands(curves: Mapping[str, pd.DataFrame], quantities: Mapping[str, str] = QUANTITIES) -> Figure:
@@ -123,8 +93,9 @@ def weights(rows: pd.DataFrame) -> Figure:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
     x = np.arange(len(rows))
-    spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["ratio"].to_numpy())
-    left.errorbar(x, rows["ratio"], yerr=spread, fmt="o", capsize=3, color=method_colours(["tsloss"])["tsloss"])
+    left.errorbar(
+        x, rows["ratio"], yerr=around(rows, "ratio"), fmt="o", capsize=3, color=method_colours(["tsloss"])["tsloss"]
+    )
     left.axhline(1, color="grey", linewidth=0.8)
     left.set(ylabel="iterations, relative to λ = 0", ylim=(0, None))
     right.plot(x, rows["reg_share"], marker="o", color=method_colours(["tsloss"])["tsloss"])
@@ -177,7 +148,7 @@ def correlations(rows: pd.DataFrame) -> Figure:
         (-0.12, "given", H1_COLOUR, "given the step"),
     ):
         y = np.arange(len(rows))[::-1] + shift
-        spread = np.abs(rows[[f"{name}_low", f"{name}_high"]].to_numpy().T - rows[name].to_numpy())
+        spread = around(rows, name, f"{name}_low", f"{name}_high")
         ax.errorbar(rows[name], y, xerr=spread, fmt="o", capsize=3, color=colour, label=label)
     paper = TABLE2.set_index("feature")["rho"].reindex(rows["feature"])
     ax.plot(paper, np.arange(len(rows))[::-1], "D", mfc="none", color="black", label="the paper")
@@ -195,8 +166,7 @@ def binned(curves: pd.DataFrame, features: Sequence[str], accuracy: str = "token
         groups = pd.qcut(curves[feature], bins, duplicates="drop")
         means = structure.mean_curve(curves.assign(step=groups.cat.codes), accuracy)
         centres = curves.groupby(groups.cat.codes)[feature].median().to_numpy()
-        spread = np.abs(means[["low", "high"]].to_numpy().T - means["value"].to_numpy())
-        ax.errorbar(centres, means["value"], yerr=spread, marker="o", capsize=3, color=POINT_COLOUR)
+        ax.errorbar(centres, means["value"], yerr=around(means), marker="o", capsize=3, color=POINT_COLOUR)
         ax.set_xlabel(feature.replace("_", " "))
     axes[0, 0].set_ylabel(accuracy.replace("_", " "))
     return figure

@@ -187,16 +187,50 @@ def paired_iterations(table: pd.DataFrame, baseline: str = "none") -> Figure:
     return figure
 
 
-def ratios(comparison: pd.DataFrame) -> Figure:
-    """Ratio of iterations to the baseline, with its interval, one row a method (a forest plot)."""
-    rows = comparison.dropna(subset="ratio").iloc[::-1]
+def around(rows: pd.DataFrame, value: str = "value", low: str = "low", high: str = "high") -> Float[ndarray, "2 rows"]:
+    """Lengths of error bars below and above a value."""
+    lengths: Float[ndarray, "2 rows"] = np.abs(rows[[low, high]].to_numpy(dtype=float).T - rows[value].to_numpy(float))
+    return lengths
+
+
+def forest(rows: pd.DataFrame, paper: str | None = None) -> Figure:
+    """Ratios of iterations with their intervals, one row each (a forest plot).
+
+    Parameters
+    ----------
+    rows
+        ``label``, ``regularizer``, ``value``, ``low``, ``high``; and the column that ``paper`` names.
+    paper
+        A column with the paper's ratio, drawn as a hollow diamond where it has one.
+    """
+    rows = rows.iloc[::-1]
     colours = method_colours(list(rows["regularizer"]))
-    figure, ax = plt.subplots(figsize=(WIDTH, 0.8 + 0.6 * len(rows)))
-    for y, row in enumerate(rows.to_dict("records")):
-        spread = [[row["ratio"] - row["low"]], [row["high"] - row["ratio"]]]
-        ax.errorbar(row["ratio"], y, xerr=spread, fmt="o", capsize=4, color=colours[row["regularizer"]])
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.9 + 0.34 * len(rows)))
+    for y, (row, spread) in enumerate(zip(rows.to_dict("records"), around(rows).T, strict=True)):
+        ax.errorbar(row["value"], y, xerr=spread[:, None], fmt="o", capsize=3, color=colours[row["regularizer"]])
+        if paper and not pd.isna(row[paper]):
+            ax.plot(row[paper], y, marker="D", mfc="none", color="black", linestyle="none")
+    for name in dict.fromkeys(rows["regularizer"]):
+        if method_name(name) not in set(rows["label"]):
+            ax.plot([], [], "o", color=colours[name], label=method_name(name))
+    if paper and rows[paper].notna().any():
+        ax.plot([], [], marker="D", mfc="none", color="black", linestyle="none", label="the paper, Gemma-2B-IT")
     ax.axvline(1, color="grey", linewidth=0.8)
-    ax.set_yticks(range(len(rows)), [method_name(name) for name in rows["regularizer"]])
-    ax.set_ylim(-0.5, len(rows) - 0.5)
+    ax.set_yticks(range(len(rows)), rows["label"])
+    ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.set_xlabel("iterations to correct, relative to cross-entropy alone (left of 1: faster)")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.22 - 1.1 / len(rows)), ncols=2, frameon=False)
     return figure
+
+
+def ratios(comparison: pd.DataFrame) -> Figure:
+    """Ratio of iterations to the baseline, with its interval, one row a method.
+
+    Parameters
+    ----------
+    comparison
+        ``stats.comparison``.
+    """
+    rows = comparison.dropna(subset="ratio")
+    return forest(rows.assign(label=rows["regularizer"].map(method_name), value=rows["ratio"]))
