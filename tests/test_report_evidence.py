@@ -105,7 +105,7 @@ def test_baselines_are_compared_on_the_pairs_that_all_have(whole):
 def test_own_rates(whole):
     table = report_evidence.own_rates(whole, Evidence(LEARNING_RATES))
     assert table["method"].iloc[0] == "cross-entropy alone"
-    assert table.loc[1, "rate 0.01"] == "191.0 (3 runs, 0 censored)", "of the pairs 100, 101 and 102"
+    assert table.loc[1, "rate 0.01"] == "191.0 (3 runs, 0 censored, 0 diverged)", "of the pairs 100, 101 and 102"
 
 
 def test_rates_and_the_one_that_was_chosen():
@@ -115,7 +115,7 @@ def test_rates_and_the_one_that_was_chosen():
     assert table["runs"].eq(3).all()
     gsm8k = report_evidence.rate_table(rates).set_index(["model", "task"]).loc[("smollm2-135m", "gsm8k")]
     assert gsm8k["0.03"].endswith("←")
-    assert "(3 censored)" in gsm8k["5e-05"]
+    assert gsm8k["5e-05"] == "300.0 (3 censored, 0 diverged)"
 
 
 def test_interventions_are_differences_to_cross_entropy_alone(whole):

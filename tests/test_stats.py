@@ -428,3 +428,9 @@ def test_a_mean_of_what_is_no_number(values):
 
 def test_mean_iterations_counts_max_steps_for_censored_runs():
     assert stats.mean_iterations(table(none=[100, None], max_steps=300)) == 200
+
+
+def test_runs_that_diverged_are_counted_among_those_never_correct():
+    runs_ = table(none=[100, None, None]).assign(status=["finished", "finished", "diverged"])
+    assert stats.ended(runs_) == {"censored": 2, "diverged": 1}
+    assert comparison(runs_).loc[0, ["censored", "diverged"]].tolist() == [2, 1]

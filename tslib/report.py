@@ -87,6 +87,7 @@ def method_table(comparison: pd.DataFrame) -> pd.DataFrame:
                 "method": method_name(row["regularizer"]),
                 "runs": row["runs"],
                 "censored": row["censored"],
+                "diverged": row["diverged"],
                 "median": f"{row['median']:.0f}",
                 "restricted mean": f"{row['restricted_mean']:.1f}",
                 "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])) if compared else "",

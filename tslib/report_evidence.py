@@ -59,14 +59,6 @@ def not_there(evidence: Evidence, *grids: str) -> str:
     return f"*{missing} of the {asked} runs of this section are still to be made.*" if missing else ""
 
 
-def _ended(runs: pd.DataFrame) -> dict[str, int]:
-    """Count the runs that were never correct, and those of them that diverged."""
-    return {
-        "censored": int(runs["iterations_to_correct"].isna().sum()),
-        "diverged": int((runs["status"] == "diverged").sum()),
-    }
-
-
 def table3(evidence: Evidence) -> pd.DataFrame:
     """Our Table 3: iterations with and without TSLoss for each combination of model, task and setting.
 
@@ -148,7 +140,7 @@ def by_setting(
             {
                 "value": value,
                 "pairs": ratio.pairs,
-                **_ended(ours),
+                **stats.ended(ours),
                 "iterations": stats.mean_iterations(ours),
                 "alone": stats.mean_iterations(beside),
                 "ratio": ratio.value,
@@ -233,9 +225,9 @@ def own_rates(evidence: Evidence, alone: Evidence) -> pd.DataFrame:
     for name in dict.fromkeys(table["regularizer"]):
         row = {"method": method_name(name)}
         for rate, runs in table[table["regularizer"] == name].groupby("lr"):
-            mean = stats.mean_iterations(runs)
+            censored, diverged = stats.ended(runs).values()
             row[f"rate {rate:g}"] = (
-                f"{mean:.1f} ({len(runs)} runs, {runs['iterations_to_correct'].isna().sum()} censored)"
+                f"{stats.mean_iterations(runs):.1f} ({len(runs)} runs, {censored} censored, {diverged} diverged)"
             )
         rows.append(row)
     return pd.DataFrame(rows)
@@ -285,7 +277,7 @@ def by_rate(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
                     "learning rate": f"{lr:g}",
                     "factor": FACTORS[str(scale)],
                     "pairs": len(alone),
-                    **_ended(runs),
+                    **stats.ended(runs),
                     "alone": f"{stats.mean_iterations(alone):.1f}",
                     "TSLoss": row["restricted mean"],
                     "ratio [95 %]": row["ratio [95 %]"],
@@ -311,8 +303,9 @@ def interventions(evidence: Evidence) -> pd.DataFrame:
     for name in pushes:
         columns = {"accuracy": "score", "answer loss": "answer_loss"} | {said: one for one, said in MOVED.items()}
         gains = {said: claims.held_out_gain(scores, "none", column, name) for said, column in columns.items()}
-        pairs = int((scores["regularizer"] == name).sum())
-        rows.append({"push": method_name(name), "pairs": pairs} | {said: str(gain) for said, gain in gains.items()})
+        diverged = stats.ended(evidence.runs(*grids, regularizer=name))["diverged"]
+        counts = {"pairs": int((scores["regularizer"] == name).sum()), "diverged": diverged}
+        rows.append({"push": method_name(name)} | counts | {said: str(gain) for said, gain in gains.items()})
     return pd.DataFrame(rows)
 
 
@@ -370,6 +363,7 @@ def both_readings(evidence: Evidence) -> pd.DataFrame:
                 "censored": int((~solution.correct).sum()),
                 "answer": f"{answer.steps.mean():.1f}",
                 "censored by the answer": int((~answer.correct).sum()),
+                "diverged": stats.ended(runs)["diverged"],
                 "runs whose answer is right first": int((answer.steps < solution.steps).sum()),
             }
         )
@@ -398,7 +392,7 @@ def rates(evidence: Evidence) -> pd.DataFrame:
                     "lr": lr,
                     "mean": stats.mean_iterations(runs),
                     "runs": len(runs),
-                    **_ended(runs),
+                    **stats.ended(runs),
                     "chosen": lr == chosen,
                 }
             )
@@ -409,7 +403,7 @@ def rate_table(evidence: Evidence) -> pd.DataFrame:
     """Word `rates`: one row a model and task, a column a learning rate; an arrow at the chosen one."""
     found = rates(evidence)
     words = [
-        f"{row['mean']:.1f}" + (f" ({row['censored']} censored)" if row["censored"] else "") + (" ←" * row["chosen"])
+        f"{row['mean']:.1f} ({row['censored']} censored, {row['diverged']} diverged)" + (" ←" * row["chosen"])
         for row in found.to_dict("records")
     ]
     table = found.assign(words=words, lr=found["lr"].map("{:g}".format))

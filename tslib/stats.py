@@ -98,6 +98,14 @@ def survival_curve(runs: Iterations) -> pd.DataFrame:
     return pd.DataFrame({"step": steps, "share": shares})
 
 
+def ended(table: pd.DataFrame) -> dict[str, int]:
+    """Count the runs of a table that were never correct (``censored``), and those of them that ``diverged``."""
+    return {
+        "censored": int(table["iterations_to_correct"].isna().sum()),
+        "diverged": int((table["status"] == "diverged").sum()) if "status" in table else 0,
+    }
+
+
 def restricted_mean(runs: Iterations, horizon: float) -> float:
     """Restricted mean of iterations: the area under the Kaplan-Meier curve up to the horizon.
 
@@ -266,7 +274,7 @@ def verdict(ratio: Ratio) -> Verdict:
 def comparison(
     table: pd.DataFrame, baseline: str = "none", criterion: Literal["correct", "answer"] = "correct"
 ) -> pd.DataFrame:
-    """One row a method: restricted mean of iterations, runs censored, ratio to the baseline, log-rank p, verdict.
+    """One row a method: restricted mean of iterations, runs that ended short, ratio to the baseline, log-rank p, verdict.
 
     p-values are Holm-corrected over the methods compared.
     """
@@ -277,11 +285,13 @@ def comparison(
     reference = iterations(table[table["regularizer"] == baseline], criterion)
     rows = []
     for method in methods:
-        runs = iterations(table[table["regularizer"] == method], criterion)
+        of_method = table[table["regularizer"] == method]
+        runs = iterations(of_method, criterion)
         row: dict[str, Any] = {
             "regularizer": method,
             "runs": len(runs.steps),
             "censored": int((~runs.correct).sum()),
+            "diverged": ended(of_method)["diverged"],
             "median": float(np.median(runs.steps)),
             "restricted_mean": restricted_mean(runs, horizon),
         }
