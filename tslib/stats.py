@@ -274,7 +274,7 @@ def verdict(ratio: Ratio) -> Verdict:
 def comparison(
     table: pd.DataFrame, baseline: str = "none", criterion: Literal["correct", "answer"] = "correct"
 ) -> pd.DataFrame:
-    """One row a method: restricted mean of iterations, runs that ended short, ratio to the baseline, log-rank p, verdict.
+    """One row a method: restricted mean of iterations, runs not correct, ratio to the baseline, log-rank p, verdict.
 
     p-values are Holm-corrected over the methods compared.
     """
