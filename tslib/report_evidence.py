@@ -67,9 +67,7 @@ def table3(evidence: Evidence) -> pd.DataFrame:
     """
     rows = [
         {
-            "model": row["model"],
-            "task": row["task"],
-            "samples": row["setting"],
+            "model, task, samples": f"{row['model']}, {row['task']}, {row['setting']}",
             "method": method_name(row["regularizer"]),
             "pairs": row["pairs"],
             "censored": row["censored"],
