@@ -40,6 +40,12 @@ noise = 0.1  # standard deviation of the noise on the circle, whose radius is 1
 seed = 0
 dimension = 576  # of the high-dimensional cloud: the width of SmolLM2-135M, the model that this book ships with
 
+# %% [markdown] tags=["finding"]
+# Two facts decide how the paper's figures are read. A cloud of $n$ distinct points has $n$ bars in $H_0$, whatever it
+# looks like, so their number cannot change while a prompt is trained. And a prompt that starts as Gaussian noise in
+# hundreds of dimensions has points that are nearly all equally far from each other: its bars end together, its loops
+# are short, and its entropy is close to the largest, before anything is learnt.
+
 # %% [markdown]
 # ## From points to a complex
 #

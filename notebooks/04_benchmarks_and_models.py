@@ -141,6 +141,9 @@ figure = plots.scores(untuned)
 plt.show()
 display(Markdown(read_untuned(untuned)))
 
+# %% tags=["finding"]
+display(Markdown(f"The small model before any tuning. {read_untuned(untuned)}"))
+
 # %% [markdown]
 # Why ours may differ: the makers' MMLU is "cloze", the likelihood of each choice's *text*, while here the model has to
 # name a letter, which is another test; their BBH shows three solved questions, ours none; and the embedded file holds

@@ -24,12 +24,15 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import TuneConfig, plots, report_evidence
+from tslib import TuneConfig, plots, report_evidence, report_findings
 from tslib.evidence import LEARNING_RATES, Evidence
 from tslib.records import RunStore
 
 plots.style()
 evidence = Evidence()
+
+# %% tags=["finding"]
+display(Markdown(report_findings.sensitivity(evidence, Evidence(LEARNING_RATES))))
 
 # %% [markdown]
 # ## Live: a setting, a few values
@@ -55,6 +58,7 @@ records = [RunStore(store).get_or_run(config) for config in configs]
 # %% tags=["hide-input"]
 figure = plots.by_value(records, setting)
 plt.show()
+display(Markdown(f"What changes with {setting}: the loss, how hard TSLoss pulls, and the prompt's structure."))
 
 # %% [markdown]
 # ## Table 4 and Figure 4: the weight λ
@@ -72,8 +76,14 @@ report_evidence.words(table4).style.hide(axis="index")
 if len(table4):
     figure = plots.weights(table4)
     plt.show()
+    display(
+        Markdown(
+            "By λ: iterations relative to those without TSLoss, with 95 % intervals, and the ratio of the gradients."
+        )
+    )
     figure = plots.total_loss(evidence.steps(*grids))
     plt.show()
+    display(Markdown("Cross-entropy and λ times TSLoss together: the median over runs, and the middle half of them."))
 
 # %% [markdown]
 # ## One setting at a time
@@ -91,6 +101,7 @@ report_evidence.words(settings).style.hide(axis="index")
 if len(settings):
     figure = plots.settings(settings)
     plt.show()
+    display(Markdown("Ratio of iterations with TSLoss to those without, by setting; left of 1 TSLoss is faster."))
 
 # %% [markdown]
 # ## The learning rate
@@ -101,6 +112,7 @@ if len(settings):
 rates = report_evidence.rates(Evidence(LEARNING_RATES))
 figure = plots.learning_rates(rates)
 plt.show()
+display(Markdown(report_evidence.read_rates(Evidence(LEARNING_RATES))))
 
 # %% [markdown]
 # At $5\cdot10^{-5}$, the rate that the paper prints, with and without TSLoss:
@@ -114,6 +126,7 @@ paper.style.hide(axis="index")
 if len(paper):
     figure = plots.loss_bands(evidence.steps("preset paper"))
     plt.show()
+    display(Markdown("Cross-entropy of the runs that are not yet correct: the median, and the middle half of them."))
 
 # %% [markdown]
 # ## Is it the scale of Gemma's prompts?

@@ -25,13 +25,16 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import plots, report, report_evidence
+from tslib import plots, report, report_evidence, report_findings
 from tslib.evidence import LEARNING_RATES, Evidence, stacked
 from tslib.records import RunStore
 from tslib.sweeps import Grid
 
 plots.style()
 evidence = Evidence()
+
+# %% tags=["finding"]
+display(Markdown(report_findings.baselines(evidence)))
 
 # %% [markdown]
 # ## Live: four ways to pull
@@ -59,6 +62,7 @@ records = [RunStore(store).get_or_run(config) for config in configs]
 # %% tags=["hide-input"]
 figure = plots.by_method(stacked(records, "steps"), {"cross_entropy": "cross-entropy (nats per token)"})
 plt.show()
+display(Markdown("The loss that is to be minimised, by what is added to it."))
 
 # %% tags=["hide-input"]
 pulling = {name: [r for r in records if r.config.regularizer == name] for name in regularizers if name != "none"}
@@ -71,6 +75,7 @@ for name, runs in pulling.items():
 of_prompt = {"mean_distance": "mean distance of two tokens", "mean_norm": "mean norm of a token"}
 figure = plots.by_method(stacked(records, "topology"), of_prompt)
 plt.show()
+display(Markdown("What a pull does to the cloud of tokens: how far they are from each other, and how long they are."))
 
 # %% [markdown]
 # ## Committed: one problem of GSM8K, one question of MMLU

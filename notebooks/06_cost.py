@@ -28,6 +28,8 @@ from tslib import bench, cost, plots, report_cost
 
 plots.style()
 committed = bench.load()
+
+# %% tags=["finding"]
 display(Markdown(report_cost.headline(committed)))
 
 # %% [markdown]

@@ -25,13 +25,16 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import plots, report_evidence, report_structure
+from tslib import plots, report_evidence, report_findings, report_structure
 from tslib.evidence import Evidence, stacked
 from tslib.experiments import paired
 from tslib.records import RunStore
 
 plots.style()
 evidence = Evidence()
+
+# %% tags=["finding"]
+display(Markdown(report_findings.causation(evidence)))
 
 # %% [markdown]
 # ## Live: pushing $H_0$
@@ -59,10 +62,12 @@ records = [RunStore(store).get_or_run(config) for config in configs]
 shown = {"h0_mean_lifespan": "mean H0 lifespan", "h1_count": "number of H1 features"}
 figure = plots.by_method(stacked(records, "topology"), shown)
 plt.show()
+display(Markdown("Does the push move what it is meant to move, and what else moves with it?"))
 
 # %% tags=["hide-input"]
 figure = plots.by_method(stacked(records, "steps"), {"cross_entropy": "cross-entropy (nats per token)"})
 plt.show()
+display(Markdown("The loss that is to be minimised, under each push."))
 
 # %% [markdown]
 # ## Committed: held-out accuracy under each push

@@ -64,9 +64,7 @@ config = TuneConfig(
     stop_when_correct=False,
 )
 records = RunStore(store)
-record = records.get_or_run(config)
-if not record.prompts:  # it was made on another machine, which kept them
-    record = records.run(config, anew=True)
+record = records.get_or_run(config, prompts=True)
 
 # %% [markdown]
 # ## The nearest words
@@ -96,12 +94,13 @@ display(Markdown(report_meaning.read_drift(by_distance)))
 # ## The way through a plane
 #
 # Principal components keep as much of the distances as two axes can, and say how much that is; t-SNE keeps neighbours
-# together, and its distances mean nothing. Each line is a virtual token.
+# together, and its distances mean nothing. A line is the way of one token.
 
 # %% tags=["hide-input"]
 prompts = list(enters.values())
 figure = plots.paths({"PCA": plane(prompts), "t-SNE": plane(prompts, "tsne")})
 plt.show()
+display(Markdown("Each line is a virtual token, from its place at the first checkpoint to that at the last."))
 
 # %% [markdown]
 # ## Far from words?
@@ -114,10 +113,12 @@ plt.show()
 first, last = (manifold(enters[step], vocabulary) for step in (min(enters), max(enters)))
 display(Markdown(report_meaning.read_manifold(first, last)))
 
+# %% tags=["finding"]
+said = [report_meaning.read_drift(by_distance), report_meaning.read_manifold(first, last)]
+display(Markdown(" ".join(said)))
+
 # %% tags=["hide-input"]
 figure = plots.stability(record.topology)
 plt.show()
-
-# %% [markdown]
-# The last figure is the topology's view of the same way: how far the persistence diagrams of a checkpoint are from
-# those of the one before.
+said = "The topology's view of the same way: how far the diagrams of a checkpoint are from those of the one before."
+display(Markdown(said))

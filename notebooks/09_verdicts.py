@@ -38,7 +38,7 @@ plots.style()
 sweep = ""  # a sweep file with grids of the same names; empty: data/sweeps/evidence.yaml
 store = ""  # a folder of records; empty: data/results
 
-# %% tags=["hide-input"]
+# %% tags=["finding"]
 evidence = Evidence(sweep or SWEEP, RunStore(store) if store else None)
 findings, said = claims.judge(evidence), claims.criteria()
 display(Markdown(report_evidence.verdict_summary(findings)))
@@ -75,11 +75,12 @@ display(Markdown(report_evidence.read_progress(evidence)))
 # %% tags=["hide-input"]
 figure = plots.survival(evidence.runs("one sample, gsm8k, SmolLM2"))
 plt.show()
+caption = (
+    "The paper's own example, one problem of GSM8K, with the embedded model: the share of runs not yet right, by step."
+)
+display(Markdown(caption))
 
 # %% [markdown]
-# The curves are those of the paper's own example, one problem of GSM8K, with the embedded model: the share of runs
-# that are not yet correct, by step.
-#
 # ## Claim by claim
 
 # %% tags=["hide-input"]

@@ -43,6 +43,10 @@ from tslib.trainer import add_regularizer
 
 plots.style()
 
+# %% [markdown] tags=["finding"]
+# One line adds TSLoss to a loop of plain PyTorch, and one call to transformers' `Trainer` or TRL's `SFTTrainer`; the
+# prompt that comes out is an adapter that PEFT loads, and computes the same logits with.
+
 # %% [markdown]
 # With papermill, for instance: `papermill notebooks/10_your_own_training.ipynb out.ipynb -p model gemma3-270m -p
 # steps 40`.
@@ -165,10 +169,8 @@ print(report_topology.describe(points))
 figure, ax = plt.subplots(figsize=(4, 4))
 plots.diagram(persistence_diagrams(points), ax=ax)
 plt.show()
-
-# %% [markdown]
-# Birth and death of each bar: in high dimension all distances of random points nearly agree, so that components die,
-# and loops live and die, in one narrow range of distances.
+said = "Birth and death of each bar. In high dimension all distances of random points nearly agree, so that components "
+display(Markdown(f"{said} die, and loops live and die, in one narrow range of distances."))
 
 # %% [markdown]
 # ## A prompt of tslib, in PEFT
@@ -179,7 +181,7 @@ plt.show()
 # %% tags=["remove-stderr"]
 quick = {"model": model, "task": task, "n_tokens": n_tokens, "answer_every": 0, "topology_every": 2}
 config = TuneConfig(**quick, regularizer="tsloss", weight=weight, max_steps=steps, device="cpu")
-record = RunStore(store).get_or_run(config)
+record = RunStore(store).get_or_run(config, prompts=True)
 save_adapter(record, RunStore(store).root / "from-tslib")
 again = PeftModel.from_pretrained(language_model, f"{store}/from-tslib").eval()
 question = torch.tensor([row.question])

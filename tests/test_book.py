@@ -13,7 +13,8 @@ def checkout(tmp_path, monkeypatch):
     """A checkout with three notebooks, the second of which raises."""
     (tmp_path / "notebooks").mkdir()
     for name, source in (("a", "print(1)"), ("b", "raise ValueError('in the middle')"), ("c", "print(3)")):
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, id=name)])
+        title = nbformat.v4.new_markdown_cell(f"# {name}", id=f"{name}-title")
+        notebook = nbformat.v4.new_notebook(cells=[title, nbformat.v4.new_code_cell(source, id=name)])
         nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
     monkeypatch.setattr(book, "EXECUTED", tmp_path / "executed")
     return tmp_path

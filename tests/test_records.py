@@ -136,6 +136,10 @@ def test_a_prompt_that_is_not_in_this_machines_cache(store, two_steps, own_cache
     store.save(two_steps)
     shutil.rmtree(own_cache / "prompts")
     assert store.get(two_steps.config).prompts == {}
+    assert store.get_or_run(two_steps.config).prompts == {}
+    again = store.get_or_run(two_steps.config, prompts=True).prompts
+    assert all(torch.equal(again[step], prompt) for step, prompt in two_steps.prompts.items())
+    assert list(again) == list(store.get(two_steps.config).prompts) == list(two_steps.prompts)
 
 
 def test_prompts_come_back_in_the_order_of_their_steps(store, two_steps):

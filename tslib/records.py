@@ -145,8 +145,17 @@ class RunStore:
             )
         return self.load(found[0])
 
-    def get_or_run(self, config: TuneConfig, *, progress: bool = True) -> RunRecord:
+    def get_or_run(self, config: TuneConfig, *, prompts: bool = False, progress: bool = True) -> RunRecord:
         """Return the record of a config; where there is none, or an interrupted or damaged one, run it and keep it.
+
+        Parameters
+        ----------
+        config
+            The run.
+        prompts
+            Make it again also where its prompts are not on this machine, since another made it.
+        progress
+            Show a progress bar.
 
         Raises
         ------
@@ -156,6 +165,8 @@ class RunStore:
         record = self.done(config)
         if record is None:
             record = self.run(config, progress=progress)
+        elif prompts and not record.prompts:
+            record = self.run(config, anew=True, progress=progress)
         if record.status == "interrupted":
             raise KeyboardInterrupt
         return record

@@ -1,5 +1,6 @@
 """Every figure of the book, one function each."""
 
+from tslib.plots.alternative import describe as describe
 from tslib.plots.clouds import H0_COLOUR as H0_COLOUR
 from tslib.plots.clouds import H1_COLOUR as H1_COLOUR
 from tslib.plots.clouds import active_hinges as active_hinges

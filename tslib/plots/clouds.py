@@ -19,6 +19,7 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 from numpy import ndarray
 
+from tslib.plots import alternative
 from tslib.topology import TopologySummary, distance_matrix, persistence_diagrams
 
 PALETTE: list[str] = sns.color_palette("colorblind").as_hex()
@@ -32,7 +33,8 @@ ROUNDING = 1e-6  # the relative precision of Ripser, which computes in float32
 
 
 def style() -> None:
-    """Set the look of every figure: once, at the head of a notebook."""
+    """Set the look of every figure, and have it described in words: once, at the head of a notebook."""
+    alternative.in_notebooks()
     sns.set_theme(context="notebook", style="ticks", palette="colorblind", font_scale=0.85)
     plt.rcParams.update(
         {

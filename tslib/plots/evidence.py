@@ -84,7 +84,7 @@ def by_method(curves: pd.DataFrame, quantities: Mapping[str, str]) -> Figure:
 
 
 def weights(rows: pd.DataFrame) -> Figure:
-    """Iterations and the gradients' ratio against the weight λ of TSLoss (the paper's Table 4), with the paper's.
+    """Iterations and the gradients' ratio against the weight λ of TSLoss (as in the paper's Table 4).
 
     Parameters
     ----------

@@ -1,0 +1,83 @@
+"""What each chapter found, in a few sentences from the records: the box at the head of its page."""
+
+import pandas as pd
+
+from tslib import claims, report_evidence, report_structure, stats
+from tslib.config import PRESETS
+from tslib.evidence import Evidence
+from tslib.report import method_name
+
+__all__ = ["baselines", "causation", "sensitivity", "structure"]
+
+FEATURE = "h0_mean_lifespan"
+"""The feature whose correlation with accuracy is the paper's strongest."""
+
+
+def structure(evidence: Evidence) -> str:
+    """Say what becomes of the loops, beside the twins, and whether the paper's strongest correlation outlives time."""
+    settings = report_structure.by_setting(evidence)
+    if not settings:
+        return "None of these runs is committed yet."
+    table = report_structure.table2(next(iter(settings.values())))
+    row = report_structure.words(table).set_index(table["feature"]).loc[FEATURE]
+    return (
+        f"{report_structure.read_bands(settings)} The mean $H_0$ lifespan has a Spearman's ρ with accuracy of "
+        f"{row['over checkpoints']} over checkpoints (the paper: {row['the paper']}), and of {row['given the step']} "
+        "given the step."
+    )
+
+
+def sensitivity(evidence: Evidence, alone: Evidence) -> str:
+    """Say how many values of how many settings change the outcome, and what the paper's learning rate costs.
+
+    Parameters
+    ----------
+    evidence
+        The runs with and without TSLoss.
+    alone
+        Those that choose the learning rate.
+    """
+    tables = [report_evidence.table4(evidence).assign(setting="weight"), report_evidence.settings_table(evidence)]
+    rows = pd.concat([table for table in tables if len(table)] or [pd.DataFrame(columns=["setting", "low", "high"])])
+    below, above = int((rows["high"] < 1).sum()), int((rows["low"] > 1).sum())
+    grids = ("the weight, gsm8k", *report_evidence.SENSITIVITY.values())
+    rates = report_evidence.rates(alone)
+    slower = rates[rates["lr"] == PRESETS["paper"]]["mean"].to_numpy() / rates[rates["chosen"]]["mean"].to_numpy()
+    said = (
+        f"{len(rows)} values of {rows['setting'].nunique()} settings have all their runs: at {below} of them TSLoss "
+        f"needs fewer iterations than cross-entropy alone (the interval lies below 1), at {above} more."
+        if len(rows)
+        else "Of no setting of TSLoss are all runs made."
+    )
+    return (
+        f"{said} {report_evidence.not_there(evidence, *grids)} The paper's learning rate, {PRESETS['paper']:g}, costs "
+        f"cross-entropy alone {slower.min():.1f} to {slower.max():.1f} times the iterations of the tuned one."
+    )
+
+
+def baselines(evidence: Evidence) -> str:
+    """Say, task by task, whether regularisers with topology do anything that those without do not."""
+    parts = []
+    for task in ("gsm8k", "mmlu"):
+        comparison = report_evidence.baselines(evidence, task)
+        if len(comparison) and not evidence.missing(f"baselines, {task}"):
+            parts.append(f"On {task}: {report_evidence.read_baselines(comparison)}")
+        else:
+            parts.append(f"On {task} nothing is decided. {report_evidence.not_there(evidence, f'baselines, {task}')}")
+    return "\n\n".join(parts)
+
+
+def causation(evidence: Evidence) -> str:
+    """Say which pushes on a topological quantity move held-out accuracy."""
+    grids = ("interventions, ten samples, mmlu", "ten samples, mmlu")
+    scores = evidence.evaluations(*grids)
+    if scores.empty or evidence.missing(*grids):
+        return f"Nothing is decided about causes. {report_evidence.not_there(evidence, *grids)}"
+    pushes = [name for name in dict.fromkeys(scores["regularizer"]) if str(name).startswith("push-")]
+    gains = {name: claims.held_out_gain(scores, "none", "score", name) for name in pushes}
+    clear = [f"{method_name(name)} ({gain})" for name, gain in gains.items() if gain.low > 0 or gain.high < 0]
+    return (
+        f"Of {len(pushes)} pushes on a topological quantity {len(clear)} move held-out accuracy by an interval that "
+        f"excludes 0{': ' if clear else ''}{', '.join(clear)}. Runs that diverged: "
+        f"{stats.ended(evidence.runs(*grids))['diverged']}."
+    )
