@@ -32,10 +32,12 @@ def options(cell):
 
 
 def test_markdown_after_a_picture_is_its_caption():
-    _, cell = page(new_code_cell("plot()", outputs=[picture(), said("It falls."), said("More.")])).cells
+    _, cell, rest = page(new_code_cell("plot()", outputs=[picture(), said("It falls."), said("More.")])).cells
     assert options(cell)["figure"] == {"name": "03_x-figure-1", "caption": "It falls."}
     assert options(cell)["image"] == {"alt": "Lines: a against b."}
-    assert [output.data for output in cell.outputs[1:]] == [{"text/markdown": "More."}]
+    assert len(cell.outputs) == 1
+    assert [output.data for output in rest.outputs] == [{"text/markdown": "More."}]
+    assert "mystnb" not in rest.metadata
 
 
 def test_a_cell_that_only_says_something_is_the_caption_of_the_picture_before_it():

@@ -85,12 +85,14 @@ def _joined(cells: list[NotebookNode]) -> list[NotebookNode]:
 
 
 def _one_picture_each(cell: NotebookNode) -> list[NotebookNode]:
-    """Split a cell so that each picture, with what follows it, has a cell; the code stays with the first."""
-    if cell.cell_type != "code" or sum(_kind(output) == "picture" for output in cell.outputs) == 0:
+    """Split a cell so that each picture, with its caption alone, has a cell; the code stays with the first."""
+    if cell.cell_type != "code" or not any(_kind(output) == "picture" for output in cell.outputs):
         return [cell]
     groups: list[list[NotebookNode]] = [[]]
     for output in cell.outputs:
-        if _kind(output) == "picture" and groups[-1]:
+        kind, before = _kind(output), [_kind(other) for other in groups[-1]]
+        caption = kind == "markdown" and before == ["picture"]
+        if before and not caption and "picture" in (kind, *before):
             groups.append([])
         groups[-1].append(output)
     pieces = [cell]
@@ -117,9 +119,9 @@ def _caption(cell: NotebookNode, name: str) -> bool:
         return False
     picture, *after = cell.outputs
     figure = {"name": name}
-    if after and _kind(after[0]) == "markdown":
+    if after:
         figure["caption"] = after[0].data["text/markdown"]
-        cell.outputs = [picture, *after[1:]]
+    cell.outputs = [picture]
     alternative = picture.metadata.get("image/png", {}).get("alt", "")
     cell.metadata["mystnb"] = {"image": {"alt": alternative}, "figure": figure}
     return True
