@@ -82,7 +82,7 @@ def front_figure(evidence: "Evidence") -> None:
 
     plots.style()
     figure = plots.combinations(claims.ratios(evidence))
-    figure.savefig(EXECUTED / "front.png", dpi=110)
+    figure.savefig(EXECUTED / "front.png", dpi=110, bbox_inches="tight")
     directive = (
         f"```{{figure}} executed/front.png\n:name: figure-front\n:alt: {plots.describe(figure)}\n\n"
         "Iterations with TSLoss over iterations without, on the same samples from the same initial prompts, with 95 % "
