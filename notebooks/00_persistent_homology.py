@@ -49,14 +49,14 @@ dimension = 576  # of the high-dimensional cloud: the width of SmolLM2-135M, the
 # %% [markdown]
 # ## From points to a complex
 #
-# A soft prompt is a table of $n$ rows with $d$ numbers each, learnt in place of words
+# A {term}`soft prompt` is a table of $n$ rows with $d$ numbers each, learnt in place of words
 # {cite}`lester2021power`. Read every row as a point in $d$ dimensions, and the prompt is a cloud of $n$
 # points. A cloud by itself has no shape: it is just points. It gets one when we say which points are close.
-# Persistent homology says so at every scale at once.
+# {term}`Persistent homology` says so at every scale at once.
 #
 # Fix a threshold $\epsilon$. Join two points where their distance is at most $\epsilon$, and fill a triangle
 # where all three of its sides are joined (and so on for tetrahedra and above). The result is the
-# Vietoris–Rips complex, the paper's Eq. 9:
+# {term}`Vietoris–Rips complex`, the paper's Eq. 9:
 #
 # ```{math}
 # :label: eq-ph-rips
@@ -114,18 +114,19 @@ display(
 # %% [markdown]
 # ## What is counted
 #
-# The titles of the panels count two things. The number of *components* is the dimension of the homology group
-# $H_0$: it falls by one with each edge that joins two components. The number of *loops* is the dimension of
-# $H_1$: closed paths along the edges, where a path that bounds filled triangles counts as nothing and two
-# paths that differ by filled triangles count as one. (With boundary operators $\partial_k$ these are the
-# paper's Eqs. 10 and 11, $H_k = \ker \partial_k / \operatorname{im} \partial_{k+1}$, with coefficients in
-# $\mathbb{Z}/2$ here.) Nothing else is measured: a loop is a loop, whatever its form.
+# The titles of the panels count two things, the {term}`Betti numbers <Betti number>`. The number of
+# *{term}`components <H0>`* is the dimension of the homology group $H_0$: it falls by one with each edge
+# that joins two components. The number of *{term}`loops <H1>`* is the dimension of $H_1$: closed paths
+# along the edges, where a path that bounds filled triangles counts as nothing and two paths that differ by
+# filled triangles count as one. (With boundary operators $\partial_k$ these are the paper's Eqs. 10 and 11,
+# $H_k = \ker \partial_k / \operatorname{im} \partial_{k+1}$, with coefficients in $\mathbb{Z}/2$ here.)
+# Nothing else is measured: a loop is a loop, whatever its form.
 #
 # As $\epsilon$ grows the complex only gains simplices, so every feature can be followed from the scale where
-# it appears, its *birth* $b$, to the scale where it is gone, its *death* $d$. That this bookkeeping is
-# possible without ambiguity is the theorem on which the field rests
+# it appears, its *{term}`birth`* $b$, to the scale where it is gone, its *{term}`death`* $d$. That this
+# bookkeeping is possible without ambiguity is the theorem on which the field rests
 # {cite}`edelsbrunner2002topological,zomorodian2005computing`. We compute it exactly, by Ripser
-# {cite}`bauer2021ripser,tralie2018ripser`.
+# {cite}`bauer2021ripser,tralie2018ripser` ({py:func}`tslib.topology.persistence_diagrams`).
 #
 # - Every point is a component at $\epsilon = 0$. When two components meet, one of them dies; the last one
 #   never does.
@@ -133,9 +134,9 @@ display(
 #
 # ## Barcode and diagram
 #
-# The same information is drawn in two ways: as a *barcode*, one bar from $b$ to $d$ for each feature, or as a
-# *diagram*, one point $(b, d)$ for each feature, which lies the higher above the diagonal the longer the
-# feature lives.
+# The same information is drawn in two ways: as a *{term}`barcode`*, one bar from $b$ to $d$ for each
+# feature, or as a *{term}`diagram <persistence diagram>`*, one point $(b, d)$ for each feature, which lies
+# the higher above the diagonal the longer the feature lives.
 
 # %% tags=["hide-input"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.6), width_ratios=(1.1, 1))
@@ -167,8 +168,8 @@ for scale in scales:
 # %% [markdown]
 # ## Lifespan and persistence entropy
 #
-# The *lifespan* of a feature is $l = d - b$. The paper condenses a whole barcode into its persistence
-# entropy, Eq. 12:
+# The *{term}`lifespan`* of a feature is $l = d - b$, the amount of its {term}`persistence`. The paper
+# condenses a whole barcode into its {term}`persistence entropy`, Eq. 12:
 #
 # ```{math}
 # :label: eq-ph-entropy
@@ -195,14 +196,14 @@ pd.DataFrame(
 ).round(6)
 
 # %% [markdown]
-# Both columns agree. Multiply all distances by ten and the lifespans grow tenfold, while the entropy stays as
-# it is: it depends on the ratios of the lengths alone.
+# Both columns agree. Multiply all distances by ten and the lifespans grow tenfold, while the entropy
+# {eq}`eq-ph-entropy` stays as it is: it depends on the ratios of the lengths alone.
 #
 # ## The deaths in $H_0$ are the edges of the minimum spanning tree
 #
 # Which distances are the deaths in $H_0$? Add edges from the shortest to the longest and keep those that join
-# two components. This is Kruskal's algorithm for the minimum spanning tree, so the $n - 1$ finite deaths are
-# exactly the lengths of its $n - 1$ edges.
+# two components. This is Kruskal's algorithm for the {term}`minimum spanning tree`, so the $n - 1$ finite
+# deaths are exactly the lengths of its $n - 1$ edges.
 #
 # This matters for TSLoss, the subject of {doc}`the next chapter <01_tsloss_by_hand>`. Its $H_0$ term replaces
 # the deaths by the (softened) distances from each point to its nearest other point; the paper's Eq. 13 says
@@ -379,5 +380,5 @@ pd.DataFrame(counts, index=list(clouds), columns=["H0 bars", "H1 bars"])
 # - Persistence entropy says how evenly the bars share their total length, not how many loops there are or how
 #   long.
 # - In high dimension Gaussian points are all about equally far from each other, with a relative spread of
-#   about $1/\sqrt{2d}$. All $H_0$ bars end nearly together, the loops are short, and the entropy is close to
-#   that of equal bars before any training.
+#   about $1/\sqrt{2d}$ ({eq}`eq-ph-concentration`). All $H_0$ bars end nearly together, the loops are
+#   short, and the entropy is close to that of equal bars before any training.

@@ -55,8 +55,9 @@ seed = 0
 # ## The equations
 #
 # A soft prompt is a cloud of $n$ points $x_i \in \mathbb{R}^d$ with distances
-# $D_{ij} = \lVert x_i - x_j \rVert$. TSLoss has two parts. The first takes a smooth version of the distance
-# from each point to its nearest other point, and asks that it be the same for all points:
+# $D_{ij} = \lVert x_i - x_j \rVert$. {term}`TSLoss` has two parts. The first takes a smooth version of the
+# distance from each point to its nearest other point (the {term}`soft nearest distance`), and asks that it
+# be the same for all points:
 #
 # ```{math}
 # :label: eq-hand-h0
@@ -64,8 +65,8 @@ seed = 0
 # L_{H_0} = \frac{1}{n} \sum_i (s_i - \bar s)^2 . \qquad \text{(Eqs. 1, 2)}
 # ```
 #
-# The second has two hinges. Pairs closer than a threshold $\delta$ are pushed apart, pairs further apart than
-# a threshold $\zeta$ are pulled together:
+# The second has two {term}`hinges <hinge>`. Pairs closer than a threshold $\delta$ are pushed apart, pairs
+# further apart than a threshold $\zeta$ are pulled together:
 #
 # ```{math}
 # :label: eq-hand-h1
@@ -73,8 +74,8 @@ seed = 0
 # L_{\mathrm{attract}} = \frac{1}{n^2} \sum_{i,j} \max(0, D_{ij} - \zeta)^2 . \qquad \text{(Eqs. 3, 4)}
 # ```
 #
-# The thresholds are a soft minimum and a soft maximum of the distances, that is, means with exponential
-# weights:
+# The {term}`thresholds <soft threshold>` are a soft minimum and a soft maximum of the distances, that is,
+# means with exponential weights:
 #
 # ```{math}
 # :label: eq-hand-thresholds
@@ -83,15 +84,23 @@ seed = 0
 # w^{\mathrm{high}}_{ij} = \frac{e^{\alpha D_{ij}}}{\sum_{k,l} e^{\alpha D_{kl}}} . \qquad \text{(Eqs. 6, 7)}
 # ```
 #
-# With weights $\beta$ and $\lambda$ that we set to 1 here (Eqs. 5 and 8), $L_{ts}$ is the sum of the three
-# terms.
+# $L_{ts}$ is the sum of the three terms, with weights that we set to 1 here:
+#
+# ```{math}
+# :label: eq-hand-loss
+# L_{ts} = \beta_{H_0} L_{H_0} + \beta_{H_1} \big( \lambda_{\mathrm{repel}} L_{\mathrm{repel}}
+#   + \lambda_{\mathrm{attract}} L_{\mathrm{attract}} \big) . \qquad \text{(Eqs. 5, 8)}
+# ```
+#
+# (The paper has the factor $\lambda_{ts}$ in this equation and again where the loss is added to the
+# cross-entropy; here it stands in {eq}`eq-intro-loss` alone.)
 #
 # ```{admonition} Two readings of the sums
 # :class: important
 # As printed, the sums run over all $i$ and $j$, and so include $j = i$ with $D_{ii} = 0$. A nearest *other*
 # point and a smallest distance *between* points leave $j = i$ out; then the mean over the $n(n-1)$ true pairs
-# replaces $1/n^2$. We call the first reading *printed* and the second *off-diagonal*, and use the second
-# until the section that compares them.
+# replaces $1/n^2$. We call the first reading *{term}`printed <as printed>`* and the second
+# *{term}`off-diagonal`*, and use the second until the section that compares them.
 # ```
 #
 # Neither $\tau$ nor $\alpha$ has a value in the paper. Ours, $\tau = 1$ and $\alpha = 10$, are assumptions.
@@ -115,8 +124,8 @@ def tsloss(points, include_self=False):
 # ## Four points that can be checked by hand
 #
 # Take the corners of the unit square. Each has two others at distance 1 and one at $\sqrt 2$, so each sum has
-# two equal terms and a third. All $s_i$ agree, and $L_{H_0} = 0$. The repelling hinge sees the sides, two
-# thirds of the pairs; the attracting one sees the diagonals, one third.
+# two equal terms and a third. All $s_i$ agree, and $L_{H_0} = 0$. The repelling hinge of {eq}`eq-hand-h1`
+# sees the sides, two thirds of the pairs; the attracting one sees the diagonals, one third.
 
 # %%
 square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
@@ -167,9 +176,9 @@ display(
 # %% [markdown]
 # ## The same as tslib.TSLoss
 #
-# The library's version has leading dimensions, weights, and care for digits: $\delta$ minus the smallest
-# distance is the difference of two numbers that nearly agree. On clouds of ordinary size it must equal the
-# ten lines.
+# The library's version, {py:class}`tslib.losses.TSLoss`, has leading dimensions, weights, and care for
+# digits: $\delta$ minus the smallest distance is the difference of two numbers that nearly agree. On clouds
+# of ordinary size it must equal the ten lines.
 
 
 # %%
@@ -308,15 +317,16 @@ display(
 # %% [markdown]
 # ## What TSLoss alone does to a cloud
 #
-# When is the loss zero? $\delta$ is a weighted mean of the distances with positive weights. Unless all
-# distances are equal it is larger than the smallest of them, and then $L_{\mathrm{repel}} > 0$. If all
-# distances are equal, all terms vanish. So:
+# When is the loss {eq}`eq-hand-loss` zero? $\delta$ is a weighted mean of the distances with positive
+# weights. Unless all distances are equal it is larger than the smallest of them, and then
+# $L_{\mathrm{repel}} > 0$. If all distances are equal, all terms vanish. So:
 #
 # ```{admonition} Where the off-diagonal loss vanishes
 # :class: important
 # With positive weights, $L_{ts} = 0$ **if and only if all $n(n-1)/2$ distances are equal**: the points are
-# the corners of a regular simplex, of any size, or all in one place. A regular simplex with $n$ corners needs
-# $d \ge n - 1$ dimensions; in the plane, more than three points can only have loss 0 in one place.
+# the corners of a {term}`regular simplex`, of any size, or all in one place. A regular simplex with $n$
+# corners needs $d \ge n - 1$ dimensions; in the plane, more than three points can only have loss 0 in one
+# place.
 # ```
 #
 # In terms of the last chapter: in a regular simplex all points merge at one scale, and at the same scale
@@ -448,7 +458,7 @@ display(Markdown("\n".join(map(ablation, CLOUDS))))
 #
 # What does $D_{ii} = 0$ do to the printed loss? Three things follow from the equations.
 #
-# 1. Each sum in $s_i$ has the term $e^0 = 1$, so
+# 1. Each sum in $s_i$ {eq}`eq-hand-h0` has the term $e^0 = 1$, so
 #    $s_i = -\tau \log\big(1 + \sum_{j \ne i} e^{-D_{ij}/\tau}\big) \le 0$ for every cloud: the soft minimum
 #    finds the point itself. A gradient remains, through the other terms, but where all $D_{ij} \gg \tau$ they
 #    are negligible, all $s_i$ are 0, and $L_{H_0}$ is silent. (Without the diagonal $s_i$ can be negative as
@@ -555,7 +565,8 @@ display(
 # \zeta = \bar D + \alpha \operatorname{Var} D + O(\alpha^2) .
 # ```
 #
-# For a Gaussian cloud in many dimensions $\operatorname{std} D \approx \sigma$, whatever $d$ (last chapter).
+# For a Gaussian cloud in many dimensions $\operatorname{std} D \approx \sigma$, whatever $d$
+# ({eq}`eq-ph-concentration`).
 # The two thresholds then lie about $\alpha \sigma$ standard deviations off the mean, which is 0.2 for
 # $\alpha = 10$ and $\sigma = 0.02$. A soft minimum that deserves the name needs $\alpha \gg 1 / \sigma = 50$.
 # If $\delta$ and $\zeta$ were the mean exactly, the two hinges would add up to
@@ -624,8 +635,8 @@ display(
 #   dimensions that is a regular simplex of any size; in fewer, the collapse into one place.
 # - A regular simplex has $n - 1$ equal $H_0$ bars, no $H_1$ bar, and the largest entropy that its bars allow.
 # - $\tau$ and $\alpha$ have units of distance and its inverse: the same settings mean different losses for
-#   prompts of different size. As $\alpha \sigma \to 0$ both thresholds tend to the mean distance, and the two
-#   hinges together to the variance of the distances.
+#   prompts of different size. As $\alpha \sigma \to 0$ both thresholds tend to the mean distance
+#   ({eq}`eq-hand-small-alpha`), and the two hinges together to the variance of the distances.
 # - Gradients flow through the thresholds, so that a hinge can act against its name.
 # - As printed, with $D_{ii} = 0$, all $s_i \le 0$, and where $\alpha D \gg 1$ the soft minimum is near 0, the
-#   distance of a point from itself: no true pair is repelled for being close.
+#   distance of a point from itself ({eq}`eq-hand-delta-printed`): no true pair is repelled for being close.

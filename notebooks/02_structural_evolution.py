@@ -18,9 +18,9 @@
 #
 # The paper follows the persistent homology of a soft prompt while it is trained, and reads in it that loops vanish,
 # components grow longer and entropy falls. This chapter repeats that on one run, tuned here and now: at each
-# checkpoint the exact persistent homology of the prompt's $n$ rows. One run shows what the curves look like. Then come
-# the committed runs, many of them, each beside a twin that moves as far in random directions: what the twin does too
-# says nothing about what was learnt.
+# {term}`checkpoint` the exact persistent homology of the prompt's $n$ rows. One run shows what the curves look like.
+# Then come the committed runs, many of them, each beside a {term}`twin` that moves as far in random directions: what
+# the twin does too says nothing about what was learnt.
 
 # %%
 import matplotlib.pyplot as plt
@@ -78,8 +78,9 @@ print(report.run_table(record))
 # ## Counts, lifespans, entropy, density
 #
 # The four panels are those of the paper's Figures 2a, 2c, 3a and 3b: the number of features in $H_0$ and $H_1$, their
-# mean lifespans, the persistence entropy (Eq. 12, in nats; its largest value is the logarithm of the number of bars),
-# and the density, which the paper does not define: ours is $n$, or the number of loops, over the mean distance.
+# mean lifespans, the persistence entropy ({eq}`eq-ph-entropy`, in nats; its largest value is the logarithm of the
+# number of bars), and the {term}`density`, which the paper does not define: ours is $n$, or the number of loops, over
+# the mean distance.
 
 # %% tags=["hide-input"]
 figure = plots.evolution(record.topology)
@@ -102,8 +103,8 @@ display(Markdown(report.read_diagrams(record.diagrams)))
 # %% [markdown]
 # ## Is the structure stable?
 #
-# "Topologically stable" prompts are said to perform better. Taken as a small distance between the diagrams of
-# successive checkpoints, stability can be measured.
+# "Topologically stable" prompts are said to perform better. Taken as a small
+# {term}`distance between the diagrams <diagram distance>` of successive checkpoints, stability can be measured.
 
 # %% tags=["hide-input"]
 figure = plots.stability(record.topology)
@@ -153,11 +154,11 @@ for count in (1, 10):
 #
 # The paper correlates topological features with accuracy over the checkpoints and finds ρ = 0.866 for the mean $H_0$
 # lifespan. But accuracy rises with the step, and so does anything that drifts. So beside the plain ρ stands the
-# partial correlation given the step, and the correlation between different runs at one and the same step, which
-# training time cannot produce. Accuracy here is the share of target tokens that are the most probable one, since the
-# share of samples that are exact is 0 until the end of a run of one sample; [the verdict](09_verdicts) is by the
-# latter, over runs that go on to step 300. Intervals are over runs: whole runs are resampled. Runs that were correct
-# before a step are not in the last column.
+# {term}`partial correlation` given the step ({py:func}`tslib.structure.correlation`), and the correlation between
+# different runs at one and the same step, which training time cannot produce. Accuracy here is the share of target
+# tokens that are the most probable one, since the share of samples that are exact is 0 until the end of a run of one
+# sample; [the verdict](09_verdicts) is by the latter, over runs that go on to step 300. Intervals are over runs:
+# whole runs are resampled. Runs that were correct before a step are not in the last column.
 
 # %% tags=["hide-input"]
 table = report_structure.table2(curves)

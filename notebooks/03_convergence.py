@@ -16,10 +16,10 @@
 # %% [markdown]
 # # Does TSLoss make tuning converge faster?
 #
-# The paper's main claim (its Table 3) is that adding TSLoss with $\lambda = 1$ to the cross-entropy cuts the iterations
-# until the model solves the training problems, from 154 to 88 on GSM8K with Gemma-2B-IT. Here the same question is put
-# to two small models: first on a pair of runs that is tuned while this page is built, then on the committed records of
-# real benchmark rows, with the interval that decides.
+# The paper's main claim (its Table 3) is that adding TSLoss with $\lambda = 1$ to the cross-entropy cuts the
+# {term}`iterations <iteration>` until the model solves the training problems, from 154 to 88 on GSM8K with
+# Gemma-2B-IT. Here the same question is put to two small models: first on a pair of runs that is tuned while this
+# page is built, then on the committed records of real benchmark rows, with the interval that decides.
 
 # %%
 import timeit
@@ -43,8 +43,8 @@ display(Markdown(report.headline(committed)))
 # ## A pair of runs, live
 #
 # Each problem and initial prompt is tuned twice, with cross-entropy alone and with the regulariser, so that the two
-# runs of a pair share everything else. A run stops when it is correct: when the most probable token is the target's
-# at every position, given the target so far. Greedy decoding then reproduces the target word for word.
+# runs of a {term}`pair` share everything else. A run stops when it is {term}`correct`: when the most probable token
+# is the target's at every position, given the target so far. Greedy decoding then reproduces the target word for word.
 #
 # The parameters can be changed with papermill, for instance on real problems (with `TSLIB_DATA_DIR` set, or a network):
 # `papermill notebooks/03_convergence.ipynb out.ipynb -p task gsm8k -p regularizer tsloss -p seeds 3`.
@@ -95,8 +95,8 @@ live[["regularizer", "sample_seed", "seed", "iterations_to_correct", "final_cros
 # %% [markdown]
 # ### Does the regulariser pull at all?
 #
-# A step adds the gradient of $\lambda L_{ts}$ to that of the cross-entropy. How large the one is beside the other, and
-# whether they point the same way, says more than the loss curves.
+# A step adds the gradient of $\lambda L_{ts}$ to that of the cross-entropy ({eq}`eq-intro-loss`). How large the one
+# is beside the other, and whether they point the same way, says more than the loss curves.
 
 # %% tags=["hide-input"]
 figure = plots.gradients({regularizer: by_method[regularizer]})
@@ -120,8 +120,9 @@ display(Markdown(f"TSLoss, forward and backward, takes {seconds / step:.2%} of a
 # ## The paper's example: one problem of GSM8K
 #
 # Ten pairs, each a problem and an initial prompt of its own, are tuned with every method. A run that is not correct
-# within its steps is censored: it stays in the table, and counts with the number of steps it had. The ratio of
-# iterations compares the restricted means of paired runs; its interval is a BCa bootstrap over the pairs.
+# within its steps is {term}`censored`: it stays in the table and in the {term}`Kaplan–Meier curve`, and counts with
+# the number of steps it had. The {term}`ratio` of iterations compares the {term}`restricted means <restricted mean>`
+# of paired runs; its interval is a {term}`BCa bootstrap` over the pairs ({py:func}`tslib.stats.iteration_ratio`).
 
 # %% tags=["hide-input"]
 comparison = stats.comparison(committed)
@@ -181,10 +182,10 @@ report_evidence.both_readings(evidence).style.hide(axis="index")
 # %% [markdown]
 # ## Where the learning rate comes from
 #
-# The paper does not say that its $5\cdot10^{-5}$ was tuned. A comparison at a rate that suits no method would be of
-# little use, so cross-entropy *alone* was run at six rates, on problems that decide nothing else. The rule was fixed
-# before: the rate with the smallest restricted mean of iterations, the smaller where two agree to within one. All
-# methods use it. TSLoss had no part in the choice.
+# The paper does not say that its $5\cdot10^{-5}$ (the {term}`preset <learning rate preset>` `paper`) was tuned. A
+# comparison at a rate that suits no method would be of little use, so cross-entropy *alone* was run at six rates, on
+# problems that decide nothing else. The rule was fixed before: the rate with the smallest restricted mean of
+# iterations, the smaller where two agree to within one. All methods use it. TSLoss had no part in the choice.
 
 # %% tags=["hide-input"]
 rates = Evidence(LEARNING_RATES)

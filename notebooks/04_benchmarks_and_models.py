@@ -50,8 +50,9 @@ plots.style()
 #
 # A name means one set of rows: those of `TSLIB_DATA_DIR`, a folder with the files as they were published, or those of
 # the Hugging Face hub at a pinned revision; both are read by the same parser. Where neither is to be had the answer is
-# an error, never another benchmark. The tasks that are *made* need no download. They are stand-ins, named as what they
-# are: easier than the benchmark that they stand in for, and good for trying everything else.
+# an error, never another benchmark. The tasks that are *made* need no download. They are
+# {term}`stand-ins <stand-in>`, named as what they are: easier than the benchmark that they stand in for, and good for
+# trying everything else.
 
 # %% tags=["hide-input", "remove-stderr"]
 tasks = catalogue.tasks().drop(columns=["here", "how to get it"])
@@ -66,8 +67,8 @@ tasks.style.hide(axis="index")
 #
 # GSM8K is published with a training and a test split, MMLU with five solved questions a subject beside its test. The
 # others have one split only. There, one prompt in three is a training row, by a hash of the prompt, so that a row's
-# side depends on its own text alone and a question that occurs twice lies on one side. Held-out rows are the test rows
-# whose question, but for case and white space, is not among the training rows.
+# side depends on its own text alone and a question that occurs twice lies on one side. {term}`Held-out` rows are the
+# test rows whose question, but for case and white space, is not among the training rows.
 
 # %%
 train, heldout = load_task("multiple-choice", "train", limit=10), load_task("multiple-choice", "heldout", limit=100)
@@ -129,8 +130,8 @@ for task, texts in replies.items():
 # ## What the small model knows before tuning
 #
 # SmolLM2-135M as it is, on held-out rows of each benchmark, by greedy decoding unless said otherwise. The intervals are
-# Wilson's for accuracies, bootstrap for other scores. The last column is what its makers report
-# ([model card](https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct)).
+# {term}`Wilson's <Wilson interval>` for accuracies, bootstrap for other scores. The last column is what its makers
+# report ([model card](https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct)).
 
 # %% tags=["hide-input"]
 untuned = EvaluationStore().table(EVALUATIONS["untuned"]())

@@ -17,8 +17,8 @@
 # # How much do the settings matter?
 #
 # The paper states neither the temperature τ nor the sharpness α nor the weights inside TSLoss, nor the prompt's
-# length; its Table 4 varies the weight λ. Here each is varied alone, around the default of this book
-# ([ledger](../assumptions)), against cross-entropy alone on the same pairs.
+# length; its Table 4 varies the weight λ ({eq}`eq-hand-loss`). Here each is varied alone, around the default of this
+# book ([ledger](../assumptions)), against cross-entropy alone on the same pairs.
 
 # %%
 import matplotlib.pyplot as plt

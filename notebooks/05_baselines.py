@@ -16,10 +16,10 @@
 # %% [markdown]
 # # Is it topology? Baselines
 #
-# If TSLoss helps, is it because of topology, or would any pull on the prompt do? Each regulariser below is put in its
-# place, on the same samples, from the same initial prompts, at the same learning rate: the L2 norm and the pairwise
-# distance, which know nothing of topology; parts of TSLoss; exact persistent homology; and a random direction as long
-# as TSLoss's gradient, which knows nothing at all.
+# If TSLoss helps, is it because of topology, or would any pull on the prompt do? Each {term}`regulariser` below is
+# put in its place, on the same samples, from the same initial prompts, at the same learning rate: the L2 norm and the
+# pairwise distance, which know nothing of topology; parts of TSLoss; exact persistent homology; and a random
+# direction as long as TSLoss's gradient, which knows nothing at all.
 
 # %%
 import matplotlib.pyplot as plt
@@ -81,7 +81,7 @@ display(Markdown("What a pull does to the cloud of tokens: how far they are from
 # ## Committed: one problem of GSM8K, one question of MMLU
 #
 # Every method on the same pairs. Below 1 a method needs fewer iterations than cross-entropy alone. p-values of the
-# log-rank test are Holm-corrected over the methods.
+# {term}`log-rank test` are {term}`Holm-corrected <Holm correction>` over the methods.
 
 # %% tags=["hide-input"]
 for name in ("gsm8k", "mmlu"):
@@ -108,9 +108,9 @@ own.style.hide(axis="index")
 # %% [markdown]
 # ## Exact homology, and weights that adapt
 #
-# `persistence` is the sum of the lifespans of $H_0$ and $H_1$ itself, differentiated through the edges that make
-# them, where TSLoss only resembles it. `tsloss-adaptive` sets λ at each step so that the regulariser's gradient is as
-# long as the cross-entropy's.
+# `persistence` ({py:class}`tslib.exact.PersistencePenalty`) is the sum of the lifespans of $H_0$ and $H_1$ itself,
+# differentiated through the edges that make them, where TSLoss only resembles it. `tsloss-adaptive` sets λ at each
+# step so that the regulariser's gradient is as long as the cross-entropy's.
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, "exact and adaptive")))

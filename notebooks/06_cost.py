@@ -17,8 +17,8 @@
 # # What it costs
 #
 # A researcher chooses by hours per experiment. The peer is PEFT's `PromptTuning` under transformers' `Trainer`; ours is
-# the tuning loop of this book, with the prompt before the question (prefix, as PEFT has it) or between question and
-# answer (suffix, which PEFT does not have).
+# the tuning loop of this book, with the prompt before the question ({term}`prefix <placement>`, as PEFT has it) or
+# between question and answer (suffix, which PEFT does not have).
 
 # %%
 import matplotlib.pyplot as plt

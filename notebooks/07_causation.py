@@ -39,9 +39,9 @@ display(Markdown(report_findings.causation(evidence)))
 # %% [markdown]
 # ## Live: pushing $H_0$
 #
-# `push-h0-up` lengthens the $H_0$ bars, `push-h0-down` shortens them; so do `push-h1-…` and `push-entropy-…` with
-# theirs. The live runs' parameters can be changed with papermill, for instance `papermill
-# notebooks/07_causation.ipynb out.ipynb -p task gsm8k -p max_steps 300`.
+# A {term}`push` is {py:class}`tslib.exact.Push`: `push-h0-up` lengthens the $H_0$ bars, `push-h0-down` shortens them;
+# so do `push-h1-…` and `push-entropy-…` with theirs. The live runs' parameters can be changed with papermill, for
+# instance `papermill notebooks/07_causation.ipynb out.ipynb -p task gsm8k -p max_steps 300`.
 
 # %% tags=["parameters"]
 model = "smollm2-135m"

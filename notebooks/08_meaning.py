@@ -16,10 +16,11 @@
 # %% [markdown]
 # # What does a tuned prompt mean?
 #
-# The paper leaves the meaning of virtual tokens to future work. A model has words of its own to hold them against:
-# the embeddings of its vocabulary. This chapter looks at one run, tuned live: the nearest words and how they change,
-# the way of the tokens through a plane, and how far all of that is from where words are. The nearest word of a tuned
-# token says little about what the token does {cite}`khashabi2022waywardness`, so each comes with its distance.
+# The paper leaves the meaning of {term}`virtual tokens <virtual token>` to future work. A model has words of its own
+# to hold them against: the embeddings of its vocabulary. This chapter looks at one run, tuned live: the nearest words
+# and how they change, the way of the tokens through a plane, and how far all of that is from where words are. The
+# nearest word of a tuned token says little about what the token does {cite}`khashabi2022waywardness`, so each comes
+# with its distance.
 
 # %%
 import matplotlib.pyplot as plt

@@ -17,8 +17,9 @@
 # # Verdicts
 #
 # The paper makes fifteen claims that can be measured. [Claims and criteria](../claims) says when each counts as
-# reproduced, contradicted or undecided; that page was committed before the runs below. Here the rules are applied to
-# the committed records by code, so that nobody's wish enters, ours included.
+# reproduced, contradicted or undecided; that page was committed before the runs below. Here the
+# {term}`verdicts <verdict>` are computed by these rules from the committed records, so that nobody's wish enters, ours
+# included.
 
 # %%
 import matplotlib.pyplot as plt
@@ -64,8 +65,8 @@ display(Markdown(report_evidence.read_table3(evidence)))
 # %% [markdown]
 # ## What the verdicts rest on
 #
-# Runs that were never correct within their steps are censored: they stay in every table, and count with the steps
-# that they had. A run that diverged counts as censored.
+# Runs that were never correct within their steps are {term}`censored`: they stay in every table, and count with the
+# steps that they had. A run that {term}`diverged` counts as censored.
 
 # %% tags=["hide-input"]
 figure = plots.progress(evidence.progress)

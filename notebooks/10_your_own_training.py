@@ -17,9 +17,9 @@
 # # Use TSLoss in your own training
 #
 # TSLoss is one term of a sum in a loop of your own, and one call in transformers' `Trainer` or TRL's `SFTTrainer`.
-# What is tuned with tslib is an adapter that PEFT loads, and a PEFT adapter made anywhere can be analysed here. All
-# of that runs on this page, on a real model. Whether it is worth doing is another question: {doc}`03_convergence` has
-# the answer so far.
+# What is tuned with tslib is an {term}`adapter` that PEFT loads, and a PEFT adapter made anywhere can be analysed
+# here. All of that runs on this page, on a real model. Whether it is worth doing is another question:
+# {doc}`03_convergence` has the answer so far.
 
 # %%
 import matplotlib.pyplot as plt
@@ -103,11 +103,11 @@ display(Markdown(report_training.read_loss(by_hand, "cross-entropy")))
 # %% [markdown]
 # ## In PEFT with transformers' Trainer
 #
-# `add_regularizer` is all that is new in an ordinary run of PEFT. It adds TSLoss's gradient once to each optimiser
-# step, however many batches that accumulates, after the gradient of the loss has been clipped. The terms and, every
-# few steps, the exact persistent homology go wherever `report_to` says: TensorBoard here. It takes PEFT's
-# `PromptTuningConfig`, `PromptEncoderConfig` (P-tuning) and `PrefixTuningConfig`; other regularisers of tslib go in
-# the same way.
+# {py:func}`tslib.trainer.add_regularizer` is all that is new in an ordinary run of PEFT. It adds TSLoss's gradient
+# once to each optimiser step, however many batches that accumulates, after the gradient of the loss has been clipped.
+# The terms and, every few steps, the exact persistent homology go wherever `report_to` says: TensorBoard here. It
+# takes PEFT's `PromptTuningConfig`, `PromptEncoderConfig` (P-tuning) and `PrefixTuningConfig`; other regularisers of
+# tslib go in the same way.
 
 # %% tags=["remove-stderr"]
 torch.manual_seed(0)
@@ -196,10 +196,11 @@ display(Markdown(report_training.read_difference(ours, theirs)))
 #
 # A config names them, so that one sweep can hold them against each other: `method` one of the first table,
 # `regularizer` one of the second. The few steps here only show that each runs; the point cloud that TSLoss and the
-# topology see is what enters the model, for methods that act in every layer one cloud a layer. LoRA
+# topology see is what enters the model, for methods that act in every layer one cloud a layer. {term}`LoRA`
 # {cite}`hu2022lora` has none, and is there as a reference line. References: prompt tuning {cite}`lester2021power`,
-# P-tuning {cite}`liu2021ptuning`, prefix tuning {cite}`li2021prefix`, P-tuning v2 {cite}`liu2022ptuningv2`; exact
-# homology as a loss {cite}`carriere2021optimizing`, weights balanced by gradients {cite}`chen2018gradnorm`.
+# {term}`P-tuning` {cite}`liu2021ptuning`, {term}`prefix tuning` {cite}`li2021prefix`, P-tuning v2
+# {cite}`liu2022ptuningv2`; exact homology as a loss {cite}`carriere2021optimizing`, weights balanced by gradients
+# {cite}`chen2018gradnorm`.
 
 # %% tags=["remove-stderr"]
 quick |= {"max_steps": method_steps, "device": "cpu"}
