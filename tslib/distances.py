@@ -75,7 +75,7 @@ class _Distances(torch.autograd.Function):
 def _differences(
     points: Tensor, pairs: Sequence[Tensor]
 ) -> Iterator[tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]]:
-    """Yield the indices (*batch, i) and (*batch, j) of a block of pairs, and x_i - x_j, shape (block, d)."""
+    """Yield the indices ``(*batch, i)`` and ``(*batch, j)`` of a block of pairs, and x_i - x_j, shape (block, d)."""
     size = max(1, BLOCK // points.shape[-1])
     for start in range(0, len(pairs[0]), size):
         *batch, i, j = (index[start : start + size] for index in pairs)
@@ -147,7 +147,7 @@ class _ByRows(torch.autograd.Function):
 
 
 def by_rows(function: Callable[..., Tensor], pairs: Float[Tensor, "*batch n m"], *arguments: Tensor) -> Tensor:
-    """Apply a function that reduces rows, (*batch, rows, m) to (..., rows), to blocks of rows; return (..., n).
+    """Apply a function that reduces rows, ``(*batch, rows, m)`` to (..., rows), to blocks of rows; return (..., n).
 
     Of the n² pairs only D is kept for the backward pass, however many temporaries the function has.
     """

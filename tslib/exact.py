@@ -119,7 +119,7 @@ class PersistencePenalty(nn.Module):
         return self.weight * (self.beta_h0 * terms["h0_lifespans"] + self.beta_h1 * terms["h1_lifespans"]).mean()
 
     def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
-        """Return ``h0_lifespans`` and ``h1_lifespans``, the unweighted sums, each of shape (*batch)."""
+        """Return ``h0_lifespans`` and ``h1_lifespans``, the unweighted sums, each of shape ``(*batch)``."""
         found = [bars(cloud, self.metric) for cloud in _clouds(prompt)]
         return {
             "h0_lifespans": _shaped([_total(one.h0, self.target_h0) for one in found], prompt),
@@ -166,7 +166,7 @@ class Push(nn.Module):
         return -self.sign * self.weight * self.terms(prompt)[f"push_{self.quantity}"].mean()
 
     def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
-        """Return the quantity, shape (*batch); 0 where there are no bars."""
+        """Return the quantity, shape ``(*batch)``; 0 where there are no bars."""
         values = [_QUANTITIES[self.quantity](bars(cloud, self.metric)) for cloud in _clouds(prompt)]
         return {f"push_{self.quantity}": _shaped(values, prompt)}
 

@@ -1,6 +1,6 @@
 """Differentiable regularisers of a soft prompt: TSLoss (Eqs. 1-8 of the paper) and the baselines of its version 2.
 
-Each is a ``torch.nn.Module`` without parameters, called with the soft prompt P, rows x_i, of shape (*batch, n, d).
+Each is a ``torch.nn.Module`` without parameters, called with the soft prompt P, rows x_i, of shape ``(*batch, n, d)``.
 """
 
 import math
@@ -26,7 +26,7 @@ class Regularizer(Protocol):
         """Return the weighted scalar that is added to the cross-entropy."""
 
     def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
-        """Return the unweighted parts that are logged at each step, scalars of shape (*batch) first."""
+        """Return the unweighted parts that are logged at each step, scalars of shape ``(*batch)`` first."""
 
 
 @runtime_checkable
@@ -124,8 +124,8 @@ class TSLoss(nn.Module):
         -------
         dict
             ``h0`` (Eq. 2), ``repel`` (Eq. 3), ``attract`` (Eq. 4), ``delta`` and ``zeta`` (Eq. 6), each of shape
-            (*batch); ``soft_nearest`` s_i (Eq. 1), shape (*batch, n). With ``normalize``, distances are in units of
-            their mean. A single token has no pairs: everything is 0.
+            ``(*batch)``; ``soft_nearest`` s_i (Eq. 1), shape ``(*batch, n)``. With ``normalize``, distances are in
+            units of their mean. A single token has no pairs: everything is 0.
         """
         dtype = torch.promote_types(prompt.dtype, torch.float32)
         return {name: term.to(dtype) for name, term in self._terms(prompt).items()}
@@ -203,7 +203,7 @@ class L2Penalty(nn.Module):
         return self.weight * self.terms(prompt)["l2"].mean()
 
     def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
-        """Return ``l2``, the unweighted penalty, shape (*batch)."""
+        """Return ``l2``, the unweighted penalty, shape ``(*batch)``."""
         value = checked(prompt).square().sum(-1).mean(-1)
         return {"l2": value.to(torch.promote_types(prompt.dtype, torch.float32))}
 
@@ -229,7 +229,7 @@ class PairwisePenalty(nn.Module):
         return self.weight * self.terms(prompt)["pairwise"].mean()
 
     def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
-        """Return ``pairwise``, the unweighted penalty, shape (*batch).
+        """Return ``pairwise``, the unweighted penalty, shape ``(*batch)``.
 
         The sum over pairs of squared Euclidean distances is 2n times the sum of those to the centroid.
         """

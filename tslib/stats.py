@@ -29,7 +29,15 @@ Verdict = Literal["reproduced", "contradicted", "undecided"]
 
 
 class Iterations(NamedTuple):
-    """Iterations of several runs: ``steps`` until correct, or until the run was censored."""
+    """Iterations of several runs.
+
+    Attributes
+    ----------
+    steps
+        Until the run was correct, or until it was censored.
+    correct
+        False where it was censored.
+    """
 
     steps: Float[ndarray, "runs"]
     correct: Bool[ndarray, "runs"]
@@ -51,7 +59,19 @@ class Interval(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """Ratio of iterations, method over baseline (below 1: the method is faster), with a bootstrap interval."""
+    """Ratio of iterations, method over baseline (below 1: the method is faster), with a bootstrap interval.
+
+    Attributes
+    ----------
+    value, low, high
+        The ratio, and the ends of its interval.
+    confidence
+        Of the interval, such as 0.95.
+    pairs
+        Pairs of runs.
+    censored
+        Pairs in which at least one of the two runs was censored.
+    """
 
     value: float
     low: float
@@ -59,7 +79,6 @@ class Ratio(NamedTuple):
     confidence: float
     pairs: int
     censored: int
-    """Pairs in which at least one of the two runs was censored."""
 
     def __str__(self) -> str:
         return str(Interval(self.value, self.low, self.high))

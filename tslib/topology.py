@@ -16,6 +16,19 @@ class TopologySummary(NamedTuple):
 
     A bar that never dies (one, in H0) counts, but has no lifespan. Where there are no finite bars, lifespans and
     entropies are 0.
+
+    Attributes
+    ----------
+    h0_count, h1_count
+        Number of bars.
+    h0_mean_lifespan, h0_max_lifespan, h1_mean_lifespan, h1_max_lifespan
+        Mean and largest lifespan of the finite bars.
+    persistence_entropy, h0_entropy, h1_entropy
+        Of the finite bars of both dimensions together (Eq. 12), and of each.
+    mean_distance, max_distance
+        Of two points; None where the points were not given, as are those below.
+    density, h1_density
+        Number of points, and of H1 bars, over the mean distance.
     """
 
     h0_count: int
