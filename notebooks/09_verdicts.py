@@ -25,7 +25,7 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import claims, plots, report_evidence
+from tslib import claims, plots, report_evidence, report_verdicts
 from tslib.evidence import SWEEP, Evidence
 from tslib.records import RunStore
 
@@ -42,10 +42,10 @@ store = ""  # a folder of records; empty: data/results
 # %% tags=["finding"]
 evidence = Evidence(sweep or SWEEP, RunStore(store) if store else None)
 findings, said = claims.judge(evidence), claims.criteria()
-display(Markdown(report_evidence.verdict_summary(findings)))
+display(Markdown(report_verdicts.summary(findings)))
 
 # %% tags=["hide-input"]
-report_evidence.verdict_table(findings, said).style.hide(axis="index")
+report_verdicts.table(findings, said).style.hide(axis="index")
 
 # %% [markdown]
 # "Not yet" is no verdict: runs that the criterion asks for are still to be made, and those that are there do not
@@ -85,7 +85,7 @@ display(Markdown(caption))
 # ## Claim by claim
 
 # %% tags=["hide-input"]
-display(Markdown("\n\n".join(report_evidence.verdict_section(findings, said))))
+display(Markdown("\n\n".join(report_verdicts.sections(findings, said))))
 
 # %% [markdown]
 # ## What no verdict here can say

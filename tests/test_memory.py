@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tslib import memory, models
+from tslib import memory, memory_steps, models
 from tslib.errors import InputError, ResourceError
 from tslib.frozen import CHUNK
 from tslib.memory import GIB, estimate, fits, measured_peak, table
@@ -82,7 +82,7 @@ def test_several_rows_keep_no_mask() -> None:
 def test_few_layers_say_what_all_layers_take(name: str, dtype: str) -> None:
     config = memory.config_of(name).to_json_string(use_diff=False)
     sizes = (20, 600, 10, 2, dtype, "cpu")
-    assert memory._fake_step(config, *sizes) == memory._fake_pass(config, *sizes)
+    assert memory_steps.fake_step(config, *sizes) == memory_steps.fake_pass(config, *sizes)
 
 
 @pytest.mark.parametrize(

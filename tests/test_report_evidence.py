@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from made_runs import record
 
-from tslib import claims, plots, report_evidence, report_findings, report_questions, report_structure
+from tslib import claims, plots, report_evidence, report_findings, report_questions, report_structure, report_verdicts
 from tslib.claims.criteria import MULTI, SINGLE
 from tslib.evidence import LEARNING_RATES, MAIN, Evidence
 from tslib.paper import TABLE2, TABLE3, TABLE4, table3_ratio
@@ -158,14 +158,14 @@ def test_structure_tables(whole):
 
 def test_verdicts_in_words(whole):
     findings, said = claims.judge(whole), claims.criteria()
-    summary = report_evidence.verdict_summary(findings)
+    summary = report_verdicts.summary(findings)
     counted = [int(number) for number in re.findall(r"(\d+) (?:is|are|has|have) ", summary)]
     assert sum(counted) == 15
     assert findings["C9"].verdict == "reproduced"
-    table = report_evidence.verdict_table(findings, said)
+    table = report_verdicts.table(findings, said)
     assert table["verdict"].tolist() == [finding.verdict for finding in findings.values()]
     assert table.iloc[3, 1] == "H0 features become longer"
-    sections = list(report_evidence.verdict_section(findings, said))
+    sections = list(report_verdicts.sections(findings, said))
     assert len(sections) == 15
     assert sections[3].startswith("**C4: ")
     assert "*Contradicted if* an interval below 1." in sections[3]

@@ -56,14 +56,13 @@ def assemble(root: Path = ROOT) -> Path:
     ResourceError
         If a page has a warning.
     """
-    from tslib import report_questions
+    from tslib import report_questions, report_verdicts
     from tslib.claims import judge
     from tslib.evidence import MAIN, Evidence
-    from tslib.report_evidence import verdict_summary
 
     EXECUTED.mkdir(exist_ok=True)
     evidence = Evidence()
-    said = f"{headline(evidence.runs(MAIN))}\n\n{verdict_summary(judge(evidence))}\n"
+    said = f"{headline(evidence.runs(MAIN))}\n\n{report_verdicts.summary(judge(evidence))}\n"
     (EXECUTED / "headline.md").write_text(said, encoding="utf-8")
     front_figure(evidence)
     (EXECUTED / "questions.md").write_text(report_questions.page(evidence), encoding="utf-8")

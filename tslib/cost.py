@@ -24,7 +24,7 @@ from tslib.encoding import Encoded, encode
 from tslib.errors import InputError, ResourceError
 from tslib.frozen import FrozenLinears
 from tslib.losses import TSLoss
-from tslib.memory import resident, warm_up
+from tslib.memory_steps import resident, warm_up
 from tslib.tasks import Example, load_task
 from tslib.tuning import _Run
 

@@ -1,13 +1,11 @@
 """Tables and sentences of the evidence: the paper's tables beside ours, baselines, sensitivity, verdicts."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from tslib import claims, stats
-from tslib.claims import Criterion, Finding
 from tslib.config import PRESETS
 from tslib.evidence import Evidence
 from tslib.experiments import chosen_rate
@@ -33,13 +31,8 @@ __all__ = [
     "settings_table",
     "table3",
     "table4",
-    "verdict_section",
-    "verdict_summary",
-    "verdict_table",
     "words",
 ]
-
-VERDICT_WORDS = {None: "not yet", "reproduced": "reproduced", "contradicted": "contradicted", "undecided": "undecided"}
 
 
 def read_progress(evidence: Evidence) -> str:
@@ -309,41 +302,6 @@ def interventions(evidence: Evidence) -> pd.DataFrame:
 
 MOVED = {"h0_mean_lifespan": "mean H0 lifespan", "h1_count": "H1 features", "persistence_entropy": "entropy"}
 """What is pushed, and what it is called."""
-
-
-def verdict_table(findings: Mapping[str, Finding], said: Mapping[str, Criterion]) -> pd.DataFrame:
-    """One line a claim, with its verdict; in plain words, since tables show no formulas."""
-    rows = [
-        {"": name, "the paper's claim": re.sub(r"[$_]", "", said[name].says), "verdict": VERDICT_WORDS[finding.verdict]}
-        for name, finding in findings.items()
-    ]
-    return pd.DataFrame(rows)
-
-
-def verdict_section(findings: Mapping[str, Finding], said: Mapping[str, Criterion]) -> Iterator[str]:
-    """Yield a section in Markdown for each claim: claim, criterion, evidence, verdict, what would change it."""
-    for name, finding in findings.items():
-        rule = said[name]
-        yield "\n\n".join(
-            [
-                f"**{name}: {VERDICT_WORDS[finding.verdict]}.**",
-                f"*Claim.* {rule.says[0].upper()}{rule.says[1:]}.",
-                f"*Reproduced if* {rule.reproduced}. *Contradicted if* {rule.contradicted}.",
-                f"*Evidence.* {finding.said}",
-                f"*What would change it.* {finding.change}",
-            ]
-        )
-
-
-def verdict_summary(findings: Mapping[str, Finding]) -> str:
-    """Count the verdicts in a sentence."""
-    parts = []
-    for verdict, word in reversed(VERDICT_WORDS.items()):
-        if names := [name for name, finding in findings.items() if finding.verdict == verdict]:
-            be, have = ("is", "has") if len(names) == 1 else ("are", "have")
-            what = f"{have} no verdict yet" if verdict is None else f"{be} {word}"
-            parts.append(f"{len(names)} {what} ({', '.join(names)})")
-    return f"Of the paper's fifteen claims {'; '.join(parts)}."
 
 
 def both_readings(evidence: Evidence) -> pd.DataFrame:
