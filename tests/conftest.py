@@ -1,12 +1,14 @@
 """What several test modules share: the embedded model, a task of a few words, a record, a cache of the test's own."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
+import browser as chromium
 import pytest
 import torture
+from playwright.sync_api import Browser
 
 from tslib import models, tuning
 from tslib.checkpoints import Checkpoint
@@ -144,3 +146,18 @@ def real_file() -> Callable[[str], Path]:
 def gsm8k_rows(real_file) -> Path:
     """The folder with GSM8K's own rows."""
     return real_file("gsm8k/train.jsonl").parents[1]
+
+
+@pytest.fixture(scope="session")
+def book() -> Path:
+    """The folder of the built book, where it and a browser are there to look at it; in CI both must be."""
+    if reason := chromium.missing():
+        (pytest.fail if os.environ.get("TSLIB_REQUIRE_BROWSER") else pytest.skip)(reason)
+    return chromium.BOOK
+
+
+@pytest.fixture(scope="module")  # not of the session: while Playwright runs, no other test can start an event loop
+def browser(book) -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with chromium.chromium() as started:
+        yield started

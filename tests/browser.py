@@ -1,0 +1,195 @@
+"""The built book in headless Chromium: what each page loads, shows and breaks.
+
+``python tests/browser.py`` prints what each page weighs and when it can be used.
+"""
+
+import functools
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+BOOK = ROOT / "_build" / "html"
+CHAPTERS = [
+    f"{chapter}.html"
+    for toc in [yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))]
+    for chapter in [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+]
+"""The pages in the order in which they are read."""
+PAGES = [*CHAPTERS, "search.html", "genindex.html"]
+DESKTOP, PHONE = 1280, 390
+"""Widths in CSS pixels."""
+
+# Formulas are set, fonts are there, and the page has nothing left to do: then a reader can use it.
+READY = """async () => {
+    await window.MathJax?.startup?.promise;
+    await document.fonts.ready;
+    await new Promise(resolve => requestIdleCallback(resolve));
+    return performance.now() / 1000;
+}"""
+LOOK = r"""() => {
+    const name = element => element.outerHTML.slice(0, 120);
+    const all = selector => [...document.querySelectorAll(selector)];
+    const width = document.documentElement.clientWidth;
+    const scrolls = element => element && element.matches('main *')
+        && (['auto', 'scroll'].includes(getComputedStyle(element).overflowX) || scrolls(element.parentElement));
+    const texts = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+    const raw = [];
+    while (texts.nextNode()) {
+        const text = texts.currentNode.textContent;
+        const verbatim = texts.currentNode.parentElement.closest('code, pre, script, style');
+        if (!verbatim && /\\[A-Za-z]+|\\[[(]|\$\$/.test(text)) raw.push(text.trim().slice(0, 120));
+    }
+    return {
+        scroll_width: document.documentElement.scrollWidth,
+        client_width: width,
+        too_wide: all('main article *').filter(element => {
+            const box = element.getBoundingClientRect();
+            return box.width > 1 && box.height > 1 && box.right > width + 1 && !scrolls(element.parentElement)
+                && !element.closest('mjx-assistive-mml');
+        }).map(name),
+        images: all('img').map(image => [image.getAttribute('src').slice(0, 80), image.getAttribute('alt')]),
+        links: all('a[href]').map(link => link.href),
+        anchors: [...all('[id]').map(element => element.id), ...all('a[name]').map(element => element.name)],
+        formulas: all('.math').length,
+        not_set: all('.math').filter(formula => !formula.querySelector('mjx-container')).map(name),
+        formula_errors: all('mjx-merror').map(error => error.getAttribute('data-mjx-error')),
+        raw_formulas: raw,
+        unfolded: all('.cell_input').filter(code => !code.closest('details:not([open])')).map(name),
+        next: document.querySelector('a.right-next')?.href ?? null,
+        previous: document.querySelector('a.left-prev')?.href ?? null,
+    };
+}"""
+# Colours are those after what opens has faded in.
+OPEN_ALL = """() => {
+    document.querySelectorAll('details').forEach(details => details.open = true);
+    document.getAnimations().forEach(animation => animation.finish());
+}"""
+# Axe would load style sheets a second time, some from a wrong address.
+AXE = {"resultTypes": ["violations"], "preload": False}
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What one load of a page showed."""
+
+    errors: list[str]
+    """Of the console, of scripts, failed requests, and requests that wanted to leave the machine."""
+    n_bytes: int
+    """Of the bodies of all responses."""
+    seconds: float
+    """From the start of navigation until formulas are set and the page is idle."""
+    facts: dict[str, Any]
+    """The answer of ``LOOK``."""
+    violations: list[str]
+    """Of axe-core's rules, serious or critical, everything that folds open: rule, impact and elements."""
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_) -> None:
+        """Nothing: the browser records what fails."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder on a free port of this machine; gives its address, with a slash at the end."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def missing() -> str:
+    """Say what there is to do before the book can be looked at, if anything."""
+    if not (BOOK / "index.html").exists():
+        return "no book is built: make book"
+    if not shutil.which("chromium"):
+        return "no browser: apt-get install chromium"
+    return ""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # its sandbox refuses to run as root
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(
+    browser: Browser, base: str, *, width: int = DESKTOP, theme: str = "light"
+) -> Iterator[tuple[Page, list[str]]]:
+    """Open an empty page that can reach only what is below ``base``; gives it with the list of what fails on it."""
+    errors: list[str] = []
+    with browser.new_context(viewport={"width": width, "height": 900}) as context:
+        context.add_init_script(f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')")
+        context.route(re.compile(rf"^(?!{re.escape(base)}|data:|blob:)"), lambda route: route.abort())
+        page = context.new_page()
+        page.on("console", lambda said: errors.append(f"console: {said.text}") if said.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(f"script: {error}"))
+        page.on("requestfailed", lambda request: errors.append(f"{request.failure}: {request.url}"))
+        page.on("response", lambda got: errors.append(f"{got.status}: {got.url}") if got.status >= 400 else None)
+        yield page, errors
+
+
+def load(page: Page, address: str) -> tuple[int, float]:
+    """Load an address; returns the bytes of all answers, and the seconds until it can be used."""
+    finished: list[Request] = []
+    page.on("requestfinished", lambda request: finished.append(request))  # Playwright takes no built-in method
+    page.goto(address)
+    seconds = page.evaluate(READY)
+    return sum(request.sizes()["responseBodySize"] for request in finished), seconds
+
+
+def visit(browser: Browser, base: str, path: str, *, width: int = DESKTOP, theme: str = "light") -> Visit:
+    """Load a page, wait until it can be used, and look at it."""
+    with opened(browser, base, width=width, theme=theme) as (page, errors):
+        n_bytes, seconds = load(page, base + path)
+        facts = page.evaluate(LOOK)
+        page.evaluate(OPEN_ALL)
+        found = Axe().run(page, options=AXE).response["violations"]
+        if theme != (shown := page.evaluate("document.documentElement.dataset.theme")):
+            errors.append(f"the theme is {shown}, not {theme}")
+        return Visit(list(errors), n_bytes, seconds, facts, [_said(rule) for rule in found if _weighs(rule)])
+
+
+def _weighs(rule: dict[str, Any]) -> bool:
+    return rule["impact"] in ("serious", "critical")
+
+
+def _said(rule: dict[str, Any]) -> str:
+    nodes = "; ".join(node["html"][:120] for node in rule["nodes"][:3])
+    return f"{rule['id']} ({rule['impact']}), {len(rule['nodes'])} elements: {nodes}"
+
+
+def main() -> None:
+    """Print bytes and seconds of every page, each with an empty cache."""
+    if reason := missing():
+        raise SystemExit(reason)
+    print(f"{'page':45} {'kB':>6} {'seconds':>8}")
+    with served(BOOK) as base, chromium() as browser:
+        for path in PAGES:
+            with opened(browser, base) as (page, _):
+                n_bytes, seconds = load(page, base + path)
+            print(f"{path:45} {n_bytes / 1000:6.0f} {seconds:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The built book as a reader meets it: every page, on a desktop and on a phone, without a network."""
+
+import re
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import pytest
+from browser import BOOK, CHAPTERS, DESKTOP, PAGES, PHONE, READY, opened, served, visit
+
+every_page = pytest.mark.parametrize("path", PAGES)
+every_width = pytest.mark.parametrize("width", [DESKTOP, PHONE])
+
+
+@pytest.fixture(scope="module")
+def base(book):
+    with served(book) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def visited(browser, base):
+    """Loads a page once a width and theme, however many tests ask."""
+    return cache(lambda path, width=DESKTOP, theme="light": visit(browser, base, path, width=width, theme=theme))
+
+
+@every_page
+@every_width
+def test_loads_without_an_error_or_a_network(visited, path, width):
+    assert visited(path, width).errors == []
+
+
+@every_page
+def test_does_not_scroll_sideways_on_a_phone(visited, path):
+    facts = visited(path, PHONE).facts
+    assert (facts["scroll_width"] <= facts["client_width"], facts["too_wide"]) == (True, [])
+
+
+@every_page
+def test_pictures_have_alternative_text(visited, path):
+    bad = [
+        (source, text)
+        for source, text in visited(path).facts["images"]
+        if not (text or "").strip() or re.fullmatch(r"\S*\.(png|svg|jpe?g|gif|webp)|[0-9a-f]{16,}", text.strip())
+    ]
+    assert bad == []
+
+
+@every_page
+def test_links_within_the_book_lead_somewhere(visited, base, path):
+    inside = [link.removeprefix(base) for link in set(visited(path).facts["links"]) if link.startswith(base)]
+    assert inside
+    broken = []
+    for link in inside:
+        target, fragment = urldefrag(link)
+        there = (BOOK / unquote(target)).is_file()
+        if not there or (fragment and unquote(fragment) not in visited(target).facts["anchors"]):
+            broken.append(link)
+    assert broken == []
+
+
+@every_page
+@every_width
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(visited, path, width, theme):
+    assert visited(path, width, theme).violations == []
+
+
+@every_page
+def test_formulas_are_typeset(visited, path):
+    facts = visited(path).facts
+    assert (facts["not_set"], facts["formula_errors"], facts["raw_formulas"]) == ([], [], [])
+
+
+def test_there_are_formulas_to_typeset(visited):
+    assert visited("book/executed/01_tsloss_by_hand.html").facts["formulas"] > 20
+
+
+@pytest.mark.parametrize("at", range(len(CHAPTERS)))
+def test_next_and_previous_follow_the_table_of_contents(visited, base, at):
+    facts = visited(CHAPTERS[at]).facts
+    around = [None, *(base + path for path in CHAPTERS), None]
+    assert (facts["previous"], facts["next"]) == (around[at], around[at + 2])
+
+
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if "executed" in path])
+def test_code_is_folded(visited, path):
+    assert visited(path).facts["unfolded"] == []
+
+
+def test_one_click_opens_code(browser, base):
+    with opened(browser, base) as (page, _):
+        page.goto(base + "book/executed/00_persistent_homology.html")
+        cell = page.locator(".cell:has(details)").first
+        code = cell.locator(".cell_input").first
+        assert not code.is_visible()
+        cell.locator("summary").first.click()
+        assert code.is_visible()
+
+
+def test_search_finds_the_chapter_on_persistent_homology(browser, base):
+    with opened(browser, base) as (page, errors):
+        page.goto(base + "search.html?q=persistence+entropy")
+        page.wait_for_function("Search.status?.textContent.includes('found')")
+        found = page.eval_on_selector_all("#search-results li a", "links => links.map(link => link.href)")
+    assert errors == []
+    assert any("00_persistent_homology.html" in link for link in found), found
+
+
+def test_the_book_weighs_at_most_40_megabytes(book):
+    assert sum(path.stat().st_size for path in book.rglob("*") if path.is_file()) <= 40e6
+
+
+def test_the_front_page_weighs_at_most_2_megabytes(visited):
+    front = visited("index.html")
+    assert front.facts["next"] == visited(CHAPTERS[0]).facts["next"]  # it leads to the introduction
+    assert 50_000 < front.n_bytes <= 2e6
+
+
+@every_page
+def test_opens_from_a_folder(browser, book: Path, path):
+    base = f"{book.as_uri()}/"
+    with opened(browser, base) as (page, errors):
+        page.goto(base + path)
+        page.evaluate(READY)
+        assert page.locator(".math:not(:has(mjx-container))").count() == 0
+    assert errors == []
