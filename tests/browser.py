@@ -149,11 +149,12 @@ def opened(
         yield page, errors
 
 
-def load(page: Page, address: str) -> tuple[int, float]:
-    """Load an address; returns the bytes of all answers, and the seconds until it can be used."""
+def load(page: Page, address: str, lands: str | None = None) -> tuple[int, float]:
+    """Load an address, which may lead elsewhere; returns the bytes of all answers and the seconds until it is ready."""
     finished: list[Request] = []
     page.on("requestfinished", lambda request: finished.append(request))  # Playwright takes no built-in method
     page.goto(address)
+    page.wait_for_url(lands or address)
     seconds = page.evaluate(READY)
     return sum(request.sizes()["responseBodySize"] for request in finished), seconds
 

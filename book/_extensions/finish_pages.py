@@ -1,11 +1,13 @@
 """A Sphinx extension: what the theme and MathJax leave to be done on finished pages."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+
+MATHJAX = ("input/tex", "output/chtml", "a11y/assistive-mml")
+"""What formulas need of it; the ready-made combinations also bring its menu, which is half of their size."""
 
 
 def repair_roles(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
@@ -15,19 +17,27 @@ def repair_roles(app: Sphinx, page: str, template: str, context: dict[str, Any],
         context["body"] = re.sub(r"<th([^>]*)>((?:<p>\s*</p>|&nbsp;|\s)*)</th>", r"<td\1>\2</td>", body)
 
 
-def drop_unused(app: Sphinx, error: Exception | None) -> None:
-    """Drop what the pages never load of MathJax: its other combined scripts, 15 MB."""
-    mathjax = Path(app.outdir) / "_static" / "mathjax"
-    if error or not mathjax.exists():
+def lighten(app: Sphinx, error: Exception | None) -> None:
+    """Drop what pages load without need (icons come from a font too, a tenth of their script), and unused MathJax."""
+    if error or app.builder.format != "html":
         return
-    for script in mathjax.glob("*.js"):
-        if script.name != "tex-chtml.js":
-            script.unlink()
-    shutil.rmtree(mathjax / "output" / "svg", ignore_errors=True)
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(re.sub(r"<script [^>]*fontawesome\.js[^>]*></script>", "", text), encoding="utf-8")
+    static = Path(app.outdir) / "_static"
+    (static / "scripts" / "fontawesome.js").unlink(missing_ok=True)
+    mathjax = static / "mathjax"
+    for path in mathjax.rglob("*.*"):
+        name = path.relative_to(mathjax).with_suffix("").as_posix()
+        needed = name in ("startup", "core", *MATHJAX) or name.startswith(("input/tex/extensions/", "output/chtml/"))
+        if path.is_file() and not needed:
+            path.unlink()
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Called by Sphinx."""
+    """Called by Sphinx, after sphinx-mathjax-offline, whose script this replaces."""
+    app.config.mathjax_path = "mathjax/startup.js"
+    app.config.mathjax3_config = {"loader": {"load": ["core", *MATHJAX]}}
     app.connect("html-page-context", repair_roles)
-    app.connect("build-finished", drop_unused, priority=900)  # after MathJax was copied there
+    app.connect("build-finished", lighten, priority=900)  # after MathJax was copied there
     return {"parallel_read_safe": True}
