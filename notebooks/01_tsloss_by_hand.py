@@ -33,6 +33,7 @@ from IPython.display import Markdown, display
 
 from tslib import TSLoss, persistence_diagrams, plots, summarize
 from tslib.losses import descend
+from tslib.plots import interactive
 
 plots.style()
 torch.set_default_dtype(torch.float64)
@@ -171,6 +172,17 @@ display(
         f"is {terms['repel']:.3g}, the attracting one {terms['attract']:.3g}."
     )
 )
+
+# %% [markdown]
+# Move the fourth point yourself. The red lines show where descent on TSLoss would take each point; their length is
+# that of the gradient, in units of its largest on the way.
+
+# %% tags=["hide-input"]
+interactive.four_points([(x / 10, 1.0) for x in range(2, 31)], tau=tau, alpha=alpha)
+
+# %% [markdown]
+# The three terms have their zeros at different places: at the square all soft nearest distances agree and
+# $L_{H_0} = 0$, while the hinges see its sides and diagonals.
 
 
 # %% [markdown]

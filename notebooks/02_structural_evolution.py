@@ -29,6 +29,7 @@ from IPython.display import Markdown, display
 from tslib import plots, report, report_findings, report_structure
 from tslib.config import TuneConfig
 from tslib.evidence import Evidence
+from tslib.plots import interactive
 from tslib.records import RunStore
 
 plots.style()
@@ -70,7 +71,8 @@ record = RunStore(store).get_or_run(
         max_steps=max_steps,
         topology_every=topology_every,
         stop_when_correct=False,
-    )
+    ),
+    prompts=True,
 )
 print(report.run_table(record))
 
@@ -101,6 +103,12 @@ plt.show()
 display(Markdown(report.read_diagrams(record.diagrams)))
 
 # %% [markdown]
+# All checkpoints of the live run; move the slider, or play it. The axes stand still, so that what moves is the prompt.
+
+# %% tags=["hide-input"]
+interactive.film(record.prompts, record.diagrams)
+
+# %% [markdown]
 # ## Is the structure stable?
 #
 # "Topologically stable" prompts are said to perform better. Taken as a small
@@ -124,6 +132,12 @@ settings = report_structure.by_setting(evidence)
 figure = plots.bands(settings)
 plt.show()
 display(Markdown(report_structure.read_bands(settings)))
+
+# %% [markdown]
+# The same curves with their values (hover, or tap a point), one quantity at a time:
+
+# %% tags=["hide-input"]
+interactive.curves(settings)
 
 # %% [markdown]
 # How steadily does each quantity go up or down? Spearman's ρ with the step, per run (+1: always up), over the runs that

@@ -109,6 +109,8 @@ def _fold(cell: NotebookNode) -> None:
     tags = _tags(cell)
     if "hide-input" not in tags and "remove-input" not in tags:
         tags.append("hide-input")
+    for output in cell.outputs:
+        output.get("data", {}).pop("application/vnd.plotly.v1+json", None)  # for JupyterLab, as a page has HTML
     if "remove-stderr" in tags:
         cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
 

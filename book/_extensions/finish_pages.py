@@ -1,9 +1,11 @@
 """A Sphinx extension: what the theme and MathJax leave to be done on finished pages."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import plotly
 from sphinx.application import Sphinx
 
 MATHJAX = ("input/tex", "output/chtml", "a11y/assistive-mml")
@@ -34,10 +36,20 @@ def lighten(app: Sphinx, error: Exception | None) -> None:
             path.unlink()
 
 
+def bring_plotly(app: Sphinx) -> None:
+    """Put Plotly's script beside the pages, so that figures that move need no network."""
+    if app.builder.format == "html":
+        script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+        folder = Path(app.outdir) / "_static"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(script, folder)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx, after sphinx-mathjax-offline, whose script this replaces."""
     app.config.mathjax_path = "mathjax/startup.js"
     app.config.mathjax3_config = {"loader": {"load": ["core", *MATHJAX]}}
     app.connect("html-page-context", repair_roles)
+    app.connect("build-finished", lambda app, error: None if error else bring_plotly(app))
     app.connect("build-finished", lighten, priority=900)  # after MathJax was copied there
     return {"parallel_read_safe": True}
