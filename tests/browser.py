@@ -21,13 +21,19 @@ from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "_build" / "html"
-CHAPTERS = [
-    f"{chapter}.html"
-    for toc in [yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))]
-    for chapter in [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
-]
+
+
+def _files(entry: dict[str, Any]) -> list[str]:
+    """Return the files of an entry of the table of contents, depth first."""
+    below = [
+        file for key in ("parts", "chapters", "sections") for child in entry.get(key, []) for file in _files(child)
+    ]
+    return [f"{entry[key]}.html" for key in ("root", "file") if key in entry] + below
+
+
+CHAPTERS = _files(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
 """The pages in the order in which they are read."""
-PAGES = [*CHAPTERS, "search.html", "genindex.html"]
+PAGES = [*CHAPTERS, "search.html", "genindex.html", "py-modindex.html"]
 DESKTOP, PHONE = 1280, 390
 """Widths in CSS pixels."""
 
