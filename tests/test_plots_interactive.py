@@ -87,11 +87,8 @@ def test_four_points_have_the_values_of_tsloss():
     for index, place in enumerate(path):
         cloud = torch.tensor([[0, 0], [1, 0], place, [0, 1]], dtype=torch.float64, requires_grad=True)
         terms = loss.terms(cloud)
-        expected = [
-            float(loss(cloud)),
-            float(printed(cloud)),
-            *(float(terms[name]) for name in ("h0", "repel", "attract")),
-        ]
+        parts = [loss(cloud), printed(cloud), terms["h0"], terms["repel"], terms["attract"]]
+        expected = [part.item() for part in parts]
         assert [lines[name][index] for name in ("TSLoss", "as printed", "h0", "repel", "attract")] == pytest.approx(
             expected, rel=1e-4, abs=1e-9
         )

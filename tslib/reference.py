@@ -5,6 +5,7 @@ keeps it, ``Annotated[int, FieldInfo(annotation=NoneType, required=True, metadat
 ``int``, and what is allowed a sentence.
 """
 
+from collections.abc import Iterable
 from dataclasses import InitVar
 from functools import reduce
 from operator import or_
@@ -19,7 +20,7 @@ from tslib.methods import METHODS
 from tslib.sweeps import Grid
 
 CONFIGS = (TuneConfig, EvalConfig, Grid)
-NAMES = {"method": METHODS, "regularizer": REGULARIZERS}
+NAMES: dict[str, Iterable[str]] = {"method": METHODS, "regularizer": REGULARIZERS}
 """Fields of a config that take a name of a table, short enough to be printed."""
 
 WORDS = {
@@ -78,7 +79,7 @@ def simplify(app: Sphinx) -> None:
 def amend(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Add what is allowed to a field's docstring."""
     if what in ("attribute", "property"):
-        lines.insert(0, "")  # else napoleon takes what stands before a colon in the first line for a type
+        lines[:0] = ["..", ""]  # a comment: else napoleon takes what stands before a colon in the first line for a type
         if sentence := ALLOWED.get(name):
             lines += ["", sentence, ""]
 

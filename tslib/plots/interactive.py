@@ -191,10 +191,10 @@ def four_points(path: Sequence[tuple[float, float]], *, tau: float = 1.0, alpha:
         (gradient,) = torch.autograd.grad(total, points)
         directions.append(-gradient.numpy())
         terms = loss.terms(cloud)
-        values["TSLoss"].append(float(total))
-        values["as printed"].append(float(printed(cloud)))
+        values["TSLoss"].append(total.item())
+        values["as printed"].append(printed(cloud).item())
         for name in ("h0", "repel", "attract"):
-            values[name].append(float(terms[name]))
+            values[name].append(terms[name].item())
     longest = max(float(np.linalg.norm(direction, axis=1).max()) for direction in directions) or 1.0
     places = [f"({x:g}, {y:g})" for x, y in path]
     position = list(range(len(path)))
