@@ -415,3 +415,11 @@ def test_tables(capsys, monkeypatch):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(MODELS)
+
+
+def test_a_pager_that_is_closed_early_is_no_error():
+    command = [sys.executable, "-m", "tslib", "tune", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 1

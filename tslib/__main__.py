@@ -3,6 +3,7 @@
 import contextlib
 import io
 import itertools
+import os
 import re
 import sys
 
@@ -21,12 +22,16 @@ def main(arguments: list[str] | None = None) -> int:
             call = app.cli(prog="python -m tslib", args=arguments)
     except SystemExit as stop:
         return _rejected(stop, parser_says.getvalue()) if stop.code else 0
+    except BrokenPipeError:  # the help went to a pager that was closed
+        return _unread()
     except KeyboardInterrupt:  # checking a config imports torch, which takes a while
         return _interrupted()
     try:
         call()
     except TslibError as error:
         return _fail(str(error))
+    except BrokenPipeError:
+        return _unread()
     except OSError as error:
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
@@ -46,6 +51,12 @@ def _rejected(stop: SystemExit, said: str) -> int:
     title = 1 if lines[:1] and lines[0].startswith("╭") else 2  # without box characters: a title over a rule
     body = itertools.takewhile(lambda line: line.strip("─-"), lines[title:])
     return _fail(f"{' '.join(body)} (see python -m tslib --help)", status=2)
+
+
+def _unread() -> int:
+    """Keep Python from complaining once more when it closes what nobody reads."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _interrupted() -> int:
