@@ -86,7 +86,8 @@ rule notebook:
 rule book:
     input:
         expand(str(ROOT / "book" / "executed" / "{page}.ipynb"), page=PAGES),
-        sorted(str(path) for path in (ROOT / "book").glob("*.*")),
+        sorted(str(path) for folder in ("book", "book/reference") for path in (ROOT / folder).glob("*.*")),
+        SOURCES,  # the reference is made from their docstrings
         str(ROOT / "_config.yml"),
         str(ROOT / "_toc.yml"),
     output:

@@ -71,8 +71,10 @@ seed = 0
 #
 # ```{math}
 # :label: eq-hand-h1
-# L_{\mathrm{repel}} = \frac{1}{n^2} \sum_{i,j} \max(0, \delta - D_{ij})^2, \qquad
-# L_{\mathrm{attract}} = \frac{1}{n^2} \sum_{i,j} \max(0, D_{ij} - \zeta)^2 . \qquad \text{(Eqs. 3, 4)}
+# \begin{aligned}
+# L_{\mathrm{repel}} &= \frac{1}{n^2} \sum_{i,j} \max(0, \delta - D_{ij})^2, &\qquad \text{(Eq. 3)} \\
+# L_{\mathrm{attract}} &= \frac{1}{n^2} \sum_{i,j} \max(0, D_{ij} - \zeta)^2 . &\qquad \text{(Eq. 4)}
+# \end{aligned}
 # ```
 #
 # The {term}`thresholds <soft threshold>` are a soft minimum and a soft maximum of the distances, that is,
@@ -80,9 +82,12 @@ seed = 0
 #
 # ```{math}
 # :label: eq-hand-thresholds
-# \delta = \sum_{i,j} w^{\mathrm{low}}_{ij} D_{ij}, \quad \zeta = \sum_{i,j} w^{\mathrm{high}}_{ij} D_{ij}, \qquad
-# w^{\mathrm{low}}_{ij} = \frac{e^{-\alpha D_{ij}}}{\sum_{k,l} e^{-\alpha D_{kl}}}, \quad
-# w^{\mathrm{high}}_{ij} = \frac{e^{\alpha D_{ij}}}{\sum_{k,l} e^{\alpha D_{kl}}} . \qquad \text{(Eqs. 6, 7)}
+# \begin{aligned}
+# \delta &= \sum_{i,j} w^{\mathrm{low}}_{ij} D_{ij}, &
+# \zeta &= \sum_{i,j} w^{\mathrm{high}}_{ij} D_{ij}, &\qquad \text{(Eq. 6)} \\
+# w^{\mathrm{low}}_{ij} &= \frac{e^{-\alpha D_{ij}}}{\sum_{k,l} e^{-\alpha D_{kl}}}, &
+# w^{\mathrm{high}}_{ij} &= \frac{e^{\alpha D_{ij}}}{\sum_{k,l} e^{\alpha D_{kl}}} . &\qquad \text{(Eq. 7)}
+# \end{aligned}
 # ```
 #
 # $L_{ts}$ is the sum of the three terms, with weights that we set to 1 here:
