@@ -92,7 +92,7 @@ def test_pages_of_the_reference_are_in_the_table_of_contents():
 def test_every_displayed_equation_has_a_label_of_its_own():
     labels = []
     for name, text in PAGES.items():
-        assert not re.search(r"\$\$|\\begin\{(equation|align|gather)\*?\}", text), f"{name}: an equation without a label"
+        assert not re.search(r"\$\$|\\begin\{(equation|align|gather)\*?\}", text), f"{name}: no label"
         blocks = re.findall(r"^ *```\{math\}\n *(.*)$", text, re.MULTILINE)
         for first in blocks:
             assert re.fullmatch(r":label: eq-[a-z0-9-]+", first), f"{name}: {first}"
