@@ -9,37 +9,53 @@ import sys
 
 from pydantic import ValidationError
 
-from tslib.commands import app
+from tslib.commands import app, names, overview
 from tslib.config import explain
 from tslib.errors import TslibError
+
+ABOUT = """Tune soft prompts with and without TSLoss, and look at their topology.
+
+Examples (python -m tslib COMMAND --help has those of a command):
+  python -m tslib fetch
+  python -m tslib tune --regularizer tsloss --max-steps 20"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return the exit status: 0, 1 or 2 for an error told in one line, 130 after Ctrl-C."""
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except BrokenPipeError:  # a pager was closed; keep Python from complaining once more when it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    named = arguments[0] if arguments and not arguments[0].startswith("-") else ""
+    if named and named not in names:
+        return _fail(f"unknown command {named!r}: give one of {', '.join(names)}", status=2)
     parser_says = io.StringIO()
     try:
         with contextlib.redirect_stderr(parser_says):
-            call = app.cli(prog="python -m tslib", args=arguments)
+            parser = app if named else overview
+            call = parser.cli(prog="python -m tslib", args=arguments, description=ABOUT)
     except SystemExit as stop:
-        return _rejected(stop, parser_says.getvalue()) if stop.code else 0
-    except BrokenPipeError:  # the help went to a pager that was closed
-        return _unread()
-    except KeyboardInterrupt:  # checking a config imports torch, which takes a while
-        return _interrupted()
+        return _rejected(stop, parser_says.getvalue(), named) if stop.code else 0
     try:
         call()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
     except TslibError as error:
         return _fail(str(error))
-    except BrokenPipeError:
-        return _unread()
     except OSError as error:
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        return _interrupted()
     return 0
 
 
-def _rejected(stop: SystemExit, said: str) -> int:
+def _rejected(stop: SystemExit, said: str, command: str) -> int:
     """Tell in one line why the command line was rejected: the config's own words, or the parser's without its box."""
     error: BaseException | None = stop
     while error is not None:
@@ -50,18 +66,8 @@ def _rejected(stop: SystemExit, said: str) -> int:
     lines = [line for line in (line.strip("│ ") for line in plain.splitlines()) if line]
     title = 1 if lines[:1] and lines[0].startswith("╭") else 2  # without box characters: a title over a rule
     body = itertools.takewhile(lambda line: line.strip("─-"), lines[title:])
-    return _fail(f"{' '.join(body)} (see python -m tslib --help)", status=2)
-
-
-def _unread() -> int:
-    """Keep Python from complaining once more when it closes what nobody reads."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
-
-
-def _interrupted() -> int:
-    print("interrupted", file=sys.stderr)
-    return 130
+    asked = f"python -m tslib {command}".strip()
+    return _fail(f"{' '.join(body)} (see {asked} --help)", status=2)
 
 
 def _fail(message: str, status: int = 1) -> int:

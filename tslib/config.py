@@ -91,9 +91,9 @@ class TuneConfig(Hashed):
     """
 
     model: Annotated[str, Field(min_length=1)] = "smollm2-135m"
-    """A name of ``tslib.models.MODELS``, a hub id or a local folder."""
+    """A name of ``python -m tslib models``, a hub id or a local folder."""
     task: TaskName = "gsm-symbolic"
-    """A name of ``tslib.tasks.TASKS``."""
+    """A name of ``python -m tslib tasks``, or one of its subsets, such as bbh/navigate."""
     samples: Count = 1
     """Training samples; all share one prompt."""
     sample_seed: Period = 0
@@ -103,7 +103,8 @@ class TuneConfig(Hashed):
     shots: Period = 0
     """Solved training rows before each question (few-shot), of the same subset, none of them a sample."""
     method: Annotated[str, AfterValidator(_one_of_methods)] = "prompt-tuning"
-    """A name of ``tslib.methods.METHODS``: what is trained, and how it enters the model."""
+    """What is trained, and how it enters the model: prompt-tuning, p-tuning, prefix-tuning, p-tuning-v2, or lora as a
+    reference line (``methods.METHODS``)."""
     n_tokens: Count = 20
     """Prompt length n, in virtual tokens."""
     placement: Literal["prefix", "suffix"] = "prefix"
@@ -117,7 +118,9 @@ class TuneConfig(Hashed):
     prompt_scale: Literal["none", "sqrt_d"] = "none"
     """Factor between the trained prompt and the model: 1, or √d as in Gemma under transformers 4."""
     regularizer: Annotated[str, AfterValidator(_one_of_regularizers)] = "none"
-    """A name of ``tslib.losses.REGULARIZERS``."""
+    """What is added to the cross-entropy: none, tsloss, tsloss-printed (as in the paper), tsloss-normalized, tsloss-h0,
+    tsloss-h1, tsloss-adaptive, tsloss-balanced, l2, pairwise, random-direction, persistence (exact homology), or
+    push-h0-up, push-h0-down, push-h1-up, push-h1-down, push-entropy-up, push-entropy-down (``losses.REGULARIZERS``)."""
     weight: NonNegative = 1.0
     """λ_ts, the factor of the regulariser (Eq. 8); without meaning for ``none``."""
     metric: Literal["euclidean", "cosine"] = "euclidean"
@@ -197,9 +200,9 @@ class EvalConfig(Hashed):
     """
 
     model: Annotated[str, Field(min_length=1)] = "smollm2-135m"
-    """A name of ``tslib.models.MODELS``, a hub id or a local folder."""
+    """A name of ``python -m tslib models``, a hub id or a local folder."""
     task: TaskName = "gsm-symbolic"
-    """A name of ``tslib.tasks.TASKS``."""
+    """A name of ``python -m tslib tasks``, or one of its subsets, such as bbh/navigate."""
     run: str = ""
     """Hash of the run whose tuned prompt is used; empty: the model as it is."""
     split: str = "heldout"

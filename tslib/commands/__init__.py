@@ -1,6 +1,8 @@
 """The subcommands of ``python -m tslib``, each a function whose docstring is its help."""
 
 from tslib.commands.registry import app as app
+from tslib.commands.registry import names as names
+from tslib.commands.registry import overview as overview
 
 # in the order in which help lists them
 from tslib.commands import runs as runs  # isort: skip

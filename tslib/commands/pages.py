@@ -10,8 +10,6 @@ from tslib.errors import InputError
 def bench(file: Path | None = None, force: bool = False) -> None:
     """Measure what a step costs against PEFT's, and print what was asked and what was found. Half an hour.
 
-    Example: python -m tslib bench --file runs/cost.json
-
     Parameters
     ----------
     file
@@ -19,6 +17,10 @@ def bench(file: Path | None = None, force: bool = False) -> None:
         data/results/cost.json.
     force
         Measure all of it again.
+
+    Examples
+    --------
+    python -m tslib bench --file runs/cost.json
     """
     from tslib import bench, report_cost
 
@@ -30,14 +32,18 @@ def bench(file: Path | None = None, force: bool = False) -> None:
 def book(only: str = "", assemble: bool = False) -> None:
     """Run every notebook on the embedded model and build the book in _build/html.
 
-    Example: python -m tslib book
-
     Parameters
     ----------
     only
         Only run this notebook, such as 03_convergence.
     assemble
         Only assemble the pages of notebooks that were run.
+
+    Examples
+    --------
+    python -m tslib book
+    python -m tslib book --only 03_convergence
+    python -m tslib book --assemble
     """
     from tslib import book
 
@@ -57,7 +63,9 @@ def book(only: str = "", assemble: bool = False) -> None:
 def readme() -> None:
     """Write what the committed records say into README.md and draw its figure.
 
-    Example: python -m tslib readme
+    Examples
+    --------
+    python -m tslib readme
     """
     from tslib.book import write_readme
 

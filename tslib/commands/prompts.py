@@ -1,18 +1,21 @@
 """Soft prompts by themselves."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from tslib.commands.registry import command
 
 
 @command
-def adapter(record: Positional[Path], folder: Positional[Path], step: int | None = None, push: str = "") -> None:
+def adapter(
+    record: Annotated[Positional[Path], arg(metavar="RECORD")],
+    folder: Annotated[Positional[Path], arg(metavar="FOLDER")],
+    step: int | None = None,
+    push: str = "",
+) -> None:
     """Write a run's prompt as a PEFT adapter, with a model card; upload it if asked to.
-
-    Example: python -m tslib adapter runs/gsm-symbolic_smollm2-135m_tsloss_0123456789ab my-adapter
 
     Parameters
     ----------
@@ -24,6 +27,11 @@ def adapter(record: Positional[Path], folder: Positional[Path], step: int | None
         Checkpoint of the run; by default the last.
     push
         Where it is uploaded to on the Hugging Face hub, USER/NAME (private, if it is made); needs `hf auth login`.
+
+    Examples
+    --------
+    python -m tslib tune --regularizer tsloss --max-steps 20
+    python -m tslib adapter runs/gsm-symbolic_smollm2-135m_tsloss_ae59cc905580 my-adapter
     """
     from tslib.adapters import push_adapter, save_adapter
     from tslib.records import RunStore
@@ -35,11 +43,11 @@ def adapter(record: Positional[Path], folder: Positional[Path], step: int | None
 
 @command
 def topology(
-    source: Positional[str], metric: Literal["euclidean", "cosine"] = "euclidean", figure: Path | None = None
+    source: Annotated[Positional[str], arg(metavar="SOURCE")],
+    metric: Literal["euclidean", "cosine"] = "euclidean",
+    figure: Path | None = None,
 ) -> None:
     """Print the topology of a soft prompt: a PEFT adapter (folder or hub id), or the last prompt of a record.
-
-    Example: python -m tslib topology my-adapter --figure diagram.png
 
     Parameters
     ----------
@@ -49,6 +57,11 @@ def topology(
         Distance of two virtual tokens.
     figure
         File for the persistence diagram.
+
+    Examples
+    --------
+    python -m tslib topology runs/gsm-symbolic_smollm2-135m_tsloss_ae59cc905580 --metric cosine
+    python -m tslib topology my-adapter --figure diagram.png
     """
     from tslib import report_topology
     from tslib.adapters import cloud

@@ -1,8 +1,9 @@
 """Models, benchmarks, and single runs."""
 
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from tslib.commands.registry import command
 from tslib.config import EvalConfig, TuneConfig
@@ -10,10 +11,12 @@ from tslib.errors import InputError
 
 
 @command
-def fetch(name: Positional[str] = "smollm2-135m", accept_gemma_terms: bool = False, force: bool = False) -> None:
+def fetch(
+    name: Annotated[Positional[str], arg(metavar="[NAME]")] = "smollm2-135m",
+    accept_gemma_terms: bool = False,
+    force: bool = False,
+) -> None:
     """Fetch a model into the cache, unless it is there.
-
-    Example: python -m tslib fetch gemma3-270m --accept-gemma-terms
 
     Parameters
     ----------
@@ -23,6 +26,11 @@ def fetch(name: Positional[str] = "smollm2-135m", accept_gemma_terms: bool = Fal
         You have read and accept the terms at https://ai.google.dev/gemma/terms.
     force
         Fetch it again even if it is there.
+
+    Examples
+    --------
+    python -m tslib fetch
+    python -m tslib fetch gemma3-270m --accept-gemma-terms
     """
     from tslib import models
 
@@ -33,8 +41,6 @@ def fetch(name: Positional[str] = "smollm2-135m", accept_gemma_terms: bool = Fal
 def tune(config: OmitArgPrefixes[TuneConfig], store: Path = Path("runs"), force: bool = False) -> None:
     """Tune one soft prompt and print a short table. After Ctrl-C the same command goes on from there.
 
-    Example: python -m tslib tune --task gsm-symbolic --regularizer tsloss --weight 1 --seed 0
-
     Parameters
     ----------
     config
@@ -43,6 +49,12 @@ def tune(config: OmitArgPrefixes[TuneConfig], store: Path = Path("runs"), force:
         Folder of records; a run that is there is shown, not run again.
     force
         Run it again all the same.
+
+    Examples
+    --------
+    python -m tslib tune --regularizer tsloss --max-steps 20
+    python -m tslib tune --task bbh-symbolic --samples 10 --method prefix-tuning --lr 0.01
+    python -m tslib tune --placement suffix --dtype auto --store my-runs
     """
     from tslib.records import RunStore
     from tslib.report import run_table
@@ -61,11 +73,12 @@ def tune(config: OmitArgPrefixes[TuneConfig], store: Path = Path("runs"), force:
 
 @command
 def evaluate(
-    config: OmitArgPrefixes[EvalConfig], run: Positional[str] = "", store: Path = Path("runs"), force: bool = False
+    config: OmitArgPrefixes[EvalConfig],
+    run: Annotated[Positional[str], arg(metavar="[RUN]")] = "",
+    store: Path = Path("runs"),
+    force: bool = False,
 ) -> None:
     """Score a tuned prompt, or the model as it is, on rows it was not tuned on: accuracy, interval, answer loss.
-
-    Example: python -m tslib evaluate 0123456789ab --split heldout --limit 100
 
     Parameters
     ----------
@@ -78,6 +91,12 @@ def evaluate(
         Folder of records; evaluations are kept in its folder evaluations; one that is there is shown, not made again.
     force
         Make it again all the same.
+
+    Examples
+    --------
+    python -m tslib tune --regularizer tsloss --max-steps 20
+    python -m tslib evaluate ae59cc905580 --limit 20
+    python -m tslib evaluate --task multiple-choice --scoring likelihood --limit 20
     """
     from tslib.evaluation import EvaluationStore, of_run
     from tslib.records import RunStore
@@ -96,12 +115,15 @@ def evaluate(
 def tasks(count: bool = False) -> None:
     """List the benchmarks: what each is, its licence, whether its rows are here, and how to get them.
 
-    Example: TSLIB_DATA_DIR=rows python -m tslib tasks --count
-
     Parameters
     ----------
     count
         Read the rows that are here, and say how many are used and why others are not.
+
+    Examples
+    --------
+    python -m tslib tasks
+    python -m tslib tasks --count
     """
     from tslib import catalogue
 
@@ -112,7 +134,9 @@ def tasks(count: bool = False) -> None:
 def models() -> None:
     """List the named models: parameters, licence, whether each is here, and how to get it.
 
-    Example: python -m tslib models
+    Examples
+    --------
+    python -m tslib models
     """
     from tslib import catalogue
 
@@ -120,10 +144,8 @@ def models() -> None:
 
 
 @command
-def experiment(name: Positional[str], store: Path | None = None) -> None:
+def experiment(name: Annotated[Positional[str], arg(metavar="NAME")], store: Path | None = None) -> None:
     """Do the runs of one of the book's experiments that are missing.
-
-    Example: TSLIB_DATA_DIR=rows python -m tslib experiment tour
 
     Parameters
     ----------
@@ -131,6 +153,10 @@ def experiment(name: Positional[str], store: Path | None = None) -> None:
         tour or untuned.
     store
         Folder of records; by default the committed ones, data/results.
+
+    Examples
+    --------
+    python -m tslib experiment untuned --store runs
     """
     from tqdm import tqdm
 

@@ -3,8 +3,9 @@
 import os
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from tslib.commands.registry import command
 from tslib.errors import InputError, ResourceError
@@ -12,7 +13,7 @@ from tslib.errors import InputError, ResourceError
 
 @command
 def sweep(
-    file: Positional[Path],
+    file: Annotated[Positional[Path], arg(metavar="FILE")],
     store: Path = Path("runs"),
     jobs: int = 0,
     threads: int = 1,
@@ -24,8 +25,6 @@ def sweep(
     """Show what is done of a sweep, what is missing and how long it will take; then do what is missing.
 
     Whatever stops it, the same command goes on from there.
-
-    Example: python -m tslib sweep data/sweeps/short.yaml
 
     Parameters
     ----------
@@ -45,6 +44,12 @@ def sweep(
         Only show.
     checkpoint_every
         Seconds between two states of a run that are kept.
+
+    Examples
+    --------
+    python -m tslib sweep data/sweeps/short.yaml --show
+    python -m tslib sweep data/sweeps/short.yaml --jobs 2
+    python -m tslib sweep data/sweeps/evidence.yaml --store my-runs --profile profiles/slurm
     """
     from tslib import engine, sweeps
     from tslib.records import RunStore
@@ -67,15 +72,13 @@ def sweep(
 
 @command
 def work(
-    file: Positional[Path],
-    runs: Positional[tuple[str, ...]],
+    file: Annotated[Positional[Path], arg(metavar="FILE")],
+    runs: Annotated[Positional[tuple[str, ...]], arg(metavar="[RUN ...]")],
     store: Path = Path("runs"),
     threads: int = 1,
     checkpoint_every: float = 60.0,
 ) -> None:
     """Do some runs of a sweep one after the other, as a job of Snakemake.
-
-    Example: python -m tslib work data/sweeps/short.yaml 0123456789ab --store runs
 
     Parameters
     ----------
@@ -89,6 +92,10 @@ def work(
         Threads of a run.
     checkpoint_every
         Seconds between two states that are kept.
+
+    Examples
+    --------
+    python -m tslib work data/sweeps/short.yaml f3428d36d890 --store runs
     """
     import torch
 
@@ -103,10 +110,10 @@ def work(
 
 
 @command
-def audit(store: Positional[Path] = Path("data/results"), sample: int = 5, seed: int = 0) -> None:
+def audit(
+    store: Annotated[Positional[Path], arg(metavar="[STORE]")] = Path("data/results"), sample: int = 5, seed: int = 0
+) -> None:
     """Draw records at random, make their runs again from their configs, and say where the numbers differ.
-
-    Example: python -m tslib audit data/results --sample 5
 
     Parameters
     ----------
@@ -116,6 +123,10 @@ def audit(store: Positional[Path] = Path("data/results"), sample: int = 5, seed:
         How many.
     seed
         Which.
+
+    Examples
+    --------
+    python -m tslib audit data/results --sample 5
     """
     import pandas as pd
 
@@ -136,12 +147,15 @@ def audit(store: Positional[Path] = Path("data/results"), sample: int = 5, seed:
 def table(store: Path = Path("data/results")) -> None:
     """Print all records of a folder as CSV, one line a run.
 
-    Example: python -m tslib table --store runs
-
     Parameters
     ----------
     store
         Folder of records.
+
+    Examples
+    --------
+    python -m tslib table > runs.csv
+    python -m tslib table --store runs
     """
     from tslib.records import RunStore
 
@@ -149,15 +163,17 @@ def table(store: Path = Path("data/results")) -> None:
 
 
 @command
-def seal(folder: Positional[Path]) -> None:
+def seal(folder: Annotated[Positional[Path], arg(metavar="FOLDER")]) -> None:
     """Give records of before there were checksums theirs, as they are: one record's folder, or all records in a folder.
-
-    Example: python -m tslib seal runs
 
     Parameters
     ----------
     folder
         A record, or a folder of records and evaluations.
+
+    Examples
+    --------
+    python -m tslib seal runs
     """
     from tslib.evaluation import EvaluationStore
     from tslib.records import RunStore
