@@ -179,15 +179,15 @@ display(
 )
 
 # %% [markdown]
-# Move the fourth point yourself. The red lines show where descent on TSLoss would take each point; their length is
-# that of the gradient, in units of its largest on the way.
+# Move that corner yourself. Arrows show where descent on TSLoss would take each point, solid off-diagonal and dashed
+# as printed; the longest arrow of each is drawn equally long, and its true length stands above.
 
 # %% tags=["hide-input"]
-interactive.four_points([(x / 10, 1.0) for x in range(2, 31)], tau=tau, alpha=alpha)
+interactive.four_points([(x / 10, 1.0) for x in range(2, 31)], tau=tau, alpha=alpha, begin=8)
 
 # %% [markdown]
-# The three terms have their zeros at different places: at the square all soft nearest distances agree and
-# $L_{H_0} = 0$, while the hinges see its sides and diagonals.
+# At the square all soft nearest distances agree and $L_{H_0} = 0$, which lies below any logarithmic axis; the hinges
+# are not 0 there, because its sides and diagonals differ.
 
 
 # %% [markdown]

@@ -106,7 +106,8 @@ display(Markdown(report.read_diagrams(record.diagrams)))
 # All checkpoints of the live run; move the slider, or play it. The axes stand still, so that what moves is the prompt.
 
 # %% tags=["hide-input"]
-interactive.film(record.prompts, record.diagrams)
+display(interactive.film(record.prompts, record.diagrams))
+display(Markdown(report_structure.read_film(record.prompts)))
 
 # %% [markdown]
 # ## Is the structure stable?

@@ -8,6 +8,8 @@ from tslib import TSLoss
 
 DRAWN = "figure => figure.data.map(trace => [Array.from(trace.x), Array.from(trace.y)])"
 """What Plotly draws now; arrays of numbers may be typed ones."""
+SHAPES = "figure => [...figure.querySelectorAll('.points path')].map(path => path.outerHTML)"
+"""The bars and markers on the page."""
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +41,13 @@ def test_the_film_of_training(browser, base, width):
     with opened(browser, base, width=width) as (page, errors):
         figure = figures(page, base, "02_structural_evolution").first
         before = figure.evaluate(DRAWN)
+        shapes = figure.evaluate(SHAPES)
         ranges = figure.evaluate("figure => [figure.layout.xaxis.range, figure.layout.yaxis2.range]")
         assert click_slider(page, figure, 1) == "step 60"
         after = figure.evaluate(DRAWN)
         last = figure.evaluate("figure => figure._transitionData._frames.at(-1).data.map(t => [t.x, t.y])")
         assert after[:5] == last
+        assert figure.evaluate(SHAPES) != shapes
         for trace, what in enumerate(("tokens", "diagram of H0", "diagram of H1", "bars of H0", "bars of H1")):
             assert after[trace] != before[trace], what
         assert after[5] == before[5]  # the diagonal
@@ -55,11 +59,39 @@ def test_the_four_points(browser, base):
     with opened(browser, base) as (page, errors):
         figure = figures(page, base, "01_tsloss_by_hand").first
         assert click_slider(page, figure, 1) == "point at (3, 1)"
-        _, points, markers = figure.evaluate(DRAWN)[:3]
+        _, _, points, _, markers = figure.evaluate(DRAWN)[:5]
         assert [points[0][2], points[1][2]] == [3, 1]
         cloud = torch.tensor([[0, 0], [1, 0], [3, 1], [0, 1]], dtype=torch.float64)
         values = [float(TSLoss(include_self=printed)(cloud)) for printed in (False, True)]
-        assert markers[1][:2] == pytest.approx(values, rel=1e-4)
+        assert [markers[1][0], markers[1][4]] == pytest.approx(values, rel=1e-4)
+        assert errors == []
+
+
+def test_the_arrow_keys_move_the_slider(browser, base):
+    with opened(browser, base) as (page, errors):
+        figure = figures(page, base, "01_tsloss_by_hand").first
+        said = figure.locator(".slider-label").first
+        assert said.text_content() == "point at (1, 1)"
+        figure.focus()
+        for key, place in (("ArrowRight", "(1.1, 1)"), ("ArrowLeft", "(1, 1)"), ("ArrowLeft", "(0.9, 1)")):
+            page.keyboard.press(key)
+            page.wait_for_function("([e, s]) => e.textContent == s", arg=[said.element_handle(), f"point at {place}"])
+        assert figure.evaluate(DRAWN)[2][0][2] == 0.9
+        assert errors == []
+
+
+def test_panels_are_stacked_where_a_window_is_narrow(browser, base):
+    with opened(browser, base) as (page, errors):
+        figure = figures(page, base, "01_tsloss_by_hand").first
+        domains = "figure => [figure.layout.yaxis.domain, figure.layout.yaxis2.domain, figure.clientHeight]"
+        wide = figure.evaluate(domains)
+        page.set_viewport_size({"width": PHONE, "height": 900})
+        page.wait_for_function("figure => figure.clientHeight == 800", arg=figure.element_handle())
+        (low, _), (_, high), _ = figure.evaluate(domains)
+        assert low > high
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.wait_for_function("figure => figure.clientHeight == 560", arg=figure.element_handle())
+        assert figure.evaluate(domains) == wide
         assert errors == []
 
 

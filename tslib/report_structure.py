@@ -5,14 +5,17 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
+import torch
+from torch import Tensor
 
 from tslib import stats, structure
 from tslib.claims.criteria import MULTI, SINGLE
 from tslib.claims.iterations import COMBINATIONS
 from tslib.evidence import Evidence
+from tslib.meaning import plane
 from tslib.paper import TABLE2
 
-__all__ = ["by_dataset", "by_setting", "drifts", "read_across", "read_bands", "read_table2", "table2"]
+__all__ = ["by_dataset", "by_setting", "drifts", "read_across", "read_bands", "read_film", "read_table2", "table2"]
 
 KEPT_BACK = ("kept back, math", "kept back, bbh")
 STEP = 40
@@ -116,6 +119,19 @@ def read_across(table: pd.DataFrame) -> str:
     return (
         f"Spearman's ρ with accuracy between runs at step {STEP}: {'; '.join(parts)}. {clear} of {len(table)} "
         "intervals exclude 0."
+    )
+
+
+def read_film(prompts: Mapping[int, Tensor]) -> str:
+    """Say how far the tokens of a run moved, and how much of that the plane of the film can show."""
+    _, shares = plane(list(prompts.values()))
+    first, *_, last = prompts.values()
+    moved = float((last - first).double().norm(dim=1).mean())
+    apart = float(torch.pdist(first.double()).mean())
+    return (
+        f"From step {min(prompts)} to step {max(prompts)} a token moves {moved:.3g} on average, {moved / apart:.1f} "
+        f"times the mean distance between tokens at the start. The plane shows {sum(shares or ()):.0%} of the variance "
+        "of all tokens over all checkpoints; the diagram and the barcode are of the whole space."
     )
 
 

@@ -1,12 +1,6 @@
-"""Figures that move: training as a film, four points to push about, curves that tell their values.
+"""Figures that move: training as a film, four points to push about, curves that tell their values."""
 
-Plotly draws them. In JupyterLab it is Plotly's own renderer; a page of the book has them as a piece of HTML that loads
-``plotly.min.js`` from the book's ``_static`` folder, so that it needs no network.
-"""
-
-import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,64 +12,20 @@ from numpy import ndarray
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from tslib import structure
+from tslib import meaning, structure
 from tslib.errors import InputError
 from tslib.losses import TSLoss
-from tslib.plots.clouds import H0_COLOUR, H1_COLOUR, PALETTE
+from tslib.plots.clouds import H0_COLOUR, H1_COLOUR, HIGH_COLOUR, LOW_COLOUR, PALETTE
 from tslib.plots.evidence import QUANTITIES
+from tslib.plots.moving import Interactive, look, rounded, slide
 from tslib.plots.runs import bars_at
 
-SCRIPT = "../../_static/plotly.min.js"
-"""Where pages of the book, at ``book/executed/``, find Plotly."""
-DIGITS = 5
-"""Significant digits of what a page is given."""
-
-
-@dataclass(frozen=True)
-class Interactive:
-    """A Plotly figure with its description, for a notebook to show: ``display(Interactive(figure, "..."))``."""
-
-    figure: go.Figure
-    alt: str
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """Return what JupyterLab draws and what a page of the book holds."""
-        return {"application/vnd.plotly.v1+json": self.figure.to_plotly_json(), "text/html": self.fragment()}
-
-    def fragment(self, script: str = SCRIPT) -> str:
-        """Return the figure as a piece of HTML that loads Plotly from an address, once a page."""
-        drawn = self.figure.to_html(
-            full_html=False, include_plotlyjs=False, auto_play=False, config={"responsive": True, "displaylogo": False}
-        )
-        load = f"""<script>window.Plotly || document.write('<script src="{script}"><\\/script>')</script>"""
-        return f'<div role="figure" aria-label="{html.escape(self.alt)}">{load}{drawn}</div>'
-
-
-def _rounded(values: Any) -> list[float]:
-    return [float(f"{value:.{DIGITS}g}") for value in np.asarray(values, dtype=float).ravel()]
-
-
-def principal_plane(prompts: Mapping[int, Tensor]) -> tuple[dict[int, Float[ndarray, "n 2"]], float]:
-    """Return the tokens of each checkpoint in the plane of the first two principal components of all of them.
-
-    Parameters
-    ----------
-    prompts
-        By step, each of shape (n, d).
-
-    Returns
-    -------
-    tuple
-        The coordinates by step, each of shape (n, 2), and the share of the variance that the plane keeps.
-    """
-    clouds = [prompt.double().numpy() for prompt in prompts.values()]
-    if any(cloud.ndim != 2 for cloud in clouds):
-        raise InputError(f"a prompt has shape {clouds[0].shape}: give (n, d), one layer of a method that acts in each")
-    together = np.concatenate(clouds)
-    centre = together.mean(axis=0)
-    _, sizes, axes = np.linalg.svd(together - centre, full_matrices=False)
-    share = float((sizes[:2] ** 2).sum() / (sizes**2).sum())
-    return {step: (cloud - centre) @ axes[:2].T for step, cloud in zip(prompts, clouds, strict=True)}, share
+DOT_COLOUR = "#333333"
+TERMS = {"total": DOT_COLOUR, "h0": H0_COLOUR, "repel": LOW_COLOUR, "attract": HIGH_COLOUR}
+READINGS = {"off-diagonal": "solid", "as printed": "dash"}
+LEAST = 1e-12
+"""What is less, as h0 is at the square, lies below the axis of the loss."""
+SILENT: dict[str, Any] = {"hoverinfo": "skip", "showlegend": False}
 
 
 def film(prompts: Mapping[int, Tensor], diagrams: pd.DataFrame) -> Interactive:
@@ -87,92 +37,139 @@ def film(prompts: Mapping[int, Tensor], diagrams: pd.DataFrame) -> Interactive:
         ``RunRecord.prompts``, by step, each of shape (n, d).
     diagrams
         ``RunRecord.diagrams``: one row a bar.
+
+    Raises
+    ------
+    InputError
+        If a prompt has a cloud in each layer.
     """
-    plane, share = principal_plane(prompts)
+    first = next(iter(prompts.values()))
+    if first.ndim != 2:
+        raise InputError(
+            f"a prompt has shape {tuple(first.shape)}: give (n, d), one layer of a method that acts in each"
+        )
+    coordinates, shares = meaning.plane(list(prompts.values()))
+    plane = dict(zip(prompts, coordinates, strict=True))
+    shown = {step: bars_at(diagrams, step) for step in plane}
     deaths = diagrams["death"].to_numpy(float)
-    end = 1.05 * float(deaths[np.isfinite(deaths)].max(initial=0)) or 1.0
-    start = 0.95 * float(diagrams["death"].min())
-    figure = make_subplots(
-        rows=2,
-        cols=2,
-        specs=[[{}, {}], [{"colspan": 2}, None]],
-        subplot_titles=["tokens", "diagram", "barcode"],
-        vertical_spacing=0.2,
-    )
-    steps = list(plane)
-    first = _film_traces(plane[steps[0]], bars_at(diagrams, steps[0]), end)
-    for trace, (row, column) in zip(first, [(1, 1), (1, 2), (1, 2), (2, 1), (2, 1)], strict=True):
+    end = 1.08 * float(deaths[np.isfinite(deaths)].max(initial=0)) or 1.0
+    (forever,) = rounded(1.08 * end)
+    first_h1 = max(len(h0) for h0, _ in shown.values()) + 1
+    panels = ["tokens", "persistence diagram", "barcode"]
+    figure = make_subplots(rows=2, cols=2, specs=[[{}, {}], [{"colspan": 2}, None]], subplot_titles=panels)
+    traces = {
+        step: [_tokens(plane[step]), *_diagram(shown[step], forever), *_barcode(shown[step], first_h1, end)]
+        for step in plane
+    }
+    places = [(1, 1), (1, 2), (1, 2), (2, 1), (2, 1)]
+    for trace, (row, column) in zip(next(iter(traces.values())), places, strict=True):
         figure.add_trace(trace, row=row, col=column)
-    figure.add_trace(
-        go.Scatter(x=[start, end], y=[start, end], mode="lines", line={"color": "grey"}, hoverinfo="skip"), row=1, col=2
-    )
-    figure.frames = [
-        go.Frame(name=str(step), data=_film_traces(plane[step], bars_at(diagrams, step), end), traces=list(range(5)))
-        for step in steps
-    ]
+    grey = {"mode": "lines", "line": {"color": "grey", "width": 1}, "hoverinfo": "skip"}
+    figure.add_trace(go.Scatter(x=[0, end], y=[0, end], **grey), row=1, col=2)
+    figure.add_trace(go.Scatter(x=[0, end], y=[forever] * 2, **grey), row=1, col=2)
+    figure.frames = [go.Frame(name=str(step), data=data, traces=list(range(5))) for step, data in traces.items()]
+    slide(figure, [str(step) for step in plane], "step ")
     reach = 1.1 * max(float(np.abs(cloud).max()) for cloud in plane.values())
-    figure.update_xaxes(range=[-reach, reach], title=f"{share:.0%} of the variance", row=1, col=1)
+    figure.update_xaxes(range=[-reach, reach], title_text=f"{sum(shares or ()):.0%} of the variance", row=1, col=1)
     figure.update_yaxes(range=[-reach, reach], row=1, col=1)
-    figure.update_xaxes(range=[-0.02 * end, end], title="birth", row=1, col=2)
-    figure.update_yaxes(range=[start, 1.03 * end], title="death", row=1, col=2)
-    bars = int(diagrams.groupby("step").size().max())
-    figure.update_xaxes(range=[0, end], title="distance threshold ε", row=2, col=1)
-    figure.update_yaxes(range=[-1, bars + 1], showticklabels=False, row=2, col=1)
-    _slide(figure, [f"{step}" for step in steps], "step ")
-    figure.update_layout(height=640)
+    figure.update_xaxes(range=[-0.05 * end, 1.02 * end], title_text="birth", row=1, col=2)
+    figure.update_yaxes(range=[-0.05 * end, 1.16 * end], title_text="death", row=1, col=2)
+    figure.add_annotation(x=end, y=forever, text="∞", showarrow=False, yanchor="bottom", row=1, col=2)
+    figure.update_xaxes(range=[0, 1.08 * end], title_text="distance threshold ε (embedding units)", row=2, col=1)
+    most_h1 = max(len(h1) for _, h1 in shown.values())
+    ticks = {"tickvals": [first_h1 / 2 - 1, first_h1 + most_h1 / 2], "ticktext": ["H0", "H1"]}
+    figure.update_yaxes(range=[-1, first_h1 + max(most_h1, 1)], showgrid=False, **ticks, row=2, col=1)
+    figure.update_layout(
+        height=760,
+        bargap=0.25,
+        yaxis={"domain": [0.5, 1], "scaleanchor": "x", "constrain": "domain", "constraintoward": "top"},
+        xaxis={"domain": [0, 0.44], "constrain": "domain"},
+        xaxis2_domain=[0.56, 1],
+        yaxis2_domain=[0.5, 1],
+        yaxis3_domain=[0, 0.34],
+    )
+    figure.layout.annotations[2].y = 0.34
     return Interactive(
         figure,
-        f"A slider through {len(steps)} checkpoints of training moves three panels: the prompt's tokens in the plane "
+        f"A slider through {len(plane)} checkpoints of training moves three panels: the prompt's tokens in the plane "
         "of their first two principal components, their persistence diagram, and their barcode.",
+        {
+            **{"height": 660, "xaxis.domain": [0, 0.42], "xaxis2.domain": [0.6, 1], "yaxis3.domain": [0, 0.31]},
+            **{"yaxis.domain": [0.54, 1], "yaxis2.domain": [0.54, 1], "annotations[2].y": 0.31},
+        },
     )
 
 
-def _film_traces(cloud: Float[ndarray, "n 2"], bars: Sequence[Float[ndarray, "_ 2"]], end: float) -> list[go.Scatter]:
-    """Return the cloud, the diagrams and the barcodes of a checkpoint; a bar that never dies runs to the end."""
-    tokens = go.Scatter(
-        x=_rounded(cloud[:, 0]),
-        y=_rounded(cloud[:, 1]),
+def _tokens(cloud: Float[ndarray, "n 2"]) -> go.Scatter:
+    return go.Scatter(
+        x=rounded(cloud[:, 0]),
+        y=rounded(cloud[:, 1]),
         mode="markers",
-        marker={"color": "#333333", "size": 7},
+        marker={"color": DOT_COLOUR, "size": 7},
         customdata=list(range(1, len(cloud) + 1)),
-        hovertemplate="token %{customdata}<extra></extra>",
+        hovertemplate="token %{customdata}: (%{x:.3g}, %{y:.3g})<extra></extra>",
     )
-    points, lines, row = [], [], 0
-    for dimension, (found, colour) in enumerate(zip(bars[:2], (H0_COLOUR, H1_COLOUR), strict=False)):
-        ordered = found[np.argsort(found[:, 1] - found[:, 0])]
-        births, deaths = ordered[:, 0], np.where(np.isfinite(ordered[:, 1]), ordered[:, 1], end)
-        lives = _rounded(deaths - births)
-        said = f"H{dimension}: %{{customdata:.4g}} long<extra></extra>"
-        points.append(
-            go.Scatter(
-                x=_rounded(births),
-                y=_rounded(deaths),
-                mode="markers",
-                marker={"color": colour, "size": 7, "symbol": "circle" if dimension == 0 else "triangle-up"},
-                name=f"H{dimension}",
-                customdata=lives,
-                hovertemplate=f"birth %{{x:.4g}}, death %{{y:.4g}}<br>{said}",
-            )
-        )
-        pairs = [value for pair in zip(_rounded(births), _rounded(deaths), strict=True) for value in (*pair, None)]
-        rows = [value for number in range(row, row + len(ordered)) for value in (number, number, None)]
-        lengths = [value for life in lives for value in (life, life, None)]
-        lines.append(
-            go.Scatter(
-                x=pairs,
-                y=rows,
-                mode="lines",
-                line={"color": colour, "width": 4},
-                customdata=lengths,
-                hovertemplate=said,
-            )
-        )
-        row += len(ordered) + 1
-    return [tokens, *points, *lines]
 
 
-def four_points(path: Sequence[tuple[float, float]], *, tau: float = 1.0, alpha: float = 10.0) -> Interactive:
+def _ordered(bars: Float[ndarray, "k 2"]) -> Float[ndarray, "k 2"]:
+    """Shorter bars first."""
+    return bars[np.argsort(bars[:, 1] - bars[:, 0], kind="stable")]
+
+
+def _words(dimension: int, bars: Float[ndarray, "k 2"]) -> list[str]:
+    """Say what each bar is."""
+    return [
+        f"H{dimension}: birth {birth:.4g}, "
+        + (f"death {death:.4g}, lifespan {death - birth:.4g}" if np.isfinite(death) else "never dies")
+        for birth, death in bars
+    ]
+
+
+def _diagram(diagrams: Sequence[Float[ndarray, "_ 2"]], forever: float) -> list[go.Scatter]:
+    """Return the points of H0 and H1; a feature that never dies lies on the line marked ∞."""
+    return [
+        go.Scatter(
+            x=rounded(bars[:, 0]),
+            y=rounded(np.where(np.isfinite(bars[:, 1]), bars[:, 1], forever)),
+            mode="markers",
+            marker={"color": colour, "size": 8, "symbol": symbol, "opacity": 0.8},
+            hovertext=_words(dimension, bars),
+            hoverinfo="text",
+        )
+        for dimension, (bars, colour, symbol) in enumerate(
+            zip(map(_ordered, diagrams), (H0_COLOUR, H1_COLOUR), ("circle", "triangle-up"), strict=True)
+        )
+    ]
+
+
+def _barcode(diagrams: Sequence[Float[ndarray, "_ 2"]], first_h1: int, end: float) -> list[go.Bar]:
+    """Return the bars of H0 and, from a row on that is the same in all frames, of H1; ∞ marks what never dies."""
+    return [
+        go.Bar(
+            orientation="h",
+            base=rounded(bars[:, 0]),
+            x=rounded(np.where(np.isfinite(bars[:, 1]), bars[:, 1], end) - bars[:, 0]),
+            y=list(range(bottom, bottom + len(bars))),
+            marker={"color": colour, "line": {"color": colour, "width": 1}},
+            text=["" if np.isfinite(death) else "∞" for death in bars[:, 1]],
+            textposition="outside",
+            constraintext="none",
+            cliponaxis=False,
+            hovertext=_words(dimension, bars),
+            hoverinfo="text",
+        )
+        for dimension, (bars, colour, bottom) in enumerate(
+            zip(map(_ordered, diagrams), (H0_COLOUR, H1_COLOUR), (0, first_h1), strict=True)
+        )
+    ]
+
+
+def four_points(
+    path: Sequence[tuple[float, float]], *, tau: float = 1.0, alpha: float = 10.0, begin: int = 0
+) -> Interactive:
     """Move one of four points along a path: the cloud with its descent directions, and TSLoss with its terms.
+
+    The longest arrow of each reading of the loss is drawn equally long, and its true length stands above.
 
     Parameters
     ----------
@@ -180,82 +177,139 @@ def four_points(path: Sequence[tuple[float, float]], *, tau: float = 1.0, alpha:
         Places of the point; the other three stay at (0, 0), (1, 0) and (0, 1).
     tau, alpha
         As for `TSLoss`.
+    begin
+        The place that is shown first.
     """
-    clouds = [torch.tensor([[0.0, 0.0], [1.0, 0.0], list(place), [0.0, 1.0]], dtype=torch.float64) for place in path]
-    loss, printed = TSLoss(tau=tau, alpha=alpha), TSLoss(tau=tau, alpha=alpha, include_self=True)
-    values: dict[str, list[float]] = {"TSLoss": [], "as printed": [], "h0": [], "repel": [], "attract": []}
-    directions = []
-    for cloud in clouds:
-        points = cloud.clone().requires_grad_()
-        total = loss(points)
-        (gradient,) = torch.autograd.grad(total, points)
-        directions.append(-gradient.numpy())
-        terms = loss.terms(cloud)
-        values["TSLoss"].append(total.item())
-        values["as printed"].append(printed(cloud).item())
-        for name in ("h0", "repel", "attract"):
-            values[name].append(terms[name].item())
-    longest = max(float(np.linalg.norm(direction, axis=1).max()) for direction in directions) or 1.0
+    clouds = torch.tensor([[[0, 0], [1, 0], place, [0, 1]] for place in path], dtype=torch.float64)
+    losses = {name: TSLoss(tau=tau, alpha=alpha, include_self=name == "as printed") for name in READINGS}
+    values = {(term, name): value for name, loss in losses.items() for term, value in _values(loss, clouds).items()}
+    slopes = {name: _slopes(loss, clouds) for name, loss in losses.items()}
     places = [f"({x:g}, {y:g})" for x, y in path]
-    position = list(range(len(path)))
-    figure = make_subplots(rows=1, cols=2, subplot_titles=["the points", "the loss"])
+    figure = make_subplots(rows=1, cols=2, subplot_titles=["points and descent", "loss"])
+    low, high = clouds.amin((0, 1)).numpy() - 0.7, clouds.amax((0, 1)).numpy() + 0.7
+    corner = (float(low[0]) + 0.1, float(high[1]) + 0.7)
 
     def moving(index: int) -> list[go.Scatter]:
         cloud = clouds[index].numpy()
-        tips = cloud + 0.6 / longest * directions[index]
-        x, y = (
-            [value for a, b in zip(cloud[:, axis], tips[:, axis], strict=True) for value in (*_rounded([a, b]), None)]
-            for axis in (0, 1)
-        )
+        arrows = [_arrows(cloud, -slopes[name][index], dash) for name, dash in READINGS.items()]
+        said = [f"{name} {np.linalg.norm(slopes[name][index], axis=1).max():.1e}" for name in READINGS]
+        now = [curve[index] for curve in values.values()]
         return [
-            go.Scatter(x=x, y=y, mode="lines", line={"color": PALETTE[3], "width": 3}, hoverinfo="skip"),
-            go.Scatter(
-                x=_rounded(cloud[:, 0]),
-                y=_rounded(cloud[:, 1]),
-                mode="markers",
-                marker={"color": ["#333333", "#333333", PALETTE[0], "#333333"], "size": 12},
-                hovertemplate="(%{x:.2f}, %{y:.2f})<extra></extra>",
-            ),
-            go.Scatter(
-                x=[index] * len(values),
-                y=_rounded([curve[index] for curve in values.values()]),
-                mode="markers",
-                marker={"color": PALETTE[: len(values)], "size": 10},
-                hoverinfo="skip",
-            ),
+            *arrows,
+            _corners(cloud),
+            _caption(*corner, "longest arrow:<br>" + "<br>".join(said)),
+            go.Scatter(x=[index] * len(now), y=rounded(now), mode="markers", marker=_marks(list(values)), **SILENT),
         ]
 
-    for trace, column in zip(moving(0), (1, 1, 2), strict=True):
+    for trace, column in zip(moving(begin), (1, 1, 1, 1, 2), strict=True):
         figure.add_trace(trace, row=1, col=column)
-    for (name, curve), colour in zip(values.items(), PALETTE, strict=False):
-        figure.add_trace(
-            go.Scatter(
-                x=position,
-                y=_rounded(curve),
-                name=name,
-                mode="lines",
-                line={"color": colour, "dash": "dash" if name == "as printed" else "solid"},
-                text=places,
-                hovertemplate=f"{name} at %{{text}}: %{{y:.4g}}<extra></extra>",
-                showlegend=True,
-            ),
-            row=1,
-            col=2,
-        )
-    figure.frames = [go.Frame(name=place, data=moving(index), traces=[0, 1, 2]) for index, place in enumerate(places)]
-    every = torch.cat(clouds).numpy()
-    low, high = every.min(axis=0) - 0.7, every.max(axis=0) + 0.7
-    figure.update_xaxes(range=[low[0], high[0]], row=1, col=1)
-    figure.update_yaxes(range=[low[1], high[1]], scaleanchor="x", row=1, col=1)
-    ticks = position[:: max(1, len(position) // 5)]
-    figure.update_xaxes(title="place of the point", tickvals=ticks, ticktext=[places[i] for i in ticks], row=1, col=2)
-    _slide(figure, places, "point at ")
-    figure.update_layout(height=520, showlegend=True, legend={"orientation": "h", "y": 1.1, "yanchor": "bottom"})
-    figure.update_layout(margin={"t": 130}, updatemenus=[{"y": 1.25}])
+    for (term, name), curve in values.items():
+        figure.add_trace(_curve(term, name, curve, places), row=1, col=2)
+    for name, dash in READINGS.items():  # what solid and dashed stand for, in the legend alone
+        figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", name=name, line={"color": "grey", "dash": dash}))
+    moves = list(range(5))
+    figure.frames = [go.Frame(name=place, data=moving(index), traces=moves) for index, place in enumerate(places)]
+    slide(figure, places, "point at ", begin)
+    figure.update_xaxes(range=[low[0], high[0]], constrain="domain", row=1, col=1)
+    figure.update_yaxes(
+        range=[low[1], corner[1]], scaleanchor="x", constrain="domain", constraintoward="top", row=1, col=1
+    )
+    ticks = list(range(0, len(places), max(1, (len(places) - 1) // 3)))
+    words = [places[index] for index in ticks]
+    figure.update_xaxes(title_text="place of the point", tickvals=ticks, ticktext=words, tickangle=0, row=1, col=2)
+    decades = np.log10([value for curve in values.values() for value in curve if value > LEAST])
+    bounds = [float(np.floor(decades.min(initial=0))), float(np.ceil(decades.max(initial=-1)))]
+    figure.update_yaxes(type="log", range=bounds, exponentformat="power", dtick=2, row=1, col=2)
+    figure.update_layout(
+        height=560,
+        showlegend=True,
+        legend={"orientation": "h", "yref": "container", "y": 1, "yanchor": "top", "x": 0},
+        margin={"t": 80},
+        xaxis_domain=[0, 0.5],
+        xaxis2_domain=[0.62, 1],
+        yaxis2_domain=[0, 1],
+    )
     return Interactive(
         figure,
         f"A slider moves one of four points through {len(path)} places; arrows show where descent on TSLoss moves each "
-        "point, and markers on five curves the values of TSLoss, off-diagonal and as printed, and of its three terms.",
+        "point, and markers on curves the values of TSLoss and of its three terms, off-diagonal and as printed.",
+        {
+            **{"height": 800, "margin.t": 110, "xaxis.domain": [0, 1], "xaxis2.domain": [0, 1]},
+            **{"yaxis.domain": [0.56, 1], "yaxis2.domain": [0, 0.44]},
+            **{"annotations[0].x": 0.5, "annotations[1].x": 0.5, "annotations[1].y": 0.44},
+        },
+    )
+
+
+def _values(loss: TSLoss, clouds: Float[Tensor, "t n 2"]) -> dict[str, list[float]]:
+    """Return the loss and its terms of each cloud."""
+    terms = loss.terms(clouds)
+    totals = {"total": [float(loss(cloud)) for cloud in clouds]}
+    return totals | {name: terms[name].tolist() for name in ("h0", "repel", "attract")}
+
+
+def _slopes(loss: TSLoss, clouds: Float[Tensor, "t n 2"]) -> Float[ndarray, "t n 2"]:
+    """Return the gradient of the loss of each cloud by its points."""
+    points = clouds.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(len(clouds) * loss(points), points)  # the loss is the mean over the clouds
+    slopes: Float[ndarray, "t n 2"] = gradient.numpy()
+    return slopes
+
+
+def _arrows(cloud: Float[ndarray, "n 2"], steps: Float[ndarray, "n 2"], dash: str) -> go.Scatter:
+    """Return an arrow from each point, the longest 0.6 long."""
+    longest = np.linalg.norm(steps, axis=1).max()
+    tips = cloud + (0.6 / longest * steps if longest > 0 else 0 * steps)
+    x, y = (
+        [value for a, b in zip(cloud[:, axis], tips[:, axis], strict=True) for value in (*rounded([a, b]), None)]
+        for axis in (0, 1)
+    )
+    heads = {
+        "symbol": "arrow",
+        "angleref": "previous",
+        "size": [0, 11, 0] * len(cloud),
+        "opacity": 1,
+        "color": DOT_COLOUR,
+    }
+    line = {"color": DOT_COLOUR, "width": 2, "dash": dash}
+    return go.Scatter(x=x, y=y, mode="lines+markers", line=line, marker=heads, **SILENT)
+
+
+def _corners(cloud: Float[ndarray, "n 2"]) -> go.Scatter:
+    return go.Scatter(
+        x=rounded(cloud[:, 0]),
+        y=rounded(cloud[:, 1]),
+        mode="markers",
+        marker={"color": ["#999999", "#999999", PALETTE[9], "#999999"], "size": 12},
+        hovertemplate="(%{x:.2f}, %{y:.2f})<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _caption(x: float, y: float, words: str) -> go.Scatter:
+    return go.Scatter(
+        x=[x], y=[y], mode="text", text=[words], textposition="bottom right", textfont={"size": 12}, **SILENT
+    )
+
+
+def _marks(curves: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return a marker for each curve: full off-diagonal, hollow as printed."""
+    symbols = ["circle" if READINGS[name] == "solid" else "circle-open" for _, name in curves]
+    return {"color": [TERMS[term] for term, _ in curves], "symbol": symbols, "size": 10, "line": {"width": 2}}
+
+
+def _curve(term: str, name: str, values: Sequence[float], places: Sequence[str]) -> go.Scatter:
+    return go.Scatter(
+        x=list(range(len(places))),
+        y=rounded(values),
+        name=term,
+        meta=name,
+        mode="lines",
+        line={"color": TERMS[term], "dash": READINGS[name], "width": 4 if term == "total" else 2},
+        text=list(places),
+        hovertemplate=f"{term}, {name}, at %{{text}}: %{{y:.4g}}<extra></extra>",
+        legendgroup=term,
+        showlegend=READINGS[name] == "solid",
     )
 
 
@@ -280,10 +334,10 @@ def curves(of_settings: Mapping[str, pd.DataFrame], quantities: Mapping[str, str
                 figure.add_trace(
                     go.Scatter(
                         x=mean["step"].tolist(),
-                        y=_rounded(mean["value"]),
+                        y=rounded(mean["value"]),
                         error_y={
-                            "array": _rounded(mean["high"] - mean["value"]),
-                            "arrayminus": _rounded(mean["value"] - mean["low"]),
+                            "array": rounded(mean["high"] - mean["value"]),
+                            "arrayminus": rounded(mean["value"] - mean["low"]),
                             "thickness": 1,
                         },
                         customdata=np.column_stack([mean["low"], mean["high"], mean["runs"]]).round(6).tolist(),
@@ -306,7 +360,7 @@ def curves(of_settings: Mapping[str, pd.DataFrame], quantities: Mapping[str, str
         }
         for name, said in quantities.items()
     ]
-    _look(figure)
+    look(figure)
     figure.update_layout(
         height=440,
         showlegend=True,
@@ -319,42 +373,4 @@ def curves(of_settings: Mapping[str, pd.DataFrame], quantities: Mapping[str, str
         figure,
         f"Means over runs with 95 % intervals against the step, {', '.join(of_settings)}, beside random twins; a menu "
         f"chooses one of {len(quantities)} quantities.",
-    )
-
-
-def _look(figure: go.Figure) -> None:
-    """Set what all of these figures share: a white ground in both themes, and margins that a phone has room for."""
-    figure.update_layout(
-        template="plotly_white",
-        font={"size": 13, "color": "#222222"},
-        margin={"l": 50, "r": 15, "t": 60, "b": 50},
-        showlegend=False,
-    )
-
-
-def _slide(figure: go.Figure, labels: Sequence[str], prefix: str) -> None:
-    """Give a figure the slider of its frames, and a button that plays them."""
-    _look(figure)
-    now = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-    steps = [{"label": label, "method": "animate", "args": [[label], now]} for label in labels]
-    play = {"frame": {"duration": 350, "redraw": True}, "fromcurrent": True, "transition": {"duration": 0}}
-    buttons = [
-        {"label": "Play", "method": "animate", "args": [None, play]},
-        {"label": "Stop", "method": "animate", "args": [[None], now]},
-    ]
-    figure.update_layout(
-        sliders=[{"steps": steps, "currentvalue": {"prefix": prefix}, "pad": {"t": 45}}],
-        updatemenus=[
-            {
-                "type": "buttons",
-                "direction": "right",
-                "buttons": buttons,
-                "showactive": False,
-                "x": 0,
-                "xanchor": "left",
-                "y": 1.02,
-                "yanchor": "bottom",
-                "pad": {"b": 22},
-            }
-        ],
     )
