@@ -20,12 +20,17 @@ def repair_roles(app: Sphinx, page: str, template: str, context: dict[str, Any],
 
 
 def lighten(app: Sphinx, error: Exception | None) -> None:
-    """Drop what pages load without need (icons come from a font too, a tenth of their script), and unused MathJax."""
+    """Drop what pages load without need (icons come from a font too, a tenth of their script), and unused MathJax.
+
+    The switches of the table of contents get the names that the theme does not give them.
+    """
     if error or app.builder.format != "html":
         return
     for page in Path(app.outdir).rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        page.write_text(re.sub(r"<script [^>]*fontawesome\.js[^>]*></script>", "", text), encoding="utf-8")
+        text = re.sub(r"<script [^>]*fontawesome\.js[^>]*></script>", "", text)
+        named = '<summary aria-label="Show or hide the pages of this section"><span class="toctree-toggle"'
+        page.write_text(text.replace('<summary><span class="toctree-toggle"', named), encoding="utf-8")
     static = Path(app.outdir) / "_static"
     (static / "scripts" / "fontawesome.js").unlink(missing_ok=True)
     mathjax = static / "mathjax"
