@@ -3,7 +3,6 @@
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import plotly
 from sphinx.application import Sphinx
@@ -12,25 +11,27 @@ MATHJAX = ("input/tex", "output/chtml", "a11y/assistive-mml")
 """What formulas need of it; the ready-made combinations also bring its menu, which is half of their size."""
 
 
-def repair_roles(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """Give things the roles they have: a bibliography is a list of items, the empty corner of a table no header."""
-    if body := context.get("body"):
-        body = body.replace('role="doc-biblioentry"', 'role="listitem"')
-        context["body"] = re.sub(r"<th([^>]*)>((?:<p>\s*</p>|&nbsp;|\s)*)</th>", r"<td\1>\2</td>", body)
+def repaired(page: str) -> str:
+    """Return a page without what the theme loads in vain, and with the roles and names that a screen reader needs.
 
-
-def lighten(app: Sphinx, error: Exception | None) -> None:
-    """Drop what pages load without need (icons come from a font too, a tenth of their script), and unused MathJax.
-
-    The switches of the table of contents get the names that the theme does not give them.
+    Icons come from a font too, a tenth of their script. A bibliography and the parameters of a signature are lists, the
+    empty corner of a table is no header, and what unfolds the pages of a chapter has a name.
     """
+    page = re.sub(r"<script [^>]*fontawesome\.js[^>]*></script>", "", page)
+    page = page.replace('role="doc-biblioentry"', 'role="listitem"')
+    page = page.replace('<dl>\n<dd><em class="sig-param">', '<dl role="list">\n<dd><em class="sig-param">')
+    page = page.replace('<dd><em class="sig-param">', '<dd role="listitem"><em class="sig-param">')
+    named = '<summary aria-label="Show or hide the pages of this section"><span class="toctree-toggle"'
+    page = page.replace('<summary><span class="toctree-toggle"', named)
+    return re.sub(r"<th([^>]*)>((?:<p>\s*</p>|&nbsp;|\s)*)</th>", r"<td\1>\2</td>", page)
+
+
+def finish(app: Sphinx, error: Exception | None) -> None:
+    """Repair every page, and drop the scripts that none of them loads."""
     if error or app.builder.format != "html":
         return
     for page in Path(app.outdir).rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        text = re.sub(r"<script [^>]*fontawesome\.js[^>]*></script>", "", text)
-        named = '<summary aria-label="Show or hide the pages of this section"><span class="toctree-toggle"'
-        page.write_text(text.replace('<summary><span class="toctree-toggle"', named), encoding="utf-8")
+        page.write_text(repaired(page.read_text(encoding="utf-8")), encoding="utf-8")
     static = Path(app.outdir) / "_static"
     (static / "scripts" / "fontawesome.js").unlink(missing_ok=True)
     mathjax = static / "mathjax"
@@ -54,7 +55,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx, after sphinx-mathjax-offline, whose script this replaces."""
     app.config.mathjax_path = "mathjax/startup.js"
     app.config.mathjax3_config = {"loader": {"load": ["core", *MATHJAX]}}
-    app.connect("html-page-context", repair_roles)
     app.connect("build-finished", lambda app, error: None if error else bring_plotly(app))
-    app.connect("build-finished", lighten, priority=900)  # after MathJax was copied there
+    app.connect("build-finished", finish, priority=900)  # after MathJax was copied there
     return {"parallel_read_safe": True}
