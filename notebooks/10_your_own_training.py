@@ -43,10 +43,6 @@ from tslib.trainer import add_regularizer
 
 plots.style()
 
-# %% [markdown] tags=["finding"]
-# One line adds TSLoss to a loop of plain PyTorch, and one call to transformers' `Trainer` or TRL's `SFTTrainer`; the
-# prompt that comes out is an adapter that PEFT loads, and computes the same logits with.
-
 # %% [markdown]
 # With papermill, for instance: `papermill notebooks/10_your_own_training.ipynb out.ipynb -p model gemma3-270m -p
 # steps 40`.
@@ -189,7 +185,15 @@ with torch.no_grad():
     theirs = again(input_ids=question, attention_mask=torch.ones_like(question)).logits
     mine = SoftPrompt.resume(config, language_model, record.prompts[max(record.prompts)])
     ours = language_model(**model_inputs([Encoded(row.question, [])], mine, language_model)[1]).logits
-display(Markdown(report_training.read_difference(ours, theirs)))
+difference = report_training.read_difference(ours, theirs)
+display(Markdown(difference))
+
+# %% tags=["finding"]
+said = (
+    "One line adds TSLoss to a loop of plain PyTorch, and one call to transformers' `Trainer` or TRL's `SFTTrainer`. "
+)
+said += "The prompt that comes out is an adapter that PEFT loads. What PEFT computes with it, beside tslib: "
+display(Markdown(said + difference))
 
 # %% [markdown]
 # ## Prompt methods and regularisers by name

@@ -36,9 +36,8 @@ def finish(notebook: NotebookNode, name: str, repository: str = "") -> NotebookN
         if cell.cell_type == "code":
             _fold(cell)
             pictures += _caption(cell, f"{name}-figure-{pictures + 1}")
-    page.cells = _head(cells[0], name, repository, finding) + [
-        piece for cell in cells[1:] for piece in (cell, *_box(cell, name))
-    ]
+    boxed = [piece for cell in cells[1:] for piece in (cell, *_box(cell, name))]
+    page.cells = [_head(cells[0], name, repository, finding), *boxed]
     return page
 
 
@@ -55,14 +54,15 @@ def _kind(output: NotebookNode) -> str:
 
 def _take_finding(cells: list[NotebookNode]) -> str:
     """Take the finding out of the cells, and return it."""
-    for cell in [cell for cell in cells if FINDING in _tags(cell)]:
-        if cell.cell_type == "markdown":
-            cells.remove(cell)
-            return str(cell.source)
-        said = [output for output in cell.outputs if _kind(output) == "markdown"]
-        cell.outputs = [output for output in cell.outputs if output not in said]
-        return "\n\n".join(output.data["text/markdown"] for output in said)
-    return ""
+    cell = next((cell for cell in cells if FINDING in _tags(cell)), None)
+    if cell is None:
+        return ""
+    if cell.cell_type == "markdown":
+        cells.remove(cell)
+        return str(cell.source)
+    said = [output for output in cell.outputs if _kind(output) == "markdown"]
+    cell.outputs = [output for output in cell.outputs if output not in said]
+    return "\n\n".join(output.data["text/markdown"] for output in said)
 
 
 def _joined(cells: list[NotebookNode]) -> list[NotebookNode]:
@@ -129,14 +129,15 @@ def _caption(cell: NotebookNode, name: str) -> bool:
     return True
 
 
-def _head(cell: NotebookNode, name: str, repository: str, finding: str) -> list[NotebookNode]:
+def _head(cell: NotebookNode, name: str, repository: str, finding: str) -> NotebookNode:
     """Put the finding and the ways to run the notebook between the title and what follows it."""
     title, _, rest = cell.source.partition("\n")
     parts = [title]
     if finding:
         parts.append(f"::::{{admonition}} In short\n:class: important\n{finding}\n::::")
     parts += [_ways(name, repository), rest.strip()]
-    return [nbformat.v4.new_markdown_cell("\n\n".join(filter(None, parts)), metadata=cell.metadata)]
+    head: NotebookNode = nbformat.v4.new_markdown_cell("\n\n".join(filter(None, parts)), metadata=cell.metadata)
+    return head
 
 
 def _ways(name: str, repository: str) -> str:

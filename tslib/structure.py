@@ -171,3 +171,14 @@ def mean_curve(curves: pd.DataFrame, column: str) -> pd.DataFrame:
         found = stats.mean(here[column].to_numpy(dtype=np.float64))
         rows.append({"step": step, **found._asdict(), "runs": len(here)})
     return pd.DataFrame(rows, columns=["step", "value", "low", "high", "runs"])
+
+
+def drawn_curve(curves: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return the part of `mean_curve` that is drawn: steps that a quarter of the runs, and two if there are two, have.
+
+    The last checkpoints of single runs lie at any step, and would make the mean jump.
+    """
+    mean = mean_curve(curves, column)
+    most = mean["runs"].max()
+    kept: pd.DataFrame = mean[mean["runs"] >= max(min(2, most), most / 4)]
+    return kept

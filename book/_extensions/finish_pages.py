@@ -27,13 +27,14 @@ def repaired(page: str) -> str:
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """Repair every page, and drop the scripts that none of them loads."""
+    """Repair every page, drop the scripts that none of them loads, and bring Plotly's, for figures that move."""
     if error or app.builder.format != "html":
         return
     for page in Path(app.outdir).rglob("*.html"):
         page.write_text(repaired(page.read_text(encoding="utf-8")), encoding="utf-8")
     static = Path(app.outdir) / "_static"
     (static / "scripts" / "fontawesome.js").unlink(missing_ok=True)
+    shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", static)
     mathjax = static / "mathjax"
     for path in mathjax.rglob("*.*"):
         name = path.relative_to(mathjax).with_suffix("").as_posix()
@@ -42,19 +43,9 @@ def finish(app: Sphinx, error: Exception | None) -> None:
             path.unlink()
 
 
-def bring_plotly(app: Sphinx) -> None:
-    """Put Plotly's script beside the pages, so that figures that move need no network."""
-    if app.builder.format == "html":
-        script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-        folder = Path(app.outdir) / "_static"
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(script, folder)
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx, after sphinx-mathjax-offline, whose script this replaces."""
     app.config.mathjax_path = "mathjax/startup.js"
     app.config.mathjax3_config = {"loader": {"load": ["core", *MATHJAX]}}
-    app.connect("build-finished", lambda app, error: None if error else bring_plotly(app))
     app.connect("build-finished", finish, priority=900)  # after MathJax was copied there
     return {"parallel_read_safe": True}

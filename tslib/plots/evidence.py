@@ -55,9 +55,7 @@ def bands(curves: Mapping[str, pd.DataFrame], quantities: Mapping[str, str] = QU
 
 
 def _band(ax: Axes, curves: pd.DataFrame, name: str, colour: object, line: str, label: str) -> None:
-    mean = structure.mean_curve(curves, name)
-    if mean["runs"].max() > 1:  # the last checkpoints of single runs lie at any step, and would make the mean jump
-        mean = mean[mean["runs"] >= max(2, mean["runs"].max() / 4)]
+    mean = structure.drawn_curve(curves, name)
     ax.plot(mean["step"], mean["value"], line, color=colour, label=label)
     ax.fill_between(mean["step"], mean["low"], mean["high"], color=colour, alpha=0.2, linewidth=0)
 

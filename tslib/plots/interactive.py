@@ -329,8 +329,7 @@ def curves(of_settings: Mapping[str, pd.DataFrame], quantities: Mapping[str, str
             for column, words, dash in ((name, title, "solid"), (f"null_{name}", f"{title}, random twins", "dot")):
                 if column not in of_runs:
                     continue
-                mean = structure.mean_curve(of_runs, column)
-                mean = mean[mean["runs"] >= max(min(2, mean["runs"].max()), mean["runs"].max() / 4)]
+                mean = structure.drawn_curve(of_runs, column)
                 figure.add_trace(
                     go.Scatter(
                         x=mean["step"].tolist(),
