@@ -66,6 +66,9 @@ LOOK = r"""() => {
                 && !element.closest('mjx-assistive-mml');
         }).map(name),
         images: all('img').map(image => [image.getAttribute('src').slice(0, 80), image.getAttribute('alt')]),
+        text: document.querySelector('main').innerText,
+        figures: all('main figure img').length,
+        tables: all('.cell_output table').length,
         links: all('a[href]').map(link => link.href),
         anchors: [...all('[id]').map(element => element.id), ...all('a[name]').map(element => element.name)],
         formulas: all('.math').length,

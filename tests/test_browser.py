@@ -5,8 +5,9 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
+import nbformat
 import pytest
-from browser import BOOK, CHAPTERS, DESKTOP, PAGES, PHONE, READY, load, opened, served, visit
+from browser import BOOK, CHAPTERS, DESKTOP, PAGES, PHONE, READY, ROOT, load, opened, served, visit
 
 every_page = pytest.mark.parametrize("path", PAGES)
 every_width = pytest.mark.parametrize("width", [DESKTOP, PHONE])
@@ -44,6 +45,16 @@ def test_pictures_have_alternative_text(visited, path):
         if not (text or "").strip() or re.fullmatch(r"\S*\.(png|svg|jpe?g|gif|webp)|[0-9a-f]{16,}", text.strip())
     ]
     assert bad == []
+
+
+@pytest.mark.parametrize("path", [path for path in CHAPTERS if "executed" in path])
+def test_a_page_shows_every_picture_and_table_of_its_notebook(visited, path):
+    notebook = nbformat.read((ROOT / path).with_suffix(".ipynb"), as_version=4)
+    data = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    pictures = sum("image/png" in one for one in data)
+    tables = sum(one.get("text/html", "").count("<table") for one in data)
+    assert (visited(path).facts["figures"], visited(path).facts["tables"]) == (pictures, tables)
+    assert "IPython.core.display" not in visited(path).facts["text"]
 
 
 @every_page

@@ -63,8 +63,14 @@ def test_each_picture_of_a_cell_is_a_figure_of_its_own():
         {"name": "03_x-figure-2", "caption": "b"},
     ]
     assert [options(cell)["image"]["alt"] for cell in (first, second)] == ["A.", "B."]
-    assert [cell.source for cell in (lead, first, second)] == ["plot()", "", ""]
+    assert lead.source == "plot()"
+    assert all(cell.source.startswith("#") for cell in (first, second)), "a cell without code is dropped from the page"
     assert "remove-input" in first.metadata["tags"]
+
+
+def test_nothing_said_is_not_shown():
+    _, cell = page(new_code_cell("note()", outputs=[said(""), said("A note.")])).cells
+    assert [output.data for output in cell.outputs] == [{"text/markdown": "A note."}]
 
 
 def test_code_is_folded_and_progress_bars_are_left_out():

@@ -97,7 +97,7 @@ def _one_picture_each(cell: NotebookNode) -> list[NotebookNode]:
         groups[-1].append(output)
     pieces = [cell]
     for outputs in groups[1:]:
-        piece = nbformat.v4.new_code_cell("", outputs=outputs)
+        piece = nbformat.v4.new_code_cell("# of the cell above", outputs=outputs)  # Sphinx drops a cell without code
         piece.metadata["tags"] = [*_tags(cell), "remove-input"]
         pieces.append(piece)
     cell.outputs = groups[0]
@@ -111,6 +111,7 @@ def _fold(cell: NotebookNode) -> None:
         tags.append("hide-input")
     for output in cell.outputs:
         output.get("data", {}).pop("application/vnd.plotly.v1+json", None)  # for JupyterLab, as a page has HTML
+    cell.outputs = [output for output in cell.outputs if output.get("data", {}).get("text/markdown") != ""]
     if "remove-stderr" in tags:
         cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
 
