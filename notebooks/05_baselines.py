@@ -114,6 +114,6 @@ own.style.hide(axis="index")
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, "exact and adaptive")))
-exact = evidence.paired("sensitivity, precision", "exact and adaptive")
+exact = evidence.paired("sensitivity, defaults", "exact and adaptive")
 exact = report_evidence.compared(exact)
 exact.style.hide(axis="index")

@@ -156,14 +156,14 @@ SENSITIVITY = {
     "n_tokens": "sensitivity, n_tokens",
     "init": "sensitivity, init",
 }
-"""The grid of each setting that is varied; the defaults are in "sensitivity, precision"."""
+"""The grid of each setting that is varied; the defaults are in "sensitivity, defaults"."""
 
 
 def settings_table(evidence: Evidence) -> pd.DataFrame:
     """One row for each value of each setting that was varied: ``setting``, then the columns of `by_setting`."""
     tables = []
     for field, grid in SENSITIVITY.items():
-        found = by_setting(evidence, field, [grid] if field in VARIES_ALONE else ["sensitivity, precision", grid])
+        found = by_setting(evidence, field, [grid] if field in VARIES_ALONE else ["sensitivity, defaults", grid])
         tables.append(found.assign(setting=field))
     return pd.concat([table for table in tables if len(table)] or [pd.DataFrame()], ignore_index=True)
 

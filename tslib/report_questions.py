@@ -244,11 +244,11 @@ def _homology(evidence: Evidence) -> str:
 
 
 def _exact(evidence: Evidence) -> pd.DataFrame:
-    return report_evidence.compared(evidence.paired("sensitivity, precision", "exact and adaptive"))
+    return report_evidence.compared(evidence.paired("sensitivity, defaults", "exact and adaptive"))
 
 
 WEIGHTS = ("one sample to the end, gsm8k", "the weight, gsm8k")
-SENSITIVE = ("sensitivity, precision", *report_evidence.SENSITIVITY.values())
+SENSITIVE = ("sensitivity, defaults", *report_evidence.SENSITIVITY.values())
 
 QUESTIONS: dict[str, Question] = {
     "Q1": Question("Does TSLoss help on unseen examples under a fixed budget?", _of_claim("C14"), ("09_verdicts",)),
@@ -364,7 +364,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "Q24": Question(
         "Could adaptive weights do better than fixed ones?",
-        _after(("sensitivity, precision", "exact and adaptive"), _best_of(_exact)),
+        _after(("sensitivity, defaults", "exact and adaptive"), _best_of(_exact)),
         ("05_baselines",),
     ),
     "Q25": Question("At λ = 10, instability or domination?", _after(WEIGHTS, _ten), ("04_sensitivity",)),
