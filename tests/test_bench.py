@@ -154,6 +154,7 @@ def test_a_folder_that_cannot_be_written(few, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match=r"cannot write .* free space or name another file"):
         bench.run(tmp_path / "file" / "cost.json")
+    assert few["asked"] == []  # said before anything was measured
 
 
 def test_the_command_prints_the_table(content, tmp_path, monkeypatch, capsys):

@@ -162,6 +162,15 @@ def test_a_store_below_a_file(capsys, own_cache, tmp_path, no_run):
     )
 
 
+def test_a_store_that_is_a_file(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    status, said = failure(
+        capsys, "sweep", str(ROOT / "data/sweeps/short.yaml"), "--store", str(tmp_path / "file"), "--show"
+    )
+    assert status == 1
+    assert said == f"{tmp_path}/file is a file: name the folder of the records, or one that is still to be made"
+
+
 def test_a_full_store(capsys, own_cache, tmp_path, no_run, monkeypatch):
     def full(path, _data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

@@ -88,6 +88,7 @@ def run(path: Path = PATH, *, force: bool = False) -> dict[str, Any]:
         "environment": environment("smollm2-135m", torch.device("cpu"), time.time()),
         "parts": done,
     }
+    _write(path, content)  # a file that cannot be written is no news after half an hour
     asked = parts()
     with tqdm([name for name in asked if name not in done], desc="bench", unit="part") as bar:
         for name in bar:

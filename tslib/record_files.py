@@ -105,6 +105,24 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype(dict.fromkeys(floats, "float32"))
 
 
+def write_files(folder: Path, content: dict[str, Any], tables: dict[str, pd.DataFrame], prompts: str | None) -> None:
+    """Write a record, synced, into an empty folder: ``record.json`` of a content, and the tables of these names.
+
+    `prompts` is the checksum of the prompts, or None where they were not kept.
+    """
+    files = {}
+    for name, table in tables.items():
+        path = folder / f"{name}.parquet"
+        # Parquet's own types say all; the schemas of pandas and arrow would be three quarters of a file
+        compact(table).to_parquet(path, compression="zstd", index=False, store_schema=False)
+        files[path.name] = checksum(path.read_bytes())
+    if prompts is not None:
+        files["prompts"] = prompts
+    write_document(folder / "record.json", content | {"files": files})
+    for path in (*folder.iterdir(), folder):
+        sync(path)
+
+
 def prompts_folder() -> Path:
     """Return the folder of the cache that has the prompts."""
     return models.cache_dir() / "prompts"

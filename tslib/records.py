@@ -25,7 +25,6 @@ from tslib.durable import DamagedError, checked, checksum, locked, set_aside, sy
 from tslib.errors import InputError, ResourceError
 from tslib.record_files import (
     TABLES,
-    compact,
     load_prompts,
     prompts_folder,
     read_bytes,
@@ -35,6 +34,7 @@ from tslib.record_files import (
     unreadable,
     unwritable,
     write_document,
+    write_files,
 )
 
 COMMITTED = Path(__file__).resolve().parents[1] / "data" / "results"
@@ -116,6 +116,8 @@ class RunStore:
 
     def __init__(self, root: str | os.PathLike[str] = COMMITTED, *, checkpoint_every: float = 60.0) -> None:
         self.root = Path(root)
+        if self.root.is_file():
+            raise InputError(f"{root} is a file: name the folder of the records, or one that is still to be made")
         self.checkpoint_every = checkpoint_every
 
     def path(self, config: TuneConfig) -> Path:
@@ -296,7 +298,7 @@ class RunStore:
             with locked(self._lock(record.config)):
                 try:
                     temporary.mkdir(parents=True)
-                    self._write(record, prompts, temporary)
+                    write_files(temporary, _as_json(record), {name: getattr(record, name) for name in TABLES}, prompts)
                     if target.exists():
                         target.rename(old)  # a folder cannot be renamed over another
                     temporary.rename(target)
@@ -311,21 +313,6 @@ class RunStore:
         if failed is not None:
             raise failed
         return target
-
-    @staticmethod
-    def _write(record: RunRecord, prompts: str | None, folder: Path) -> None:
-        """Write the files of a record, synced, into an empty folder."""
-        files = {}
-        for name in TABLES:
-            path = folder / f"{name}.parquet"
-            # Parquet's own types say all; the schemas of pandas and arrow would be three quarters of a file
-            compact(getattr(record, name)).to_parquet(path, compression="zstd", index=False, store_schema=False)
-            files[path.name] = checksum(path.read_bytes())
-        if prompts is not None:
-            files["prompts"] = prompts
-        write_document(folder / "record.json", _as_json(record) | {"files": files})
-        for path in (*folder.iterdir(), folder):
-            sync(path)
 
     def load(self, path: Path) -> RunRecord:
         """Read a record.
