@@ -7,7 +7,7 @@ SWEEP  ?= data/sweeps/short.yaml
 STORE  ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book links test bench sweep torture lab clean
+.PHONY: help setup book links screenshots test bench sweep torture lab clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ book: setup  ## run every notebook on the embedded model and build _build/html
 
 links: setup  ## check the links that lead out of the book; needs a network, and the pages of make book
 	$(BIN)/jupyter-book build --path-output . --builder linkcheck .
+
+screenshots: setup  ## draw the README's pictures of the book, from the pages of make book, with Chromium
+	$(BIN)/python tests/browser.py --screenshots
 
 test: setup  ## style, types and tests
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """The built book in headless Chromium: what each page loads, shows and breaks.
 
-``python tests/browser.py`` prints what each page weighs and when it can be used.
+``python tests/browser.py`` prints what each page weighs and when it can be used; ``--screenshots`` draws the README's.
 """
 
 import functools
@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import tyro
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, sync_playwright
@@ -36,6 +37,13 @@ CHAPTERS = _files(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")
 PAGES = [*CHAPTERS, "search.html", "genindex.html", "py-modindex.html"]
 DESKTOP, PHONE = 1280, 390
 """Widths in CSS pixels."""
+FIGURES = ROOT / "book" / "figures"
+SCREENSHOTS = {
+    "front": ("book/introduction.html", ""),
+    "film": ("book/executed/02_structural_evolution.html", ".js-plotly-plot"),
+    "points": ("book/executed/01_tsloss_by_hand.html", ".js-plotly-plot"),
+}
+"""The README's pictures of the book: the page of each, and what is in the middle."""
 
 # Formulas are set, fonts are there, and the page has nothing left to do: then a reader can use it.
 READY = """async () => {
@@ -189,10 +197,33 @@ def _said(rule: dict[str, Any]) -> str:
     return f"{rule['id']} ({rule['impact']}), {len(rule['nodes'])} elements: {nodes}"
 
 
-def main() -> None:
-    """Print bytes and seconds of every page, each with an empty cache."""
+def screenshots() -> None:
+    """Draw the pictures of ``SCREENSHOTS``: a desktop's window, scrolled to what is to be seen."""
+    with served(BOOK) as base, chromium() as browser:
+        for name, (path, selector) in SCREENSHOTS.items():
+            with opened(browser, base) as (page, _):
+                load(page, base + path)
+                if selector:
+                    figure = page.locator(selector).first
+                    figure.locator("svg").first.wait_for()
+                    figure.evaluate("figure => figure.scrollIntoView({block: 'center'})")
+                page.screenshot(path=FIGURES / f"book-{name}.png")
+                print(FIGURES / f"book-{name}.png")
+
+
+def main(draw: Annotated[bool, tyro.conf.arg(name="screenshots")] = False) -> None:
+    """Print bytes and seconds of every page, each with an empty cache.
+
+    Parameters
+    ----------
+    draw
+        Draw the screenshots of the README instead.
+    """
     if reason := missing():
         raise SystemExit(reason)
+    if draw:
+        screenshots()
+        return
     print(f"{'page':45} {'kB':>6} {'seconds':>8}")
     with served(BOOK) as base, chromium() as browser:
         for path in PAGES:
@@ -202,4 +233,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

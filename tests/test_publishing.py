@@ -1,10 +1,12 @@
 """What publishes the project says the same as the project."""
 
 import re
+import struct
 import tomllib
 from pathlib import Path
 
 import yaml
+from browser import DESKTOP, FIGURES, SCREENSHOTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -48,3 +50,13 @@ def test_binder_installs_what_the_notebooks_need():
     post = folder / "postBuild"
     assert post.stat().st_mode & 0o100, "Binder runs it"
     assert "--editable ." in post.read_text(encoding="utf-8")
+
+
+def test_the_screenshots_of_the_readme_are_those_that_are_drawn():
+    """``make screenshots`` draws them from the built book, in a window of 1280 × 900."""
+    shown = re.findall(r"\]\((book/figures/book-[a-z]+\.png)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert set(shown) == {str((FIGURES / f"book-{name}.png").relative_to(ROOT)) for name in SCREENSHOTS}
+    for path in shown:
+        head = (ROOT / path).read_bytes()[:24]
+        assert head[:8] == b"\x89PNG\r\n\x1a\n"
+        assert struct.unpack(">II", head[16:24]) == (DESKTOP, 900)
