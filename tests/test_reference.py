@@ -103,6 +103,12 @@ def test_every_displayed_equation_has_a_label_of_its_own():
     assert set(re.findall(r"(?:\{eq\}|:eq:)`([^`]+)`", REFERENCE)) == set(labels)
 
 
+def test_every_table_has_a_head():
+    for name, text in PAGES.items():
+        for block in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
+            assert re.match(r"\|.*\n\|[-| :]+\|(\n|$)", block), f"{name}: rows cut off from their table: {block[:60]}"
+
+
 def terms() -> set[str]:
     body = re.search(r"```\{glossary\}\n:sorted:\n(.*?)\n```", GLOSSARY, re.DOTALL)
     return set(re.findall(r"^(\S.*)$", body.group(1), re.MULTILINE))
