@@ -7,7 +7,7 @@ SWEEP  ?= data/sweeps/short.yaml
 STORE  ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book links screenshots test bench sweep torture lab clean
+.PHONY: help setup book pdf links screenshots test bench sweep torture lab clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 
 book: setup  ## run every notebook on the embedded model and build _build/html
 	$(BIN)/python -m tslib book
+
+pdf: setup  ## the book that make book built as one PDF, _build/book.pdf; needs Chromium
+	$(BIN)/python -m tslib pdf
 
 links: setup  ## check the links that lead out of the book; needs a network, and the pages of make book
 	$(BIN)/jupyter-book build --path-output . --builder linkcheck .

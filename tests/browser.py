@@ -3,36 +3,26 @@
 ``python tests/browser.py`` prints what each page weighs and when it can be used; ``--screenshots`` draws the README's.
 """
 
-import functools
-import os
 import re
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-import yaml
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request
+
+from tslib import printing
+from tslib.printing import chromium, served
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "_build" / "html"
 
 
-def _files(entry: dict[str, Any]) -> list[str]:
-    """Return the files of an entry of the table of contents, depth first."""
-    below = [
-        file for key in ("parts", "chapters", "sections") for child in entry.get(key, []) for file in _files(child)
-    ]
-    return [f"{entry[key]}.html" for key in ("root", "file") if key in entry] + below
-
-
-CHAPTERS = _files(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8")))
+CHAPTERS = [f"{page}.html" for page in printing.contents()]
 """The pages in the order in which they are read."""
 PAGES = [*CHAPTERS, "search.html", "genindex.html", "py-modindex.html"]
 DESKTOP, PHONE = 1280, 390
@@ -113,40 +103,13 @@ class Visit:
     """Of axe-core's rules, serious or critical, everything that folds open: rule, impact and elements."""
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_) -> None:
-        """Nothing: the browser records what fails."""
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve a folder on a free port of this machine; gives its address, with a slash at the end."""
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
 def missing() -> str:
     """Say what there is to do before the book can be looked at, if anything."""
     if not (BOOK / "index.html").exists():
         return "no book is built: make book"
-    if not shutil.which("chromium"):
+    if not shutil.which(printing.PROGRAM):
         return "no browser: apt-get install chromium"
     return ""
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # its sandbox refuses to run as root
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
-        yield browser
-        browser.close()
 
 
 @contextmanager

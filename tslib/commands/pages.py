@@ -60,6 +60,25 @@ def book(only: str = "", assemble: bool = False) -> None:
 
 
 @command
+def pdf(file: Path | None = None) -> None:
+    """Print the built book as one PDF, in the order of its table of contents; needs Chromium. About a minute.
+
+    Parameters
+    ----------
+    file
+        The PDF; by default _build/book.pdf.
+
+    Examples
+    --------
+    python -m tslib pdf
+    python -m tslib pdf --file topology.pdf
+    """
+    from tslib import printing
+
+    print(printing.write(file))
+
+
+@command
 def readme() -> None:
     """Write what the committed records say into README.md and draw its figure.
 
