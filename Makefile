@@ -49,8 +49,8 @@ sweep: setup  ## what is missing of a sweep: make sweep SWEEP=data/sweeps/short.
 torture: setup  ## kill a sweep a hundred times and compare what it left; writes data/results/torture.json
 	$(BIN)/python tests/torture.py
 
-lab: setup  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+lab: setup  ## JupyterLab on the notebook to start with
+	$(BIN)/jupyter lab notebooks/start.ipynb
 
 clean:  ## remove what was built (.venv, _build); models stay in the cache
 	rm -rf $(VENV) _build

@@ -17,7 +17,7 @@
 # %% [markdown]
 # # TSLoss by hand
 #
-# At the end of this chapter you will have written the loss of {cite}`tslpaper2026` in ten lines, checked it
+# At the end of this chapter you will have written the paper's loss {cite}`tslpaper2026` in ten lines, checked it
 # with pencil and paper on four points, and seen where it drives a cloud of points when nothing else pulls at
 # them. You will also know what a term $j = i$ in its sums changes, and what becomes of its two thresholds in
 # the dimensions of a language model.

@@ -52,7 +52,9 @@ def test_a_page_shows_every_picture_and_table_of_its_notebook(visited, path):
     notebook = nbformat.read((ROOT / path).with_suffix(".ipynb"), as_version=4)
     data = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = sum("image/png" in one for one in data)
-    tables = sum(one.get("text/html", "").count("<table") for one in data)
+    tables = sum(
+        one.get("text/html", "").count("<table") + one.get("text/markdown", "").count("\n| --- ") for one in data
+    )
     assert (visited(path).facts["figures"], visited(path).facts["tables"]) == (pictures, tables)
     assert "IPython.core.display" not in visited(path).facts["text"]
 

@@ -22,6 +22,7 @@ QUICK = {
     "09_verdicts": {},
     "08_meaning": {"max_steps": 2, "topology_every": 1},
     "10_your_own_training": {"steps": 2, "method_steps": 1},
+    "start": {"max_steps": 2, "topology_every": 1},
     "06_cost": {"batch": 1, "question": 45, "answer": 4, "steps": 3},
 }
 FEWER = {"04_sensitivity": 2}

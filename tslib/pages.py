@@ -3,6 +3,7 @@
 import ast
 import json
 import shlex
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -153,6 +154,22 @@ def _ways(name: str, repository: str) -> str:
     return f":::{{div}} ways\n{' · '.join(links)}{first}\n:::"
 
 
+def parameters(cell: NotebookNode) -> dict[str, Any]:
+    """Return the names and defaults that a cell of parameters sets.
+
+    Raises
+    ------
+    ValueError
+        If it does anything else.
+    """
+    found = {}
+    for statement in ast.parse(cell.source).body:
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            raise ValueError(f"parameters are set by NAME = VALUE, this is: {ast.unparse(statement)}")
+        found[statement.targets[0].id] = ast.literal_eval(statement.value)
+    return found
+
+
 def command(cell: NotebookNode, name: str) -> str:
     r"""Return the line that runs a notebook with all its parameters, given the cell that has them.
 
@@ -165,10 +182,7 @@ def command(cell: NotebookNode, name: str) -> str:
       -y 'values: [0.1, 1.0]'
     """
     lines = [f"papermill notebooks/{name}.ipynb out.ipynb"]
-    for statement in ast.parse(cell.source).body:
-        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
-            raise ValueError(f"parameters are set by NAME = VALUE, this is: {ast.unparse(statement)}")
-        parameter, value = statement.targets[0].id, ast.literal_eval(statement.value)
+    for parameter, value in parameters(cell).items():
         plain = isinstance(value, str | int | float)
         lines.append(
             f"-p {parameter} {shlex.quote(str(value))}"
