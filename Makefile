@@ -7,7 +7,7 @@ SWEEP  ?= data/sweeps/short.yaml
 STORE  ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf links screenshots test bench sweep torture lab clean
+.PHONY: help setup book pdf links screenshots test coverage bench sweep torture lab clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +33,17 @@ links: setup  ## check the links that lead out of the book; needs a network, and
 screenshots: setup  ## draw the README's pictures of the book, from the pages of make book, with Chromium
 	$(BIN)/python tests/browser.py --screenshots
 
+# Some processes of one thread each: most tests wait for Python, not for arithmetic.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: setup  ## style, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(PYTEST)
+
+coverage: setup  ## the tests, and which lines and branches of tslib they run; fails below 95 %
+	$(PYTEST) --cov
 
 bench: setup  ## steps, memory and topology against PEFT and its peers; prints the table of the chapter "What it costs"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
