@@ -119,6 +119,14 @@ def test_pushes_are_the_quantities_that_the_tables_have():
     )
 
 
+def test_two_points_have_one_bar_as_long_as_their_distance():
+    points = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    assert float(PersistencePenalty()(points)) == 5
+    assert float(Push(quantity="h0", sign=-1)(points)) == 1  # in mean distances
+    right_angle = torch.tensor([[3.0, 0.0], [0.0, 5.0]])
+    assert float(PersistencePenalty(metric="cosine")(right_angle)) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("name", PUSHES)
 def test_a_push_goes_where_it_says(name):
     penalty = make_regularizer(name)

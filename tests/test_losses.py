@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from tslib import TSLoss, distances, losses
 from tslib.errors import InputError
-from tslib.losses import REGULARIZERS, L2Penalty, PairwisePenalty, descend, make_regularizer
+from tslib.exact import Push
+from tslib.losses import REGULARIZERS, L2Penalty, PairwisePenalty, _from, descend, make_regularizer
 
 VARIANTS = [
     {},
@@ -297,6 +299,27 @@ def test_pairwise_by_hand():
     assert float(PairwisePenalty()(points[:1])) == 0
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_the_baselines_of_several_prompts(metric):
+    """Each prompt's is its own, pair by pair; a loss is their mean, in float32 at least."""
+
+    def distance(a, b):
+        return float((a - b).norm() if metric == "euclidean" else 1 - a @ b / a.norm() / b.norm())
+
+    several = torch.stack([cloud(5, 3, seed=seed) for seed in range(6)]).unflatten(0, (2, 3))
+    by_hand = {
+        "l2": lambda points: sum(float(point @ point) for point in points) / 5,
+        "pairwise": lambda points: sum(distance(a, b) ** 2 for a, b in itertools.permutations(points, 2)) / 20,
+    }
+    for loss, (name, rule) in zip((L2Penalty, partial(PairwisePenalty, metric=metric)), by_hand.items(), strict=True):
+        want = torch.tensor([[rule(points) for points in row] for row in several], dtype=torch.float64)
+        torch.testing.assert_close(loss().terms(several)[name], want, rtol=1e-9, atol=0)
+        assert float(loss()(several)) == pytest.approx(float(want.mean()), rel=1e-9)
+        assert float(loss(3.0)(several)) == pytest.approx(3 * float(want.mean()), rel=1e-9)
+        for dtype in (torch.bfloat16, torch.float32):
+            assert loss().terms(several.to(dtype))[name].dtype == torch.float32
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 @pytest.mark.parametrize(("n", "d"), [(2, 3), (6, 3), (20, 576)])
 def test_cosine_agrees_with_the_equations(n, d, variant):
@@ -372,6 +395,20 @@ def test_registry():
         assert all(isinstance(value, torch.Tensor) for value in make_regularizer(name).terms(points).values())
     with pytest.raises(InputError, match="tsloss-printed"):
         make_regularizer("topology")
+
+
+def test_registry_makes_what_other_modules_have():
+    push = _from("exact", "Push", quantity="h0", sign=-1)(3.0, metric="cosine")
+    assert isinstance(push, Push)
+    assert (push.weight, push.quantity, push.sign, push.metric) == (3.0, "h0", -1, "cosine")
+
+
+def test_settings_can_be_read():
+    loss = TSLoss(0.5, tau=2.0, alpha=3.0, beta_h0=4.0, beta_h1=5.0, lambda_repel=6.0, lambda_attract=7.0)
+    assert repr(loss) == (
+        "TSLoss(weight=0.5, tau=2.0, alpha=3.0, beta_h0=4.0, beta_h1=5.0, lambda_repel=6.0, lambda_attract=7.0, "
+        "include_self=False, normalize=False, metric=euclidean)"
+    )
 
 
 def test_descent_of_a_loss_with_a_known_minimum():
