@@ -95,6 +95,41 @@ def test_summary_by_hand():
     assert (summary.density, summary.h1_density) == (1.5, 0.0)
 
 
+def test_summary_of_a_small_square_by_hand():
+    """Side 1/4: three bars of H0 as long as the side, one loop from there to the diagonal; all lengths are below 1."""
+    square = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]) / 4
+    side, diagonal = 0.25, 0.25 * math.sqrt(2)
+    loop = diagonal - side
+    summary = summarize(persistence_diagrams(square), square)
+    mean = (4 * side + 2 * diagonal) / 6
+    total = 3 * side + loop
+    entropy = -3 * (side / total) * math.log(side / total) - loop / total * math.log(loop / total)
+    assert summary._asdict() == pytest.approx(
+        {
+            **{"h0_count": 4, "h1_count": 1, "h0_mean_lifespan": side, "h0_max_lifespan": side},
+            **{"h1_mean_lifespan": loop, "h1_max_lifespan": loop, "persistence_entropy": entropy},
+            **{"h0_entropy": math.log(3), "h1_entropy": 0.0, "mean_distance": mean, "max_distance": diagonal},
+            **{"density": 4 / mean, "h1_density": 1 / mean},
+        },
+        rel=1e-6,
+    )
+
+
+def test_summary_without_h1_and_of_one_point():
+    h0_alone = summarize([np.array([[0, 0.25], [0, 0.25], [0, math.inf]])])
+    assert (h0_alone.h1_count, h0_alone.h1_mean_lifespan, h0_alone.h1_max_lifespan, h0_alone.h1_entropy) == (0, 0, 0, 0)
+    assert h0_alone.persistence_entropy == pytest.approx(math.log(2))
+    single = summarize(persistence_diagrams(np.ones((1, 4))), np.ones((1, 4)))
+    assert single == (1, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, math.inf, 0.0)
+
+
+def test_summary_in_the_cosine_metric():
+    """Two directions at a right angle, one of them with two lengths: distances 0, 1 and 1."""
+    points = np.array([[3.0, 0.0], [5.0, 0.0], [0.0, 2.0]])
+    summary = summarize(persistence_diagrams(points, metric="cosine"), points, metric="cosine")
+    assert (summary.mean_distance, summary.max_distance, summary.density) == pytest.approx((2 / 3, 1, 4.5))
+
+
 def test_entropy_is_over_h0_and_h1_together():
     diagrams = [np.array([[0, 1.0], [0, 1.0], [0, math.inf]]), np.array([[1.0, 3.0]])]
     summary = summarize(diagrams)
