@@ -108,6 +108,26 @@ def test_scores(name, text, answer, score):
     assert TASKS[name].score(text, dataclasses.replace(GOLD, answer=answer)) == score
 
 
+@pytest.mark.parametrize(
+    ("text", "complete"),
+    [
+        ("3 * 24 = 72\n#### 72\n", True),
+        ("#### 72 beans", True),
+        ("#### 72.\n", True),
+        ("#### 72", False),  # it may go on with 720
+        ("#### 72.", False),  # or with 72.5
+        ("#### 7\n#### 72", False),  # the last mark counts
+        ("#### 7 no\n#### 72\n", True),
+        ("#### \n", False),
+        ("####", False),
+        ("The answer is 72.\n", False),  # without a mark, a later number may be the answer
+        ("", False),
+    ],
+)
+def test_a_reply_is_complete_when_the_number_after_its_mark_has_ended(text, complete):
+    assert TASKS["gsm8k"].complete(text) is complete
+
+
 def test_worked_target_drops_annotations_and_tidies_blanks():
     solution = " Two  jars: 2*3=<<2*3=6>>6. \n\nWith 1 more, $<<6+1=7>>7.\n#### 7"
     assert worked_target(solution, "7") == "Two jars: 2*3=6.\nWith 1 more, $7.\n#### 7"

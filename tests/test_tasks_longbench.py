@@ -326,6 +326,8 @@ def test_an_example_of_no_subset():
     [
         ("trec", "\n\nDate", "Date", False),
         ("trec", "\n\nDate\n", "Date", True),
+        ("trec", " \nDate", None, True),  # a line of blanks is the first
+        ("trec", "X\n", "X", True),
         ("samsum", "Ada. Bo.\nMore", "Ada. Bo.", True),
         ("triviaqa", "\n", None, False),
         ("lsht", "", None, False),
@@ -341,6 +343,21 @@ def test_the_scored_part_of_a_reply(subset, reply, part, complete):
     task = LongBench(subset)
     assert task.extract(reply) == part
     assert task.complete(reply) is complete
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "code"),
+    [
+        ("\n\n  a\nb\nc", "  a", "  a"),  # line breaks alone go, code keeps its indentation
+        ("X = 1\n", "X = 1", "X = 1"),
+        ("\nX\nY", "X", "X"),
+        ("#\nb\n", "#", "b"),
+        ("", "", ""),
+    ],
+)
+def test_the_first_line_is_taken_as_it_is(text, first, code):
+    assert scores.first_line(text) == first
+    assert scores.code_line(text) == code
 
 
 GOLD = {

@@ -1,6 +1,9 @@
+import io
 import json
+import logging
 import math
 import re
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -278,6 +281,49 @@ def test_a_checker_that_cannot_start_says_so(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(ResourceError, match=r"math-verify ended at its start with status 1; try .*import math_verify"):
         score(r"\boxed{0.5}", r"\frac12")
+
+
+def test_what_the_process_of_the_checker_does(monkeypatch):
+    """A line in, a line out at once; processor time is limited for each, and math-verify's own alarm is not used."""
+
+    class Pipe(io.StringIO):
+        """Remembers what could be read from it."""
+
+        def flush(self):
+            self.read_by_now = self.getvalue()
+
+    asked = [
+        (r"\boxed{0.5}", r"\frac12", 6),
+        ("The answer is $x + 1$.", "", 0),
+        ("I do not know.", "5", 6),
+        (r"\boxed{0.0000843}", "0.0000841", 6),
+        (r"\boxed{0.0000843}", "0.0000841", 7),
+        (r"\boxed{\emptyset}", "", 6),
+    ]
+    limits, pipe, printed = [], Pipe(), io.StringIO()
+    monkeypatch.setattr(signal, "setitimer", lambda *given: limits.append((*given, pipe.getvalue().count("\n"))))
+    monkeypatch.setattr(signal, "alarm", lambda _: pytest.fail("an alarm works in the main thread only"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(json.dumps(one) + "\n" for one in asked)))
+    monkeypatch.setattr(sys, "stdout", pipe)
+    monkeypatch.setattr(sys, "stderr", printed)
+    try:
+        cm._serve()
+        assert sys.stdout is printed  # what the parser prints is no answer
+        assert not logging.getLogger("math_verify").isEnabledFor(logging.CRITICAL)
+    finally:
+        logging.disable(logging.NOTSET)
+    ready, *answers = pipe.getvalue().splitlines()
+    assert ready == "ready"
+    assert [json.loads(answer) for answer in answers] == [
+        [r"\frac{1}{2}", True],  # as math-verify writes a half
+        ["x + 1", False],
+        [None, False],
+        ["0.0000843", True],
+        ["0.0000843", False],
+        [r"\emptyset", False],
+    ]
+    assert pipe.read_by_now == pipe.getvalue()
+    assert limits == [(signal.ITIMER_PROF, seconds, done) for done in range(1, 7) for seconds in (cm.CPU_SECONDS, 0)]
 
 
 def test_scores_from_threads():
