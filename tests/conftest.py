@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import browser as chromium
+import jaxtyping
 import pytest
 import torture
 from playwright.sync_api import Browser
@@ -40,6 +41,15 @@ class Toy(Task):
 
     def score(self, text: str, example: Example) -> float:
         return float(text == example.answer)
+
+
+@pytest.fixture
+def without_type_checks() -> Iterator[None]:
+    """Calls are not checked against annotations, as they are not outside of the tests."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture

@@ -56,6 +56,8 @@ def test_square():
     assert found.h0.tolist() == [1.0, 1.0, 1.0]
     assert found.h1.tolist() == pytest.approx([math.sqrt(2) - 1])
     assert float(found.scale) == pytest.approx((8 + 4 * math.sqrt(2)) / 12)
+    assert float(bars(SQUARE / 10).scale) == pytest.approx(float(found.scale) / 10)
+    assert float(bars(torch.ones(3, 2)).scale) == 1
     assert float(PersistencePenalty(2.0, beta_h1=10.0)(SQUARE)) == pytest.approx(2 * (3 + 10 * (math.sqrt(2) - 1)))
     target = PersistencePenalty(target_h0=0.5, target_h1=0.0)
     assert float(target(SQUARE)) == pytest.approx(3 * 0.25 + (math.sqrt(2) - 1) ** 2)
@@ -144,6 +146,8 @@ def test_leading_dimensions_are_averaged():
     penalty = PersistencePenalty()
     assert float(penalty(several)) == pytest.approx(float(penalty(several[0]) + penalty(several[1])) / 2)
     assert penalty.terms(several)["h0_lifespans"].shape == (2,)
+    assert penalty.terms(several)["h0_lifespans"].dtype == torch.float64
+    assert penalty.terms(several.bfloat16())["h0_lifespans"].dtype == torch.float32
 
 
 def test_wrong_use_is_named():
@@ -153,3 +157,9 @@ def test_wrong_use_is_named():
         Push(quantity="h1", sign=0)
     with pytest.raises(InputError, match=r"token\(s\) \[1\]"):
         PersistencePenalty()(torch.tensor([[0.0], [math.nan]]))
+
+
+@pytest.mark.usefixtures("without_type_checks")
+def test_what_types_would_tell_is_said_without_them():
+    with pytest.raises(InputError, match=r"n, d >= 1; given \(3,\)$"):
+        PersistencePenalty()(torch.zeros(3))

@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import re
 import subprocess
 import sys
 from functools import partial
@@ -244,6 +245,7 @@ def test_low_precision_prompts_are_computed_in_float32_at_least(dtype):
     points = cloud(20, 576, 0.02, dtype=dtype)
     loss = TSLoss()(points)
     assert loss.dtype == torch.float32
+    assert {term.dtype for term in TSLoss().terms(points).values()} == {torch.float32}
     assert float(loss) == pytest.approx(float(TSLoss()(points.double())), rel=1e-6)
 
 
@@ -357,8 +359,13 @@ def test_pairwise_cosine_by_hand():
 def test_a_zero_vector_has_no_cosine(loss):
     points = cloud(5, 3)
     points[[1, 4]] = 0
-    with pytest.raises(InputError, match=r"token\(s\) \[1, 4\] \(counted from 0\) are zero vectors"):
-        loss(points)
+    told = (
+        "token(s) [1, 4] (counted from 0) are zero vectors, which have no direction: the cosine distance needs "
+        "non-zero tokens; use metric='euclidean'"
+    )
+    for prompt in (points, torch.stack([cloud(5, 3, seed=1), points])):
+        with pytest.raises(InputError, match=f"^{re.escape(told)}$"):
+            loss(prompt)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -374,6 +381,16 @@ def test_not_finite_names_the_token(loss, bad):
 def test_empty_prompt(shape):
     with pytest.raises(InputError, match="n, d >= 1"):
         TSLoss()(torch.zeros(shape))
+
+
+@pytest.mark.usefixtures("without_type_checks")
+def test_what_types_would_tell_is_said_without_them():
+    with pytest.raises(InputError, match=r"n, d >= 1; given \(3,\)$"):
+        TSLoss()(torch.zeros(3))
+    with pytest.raises(InputError, match=r"^a soft prompt is a tensor of floats; given torch.int64$"):
+        TSLoss()(torch.zeros(3, 2, dtype=torch.int64))
+    with pytest.raises(InputError, match=r"^unknown metric 'manhattan'; known: euclidean, cosine$"):
+        TSLoss(metric="manhattan")(cloud(3, 2))
 
 
 @pytest.mark.parametrize("setting", ["tau", "alpha"])
@@ -393,7 +410,7 @@ def test_registry():
     assert float(make_regularizer("l2", 2.0, tau=1.0)(points)) == float(L2Penalty(2.0)(points))
     for name in set(REGULARIZERS) - {"none"}:
         assert all(isinstance(value, torch.Tensor) for value in make_regularizer(name).terms(points).values())
-    with pytest.raises(InputError, match="tsloss-printed"):
+    with pytest.raises(InputError, match=r"^unknown regularizer 'topology'; known: none, tsloss, tsloss-printed, "):
         make_regularizer("topology")
 
 

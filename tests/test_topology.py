@@ -1,6 +1,7 @@
 """Persistent homology of clouds whose diagrams are known, and against a second implementation."""
 
 import math
+import re
 
 import gudhi
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from tslib import persistence_diagrams, summarize
 from tslib.errors import InputError
-from tslib.topology import diagram_distance, distance_matrix, persistence_entropy
+from tslib.topology import diagram_distance, distance_matrix, lifespans, persistence_entropy
 
 
 def circle(n):
@@ -38,6 +39,27 @@ def test_circle_has_one_long_loop():
     side = 2 * math.sin(math.pi / n)
     np.testing.assert_allclose(h0[:-1, 1], side, rtol=1e-6)
     np.testing.assert_allclose(h1, [[side, math.sqrt(3)]], rtol=1e-6)
+
+
+def test_dimensions_that_are_asked_for():
+    """The corners of an octahedron: neighbours at √2, opposite ones at 2; in between it is a hollow sphere."""
+    octahedron = np.vstack([np.eye(3), -np.eye(3)])
+    assert [len(diagram) for diagram in persistence_diagrams(octahedron, maxdim=0)] == [6]
+    assert len(persistence_diagrams(octahedron)) == 2
+    h0, h1, h2 = persistence_diagrams(octahedron, maxdim=2)
+    np.testing.assert_allclose(h0[:-1], [[0, math.sqrt(2)]] * 5, rtol=1e-6)
+    assert h1.shape == (0, 2)
+    np.testing.assert_allclose(h2, [[math.sqrt(2), 2]], rtol=1e-6)
+
+
+def test_whatever_the_precision_numbers_are_of_64_bits():
+    points = np.array([[0.0], [1.0], [3.0]], dtype=np.float32)
+    assert distance_matrix(points).dtype == np.float64
+    diagrams = persistence_diagrams(points)
+    assert [diagram.dtype for diagram in diagrams] == [np.float64, np.float64]
+    lengths = lifespans(diagrams[0].astype(np.float32))
+    assert lengths.dtype == np.float64
+    assert lengths.tolist() == [1, 2]
 
 
 def test_two_clusters_are_one_long_bar():
@@ -187,9 +209,25 @@ def test_bad_clouds_say_what_is_wrong():
     points[2, 0] = math.nan
     with pytest.raises(InputError, match=r"row\(s\) \[2\]"):
         persistence_diagrams(points)
-    with pytest.raises(InputError, match=r"row\(s\) \[0\] are zero vectors"):
-        persistence_diagrams(np.zeros((1, 2)), metric="cosine")
+    points[2] = 0
+    told = (
+        "row(s) [2] are zero vectors, which have no direction: the cosine distance needs non-zero rows; "
+        "use metric='euclidean' or drop them"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(told)}$"):
+        persistence_diagrams(points, metric="cosine")
     with pytest.raises(InputError, match="n, d >= 1"):
         persistence_diagrams(np.zeros((0, 2)))
     with pytest.raises(InputError, match="maxdim"):
         persistence_diagrams(circle(4), maxdim=-1)
+
+
+@pytest.mark.usefixtures("without_type_checks")
+def test_what_types_would_tell_is_said_without_them():
+    with pytest.raises(InputError, match=r"^unknown metric 'manhattan'; known: euclidean, cosine$"):
+        distance_matrix(circle(4), "manhattan")
+    with pytest.raises(InputError, match=r"n, d >= 1; given \(3,\)$"):
+        distance_matrix(np.ones(3))
+    diagram = np.array([[0, 2.0]])
+    with pytest.raises(InputError, match=r"^unknown distance 'hausdorff'; known: bottleneck, wasserstein$"):
+        diagram_distance(diagram, diagram, "hausdorff")
