@@ -122,6 +122,30 @@ def test_blocks_of_rows_give_each_term_and_its_gradient(variant, monkeypatch):
         torch.testing.assert_close(of_blocks, of_whole, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("block", "shape", "blocks"),
+    [
+        (48, (6, 8), [(6, 8)]),
+        (24, (6, 8), [(3, 8), (3, 8)]),
+        (33, (6, 8), [(4, 8), (2, 8)]),
+        (48, (2, 6, 8), [(2, 3, 8), (2, 3, 8)]),  # every prompt of a batch is in a block
+        (5, (3, 8), [(1, 8), (1, 8), (1, 8)]),  # one row at least
+        (5, (1, 1), [(1, 1)]),
+    ],
+)
+def test_a_block_has_as_many_rows_as_fit(monkeypatch, block, shape, blocks):
+    seen = []
+
+    def row_sums(pairs):
+        seen.append(tuple(pairs.shape))
+        return pairs.sum(-1)
+
+    monkeypatch.setattr(distances, "BLOCK", block)
+    pairs = torch.arange(math.prod(shape), dtype=torch.float64).reshape(shape)
+    assert torch.equal(distances.by_rows(row_sums, pairs), pairs.sum(-1))
+    assert seen == blocks
+
+
 PEAK = """
 import torch
 from tslib import TSLoss
@@ -255,6 +279,22 @@ def test_leading_dimensions_are_averaged():
     assert float(TSLoss(3.0)(stack)) == pytest.approx(float(sum(each)) / 4, rel=1e-12)
     assert TSLoss().terms(stack)["h0"].shape == (2, 2)
     assert TSLoss().terms(stack)["soft_nearest"].shape == (2, 2, 5)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_each_prompt_of_a_batch_is_on_its_own(n, variant):
+    """However far apart their scales are; of a single token every term is 0."""
+    each = [cloud(n, 3, scale, seed) for seed, scale in enumerate([1, 1e3, 1e-3, 1, 30, 1])]
+    terms = TSLoss(**variant).terms(torch.stack(each).unflatten(0, (2, 3)))
+    assert set(terms) == {"h0", "repel", "attract", "delta", "zeta", "soft_nearest"}
+    alone = [TSLoss(**variant).terms(points) for points in each]
+    for name, term in terms.items():
+        assert term.shape == ((2, 3, n) if name == "soft_nearest" else (2, 3))
+        want = torch.stack([own[name] for own in alone])
+        torch.testing.assert_close(term.flatten(0, 1), want, rtol=1e-9, atol=1e-15)
+        if n == 1:
+            assert not term.any()
 
 
 def test_weight_is_a_factor():
