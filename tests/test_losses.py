@@ -122,6 +122,36 @@ def test_blocks_of_rows_give_each_term_and_its_gradient(variant, monkeypatch):
         torch.testing.assert_close(of_blocks, of_whole, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("shift", [0.0, 100.0])
+def test_few_pairs_are_taken_one_by_one(monkeypatch, shift):
+    """Those of the same group, wherever the cloud lies: of eight groups with 5 tokens, one with 6 and one with 4."""
+    seen, differences = [], distances._differences
+
+    def counted(points, pairs):
+        seen.append(len(pairs[0]))
+        return differences(points, pairs)
+
+    monkeypatch.setattr(distances, "_differences", counted)
+    where = shift * torch.arange(16)
+    distances.pairwise_distances(cloud(50, 16) + where)
+    distances.pairwise_distances(clusters() + where)
+    assert seen == [0, 8 * 10 + 15 + 6]
+
+
+@pytest.mark.parametrize(("block", "sizes"), [(5, [1] * 20), (40, [4] * 5), (70, [7, 7, 6]), (1000, [20])])
+def test_differences_come_in_blocks(monkeypatch, block, sizes):
+    """Of ten numbers each; two prompts of five tokens have twenty pairs."""
+    monkeypatch.setattr(distances, "BLOCK", block)
+    points = cloud(10, 10).reshape(2, 5, 10)
+    pairs = torch.ones(2, 5, 5).triu(1).nonzero(as_tuple=True)
+    found = list(distances._differences(points, pairs))
+    assert [tuple(difference.shape) for _, _, difference in found] == [(size, 10) for size in sizes]
+    first, second = (torch.cat([points[block[side]] for block in found]) for side in (0, 1))
+    assert torch.equal(first, points[:, [0, 0, 0, 0, 1, 1, 1, 2, 2, 3]].flatten(0, 1))
+    assert torch.equal(second, points[:, [1, 2, 3, 4, 2, 3, 4, 3, 4, 4]].flatten(0, 1))
+    assert torch.equal(torch.cat([difference for _, _, difference in found]), first - second)
+
+
 @pytest.mark.parametrize(
     ("block", "shape", "blocks"),
     [
