@@ -299,8 +299,13 @@ def test_low_precision_prompts_are_computed_in_float32_at_least(dtype):
     points = cloud(20, 576, 0.02, dtype=dtype)
     loss = TSLoss()(points)
     assert loss.dtype == torch.float32
-    assert {term.dtype for term in TSLoss().terms(points).values()} == {torch.float32}
     assert float(loss) == pytest.approx(float(TSLoss()(points.double())), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_terms_are_of_float32_at_least(dtype):
+    expected = {torch.promote_types(dtype, torch.float32)}
+    assert {term.dtype for term in TSLoss().terms(cloud(5, 3, dtype=dtype)).values()} == expected
 
 
 def test_leading_dimensions_are_averaged():
@@ -447,7 +452,16 @@ def test_not_finite_names_the_token(loss, bad):
         loss(points)
 
 
-@pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
+def test_not_finite_in_several_prompts_names_the_tokens():
+    several = torch.stack([cloud(4, 2, seed=seed) for seed in range(3)])
+    several[0, 1, 0] = several[2, 3, 1] = several[2, 1, 1] = math.nan
+    with pytest.raises(
+        InputError, match=r"in token\(s\) \[1, 3\] \(counted from 0\) of 4; training has diverged: lower"
+    ):
+        TSLoss()(several)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 0, 3), (2, 3, 0)])
 def test_empty_prompt(shape):
     with pytest.raises(InputError, match="n, d >= 1"):
         TSLoss()(torch.zeros(shape))
