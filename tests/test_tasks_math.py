@@ -226,6 +226,36 @@ def test_one_of_several_gold_answers_is_enough():
 
 
 @pytest.mark.parametrize(
+    ("formula", "feasible"),
+    [
+        ("()" * 200, True),  # side by side, not one in another
+        ("([{" * 4 + "}])" * 4, True),
+        ("(" * 12, True),
+        ("(" * 13, False),
+        ("(" * 6 + ")" * 6 + "[" * 13, False),
+        ("x" * 408, True),  # 400 in a box
+        ("x" * 409, False),
+        ("", True),
+    ],
+)
+def test_what_math_verify_is_asked(formula, feasible):
+    assert cm._feasible(formula) is feasible
+
+
+def test_an_answer_is_compared_whole_or_not_at_all():
+    assert score(r"\boxed{" + "0" * 398 + "5}", "5") == 1
+    assert score(r"\boxed{" + "0" * 398 + "555}", "5") == 0
+
+
+def test_words_are_compared_without_blanks_and_commands():
+    assert cm._unwrap(r"\text{Ida},  \mathrm{Bo} and  x") == "Ida,Boandx"
+
+
+def test_six_places_are_enough_where_the_gold_answer_is_no_decimal():
+    assert [score(rf"\boxed{{{reply}}}", r"\frac{1}{3}") for reply in ("0.333333", "0.33333")] == [1, 0]
+
+
+@pytest.mark.parametrize(
     "reply",
     [
         r"\boxed{9^9^9^9}",
