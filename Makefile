@@ -7,7 +7,7 @@ SWEEP  ?= data/sweeps/short.yaml
 STORE  ?= runs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf links screenshots test coverage bench sweep torture lab clean
+.PHONY: help setup book pdf links screenshots test coverage bench sweep torture mutation lab clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ sweep: setup  ## what is missing of a sweep: make sweep SWEEP=data/sweeps/short.
 
 torture: setup  ## kill a sweep a hundred times and compare what it left; writes data/results/torture.json
 	$(BIN)/python tests/torture.py
+
+mutation: setup  ## change the mathematics and the scoring in one place after another; fails where no test notices
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutation]'
+	$(BIN)/python tests/mutation.py
 
 lab: setup  ## JupyterLab on the notebook to start with
 	$(BIN)/jupyter lab notebooks/start.ipynb

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tslib.errors import ResourceError
 from tslib.report import headline, readme
+from tslib.report_mutation import mutation
 from tslib.report_sweeps import torture
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def assemble(root: Path = ROOT) -> Path:
     front_figure(evidence)
     (EXECUTED / "questions.md").write_text(report_questions.page(evidence), encoding="utf-8")
     (EXECUTED / "torture.md").write_text(torture() + "\n", encoding="utf-8")
+    (EXECUTED / "mutation.md").write_text(mutation() + "\n", encoding="utf-8")
     program = str(Path(sys.executable).parent / "jupyter-book")
     command = [program, "build", "--path-output", ".", "--warningiserror", "--keep-going"]
     if subprocess.run([*command, "."], cwd=root, check=False).returncode:
