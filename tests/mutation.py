@@ -54,7 +54,11 @@ def change(name: str) -> dict[str, str]:
     module, _, function = name.partition("__mutmut_")[0].rpartition(".")
     lines = get_diff_for_mutant(name).splitlines()[2:]
     old, new = (" ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
-    return {"in": f"{module}.{function.removeprefix('x_').strip('ǁ').replace('ǁ', '.')}", "old": old, "new": new}
+    return {
+        "in": f"{module}.{function.removeprefix('x_').removeprefix('xǁ').replace('ǁ', '.')}",
+        "old": old,
+        "new": new,
+    }
 
 
 def unnoticed(codes: dict[str, int | None]) -> list[str]:
