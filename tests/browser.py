@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 from axe_playwright_python.sync_playwright import Axe
@@ -160,7 +160,7 @@ def _said(rule: dict[str, Any]) -> str:
     return f"{rule['id']} ({rule['impact']}), {len(rule['nodes'])} elements: {nodes}"
 
 
-def screenshots() -> None:
+def draw_screenshots() -> None:
     """Draw the pictures of ``SCREENSHOTS``: a desktop's window, scrolled to what is to be seen."""
     with served(BOOK) as base, chromium() as browser:
         for name, (path, selector) in SCREENSHOTS.items():
@@ -174,18 +174,18 @@ def screenshots() -> None:
                 print(FIGURES / f"book-{name}.png")
 
 
-def main(draw: Annotated[bool, tyro.conf.arg(name="screenshots")] = False) -> None:
+def main(screenshots: bool = False) -> None:
     """Print bytes and seconds of every page, each with an empty cache.
 
     Parameters
     ----------
-    draw
+    screenshots
         Draw the screenshots of the README instead.
     """
     if reason := missing():
         raise SystemExit(reason)
-    if draw:
-        screenshots()
+    if screenshots:
+        draw_screenshots()
         return
     print(f"{'page':45} {'kB':>6} {'seconds':>8}")
     with served(BOOK) as base, chromium() as browser:

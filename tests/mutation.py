@@ -4,7 +4,6 @@
 ``data/mutation/survivors.yaml``, where each survivor has its reason, and writes ``data/results/mutation.json``.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+import tyro
 import yaml
 
 from tslib.durable import write
@@ -66,26 +66,28 @@ def unnoticed(codes: dict[str, int | None]) -> list[str]:
     return [name for name, code in codes.items() if code in (0, 2, 5, 33, None)]
 
 
-def run(names: list[str], jobs: str) -> None:
+def run(names: list[str], jobs: int) -> None:
     """Let mutmut try these; no benchmark's rows have a part in it."""
     surroundings = {name: said for name, said in os.environ.items() if name not in ("TSLIB_DATA_DIR", "PYTHONPATH")}
-    command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", jobs, *names]
+    command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(jobs), *names]
     subprocess.run(command, env=surroundings | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}, check=True)
 
 
-def main() -> int:
-    """Run, compare, write and print; 1 if too few changes are noticed or one that is not is without a reason."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--again", action="store_true", help="only what was not noticed, by tests that were added since"
-    )
-    parser.add_argument("--jobs", default=str(os.cpu_count()), help="changes tried at once")
-    given = parser.parse_args()
+def main(again: bool = False, jobs: int = os.cpu_count() or 1) -> int:
+    """Run, compare, write and print; 1 if too few changes are noticed or one that is not is without a reason.
+
+    Parameters
+    ----------
+    again
+        Only what was not noticed, by tests that were added since.
+    jobs
+        Changes tried at once.
+    """
     os.chdir(ROOT)
     begun = time.time()
-    if not given.again:
+    if not again:
         shutil.rmtree("mutants", ignore_errors=True)
-    run(unnoticed(results()) if given.again else [f"tslib.{rule}" for rule in RULES], given.jobs)
+    run(unnoticed(results()) if again else [f"tslib.{rule}" for rule in RULES], jobs)
     codes = results()
     survived = {name: change(name) for name in unnoticed(codes)}
     known = [one for group in yaml.safe_load(REASONS.read_text(encoding="utf-8")) for one in group["changes"]]
@@ -108,4 +110,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tyro.cli(main))

@@ -20,6 +20,7 @@ from pypdf import PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 from tqdm import tqdm
 
+from tslib import durable
 from tslib.book import ROOT
 from tslib.errors import ResourceError
 
@@ -171,7 +172,7 @@ def write(path: Path | None = None, root: Path = ROOT) -> Path:
             printed = _printed(browser, base, files)
     except Error as error:
         raise ResourceError(f"Chromium could not print the book: {error.message}") from error
-    path.write_bytes(printed)
+    durable.write(path, printed)
     return path
 
 
