@@ -5,6 +5,7 @@ One page and not one PDF a chapter, so that page numbers, bookmarks and the link
 
 import functools
 import io
+import logging
 import os
 import shutil
 import threading
@@ -218,6 +219,7 @@ def _printed(browser: Browser, base: str, files: list[str]) -> bytes:
 
 def _titled(printed: bytes, titles: list[str]) -> bytes:
     """Give the bookmarks their titles anew: Chromium's lack formulas and the spaces where a line of a heading ends."""
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # it warns of Chromium's count of objects, which is too small
     writer = PdfWriter(clone_from=io.BytesIO(printed))
     bookmarks = list(_bookmarks(cast("DictionaryObject", writer.root_object["/Outlines"])))
     if len(bookmarks) != len(titles):
