@@ -157,6 +157,9 @@ def test_wrong_use_is_named():
         Push(quantity="h1", sign=0)
     with pytest.raises(InputError, match=r"token\(s\) \[1\]"):
         PersistencePenalty()(torch.tensor([[0.0], [math.nan]]))
+    for shape in ((0, 3), (3, 0), (2, 0, 3)):
+        with pytest.raises(InputError, match=r"n, d >= 1; given "):
+            PersistencePenalty()(torch.zeros(shape))
 
 
 @pytest.mark.usefixtures("without_type_checks")

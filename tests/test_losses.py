@@ -469,6 +469,12 @@ def test_empty_prompt(shape):
         TSLoss()(torch.zeros(shape))
 
 
+def test_a_batch_of_no_prompts():
+    for regularizer in (TSLoss(), L2Penalty(), PairwisePenalty()):
+        with pytest.raises(InputError, match=r"^a batch has at least one soft prompt; given shape \(0, 3, 4\)$"):
+            regularizer(torch.zeros(0, 3, 4))
+
+
 @pytest.mark.usefixtures("without_type_checks")
 def test_what_types_would_tell_is_said_without_them():
     with pytest.raises(InputError, match=r"n, d >= 1; given \(3,\)$"):
@@ -480,7 +486,7 @@ def test_what_types_would_tell_is_said_without_them():
 
 
 @pytest.mark.parametrize("setting", ["tau", "alpha"])
-@pytest.mark.parametrize("value", [0.0, -1.0, math.nan])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
 def test_impossible_settings(setting, value):
     with pytest.raises(InputError, match=f"{setting} must be above 0"):
         TSLoss(**{setting: value})

@@ -22,9 +22,16 @@ def checked(prompt: Tensor) -> Tensor:
 
     The variance of s_i and the hinges subtract numbers that nearly agree (in high dimension all distances do), so
     single precision would lose the digits that matter; with n of the order of 20 the cost is nothing.
+
+    Raises
+    ------
+    InputError
+        If it is not of shape (..., n, d), is empty, holds no floats, or holds NaN or infinity.
     """
     if prompt.ndim < 2 or prompt.shape[-2] == 0 or prompt.shape[-1] == 0:
         raise InputError(f"a soft prompt has shape (..., n, d) with n, d >= 1; given {tuple(prompt.shape)}")
+    if not prompt.numel():
+        raise InputError(f"a batch has at least one soft prompt; given shape {tuple(prompt.shape)}")
     if not prompt.is_floating_point():
         raise InputError(f"a soft prompt is a tensor of floats; given {prompt.dtype}")
     if not (finite := prompt.isfinite().all(-1)).all():

@@ -70,7 +70,7 @@ def bars(points: Float[Tensor, "n d"], metric: Metric = "euclidean") -> Bars:
 def _clouds(prompt: Tensor) -> list[Tensor]:
     if prompt.ndim < 2:
         checked(prompt)
-    return list(prompt.reshape(-1, *prompt.shape[-2:]))
+    return list(prompt.reshape(prompt.shape[:-2].numel(), *prompt.shape[-2:]))
 
 
 def _shaped(values: list[Tensor], prompt: Tensor) -> Tensor:

@@ -39,8 +39,8 @@ class Follows(Protocol):
 
 def _positive(**values: float) -> None:
     for name, value in values.items():
-        if not value > 0:
-            raise InputError(f"{name} must be above 0; given {value}")
+        if not 0 < value < math.inf:
+            raise InputError(f"{name} must be above 0 and finite; given {value}")
 
 
 class TSLoss(nn.Module):
