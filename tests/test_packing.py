@@ -234,6 +234,17 @@ def test_a_model_whose_logits_are_scaled_is_padded():
     assert not packs(scaled)
 
 
+def test_the_output_layer_on_another_device_than_the_last_layer():
+    """As where a model whose output layer is its embedding is divided over devices: both are on the first."""
+    torch.manual_seed(0)
+    divided = llama().eval().requires_grad_(False)
+    divided.lm_head.to("meta")
+    prompt = SoftPrompt(torch.zeros(3, 16))
+    done = forward(divided, prompt, ALIKE, grad=True, packed=True)
+    assert done.loss.device.type == done.matches.device.type == "meta"
+    assert done.matches.shape == (3, 9)
+
+
 def test_lengths_by_hand():
     layout = Packing.of(2, [1, 3])
     assert layout.places.tolist() == [[2, 2, 2], [3, 4, 5]]

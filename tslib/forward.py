@@ -73,6 +73,11 @@ def forward(
     packed
         Whether rows go through the model as one sequence (see `tslib.packing`), or padded to the same length; by
         default as `packs` says.
+
+    Raises
+    ------
+    InputError
+        If there are states of questions and rows are padded.
     """
     packed = packs(model) if packed is None else packed
     pass_tokens = pass_tokens if grad else None
@@ -110,11 +115,13 @@ def _packed(
             use_cache=False,
             packing=batch.packing,
         ).last_hidden_state[0]
-    predicting, targets = batch.predicting.to(hidden.device), batch.targets.to(hidden.device)
-    loss, matches = target_loss(hidden.index_select(0, predicting), model.get_output_embeddings(), targets)
+    head = model.get_output_embeddings()
+    # one that is the embedding, too, is on the first of several devices; what moves states there is not called here
+    predicting = hidden.index_select(0, batch.predicting.to(hidden.device)).to(head.weight.device)
+    loss, matches = target_loss(predicting, head, batch.targets.to(head.weight.device))
     by_row = matches.split([len(row.target) for row in rows])
     padded = nn.utils.rnn.pad_sequence(by_row, batch_first=True, padding_value=True, padding_side="left")
-    return Outcome(loss / len(targets), padded)
+    return Outcome(loss / len(batch.targets), padded)
 
 
 def _padded(model: Any, prompt: SoftPrompt, rows: Sequence[Encoded], pass_tokens: int | None) -> Outcome:
