@@ -620,6 +620,19 @@ def test_on_another_machine_an_audit_allows_for_rounding(short, tmp_path):
     assert found(iterations_to_correct=5).differences == ("iterations to correct 5, again None",)
 
 
+def test_a_loss_of_nothing_is_like_itself_and_far_from_any_other(short, tmp_path):
+    """Where every token is certain, the cross-entropy is 0 to single precision."""
+    record = RunStore(tmp_path / "runs").run(short.configs[0], progress=False)
+    elsewhere = record.environment | {"machine": "another"}
+    certain = dataclasses.replace(record, steps=record.steps.assign(cross_entropy=0.0), environment=elsewhere)
+    assert compare("name", certain, certain).loss == 0
+    again = dataclasses.replace(record, steps=record.steps.assign(cross_entropy=1e-7))
+    finding = compare("name", certain, again)
+    assert finding.loss == float("inf")
+    assert len(finding.differences) == 1
+    assert finding.differences[0].startswith("a loss of the first 3 steps differs by inf%")
+
+
 def test_an_audit_that_is_interrupted_prints_what_it_found(short, tmp_path, monkeypatch, capsys):
     store = RunStore(tmp_path / "runs")
     work(short, store, [config.hash for config in short.configs], progress=False)

@@ -109,8 +109,9 @@ def compare(name: str, record: RunRecord, again: RunRecord) -> Finding:
         compact(run.steps)["cross_entropy"].to_numpy() if len(run.steps) else np.empty(0) for run in (record, again)
     )
     length = min(len(one), len(other), len(one) if bits else FIRST)
-    gaps = np.abs(one[:length] - other[:length]) / np.abs(one[:length])
-    loss = float(gaps.max(initial=0.0))
+    gaps, sizes = np.abs(one[:length] - other[:length]), np.abs(one[:length])
+    relative = np.divide(gaps, sizes, out=np.where(gaps > 0, np.inf, 0.0), where=sizes > 0)  # a loss can be 0
+    loss = float(relative.max(initial=0.0))
     correct = (record.iterations_to_correct, again.iterations_to_correct)
     if bits:
         if correct[0] != correct[1]:
