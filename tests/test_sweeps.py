@@ -82,6 +82,7 @@ def grid(text: str) -> str:
         (grid("fields: {n_token: 3}"), "grid 'g': n_token=3: unknown; known: model, task"),
         (grid("fields: {n_tokens: [3, 0]}"), "grid 'g': n_tokens=0: Input should be greater than or equal to 1"),
         (grid("fields: {seed: []}"), "grid 'g': a list of values is empty"),
+        (grid("pairs: []"), "grid 'g': a list of values is empty"),
         (grid("fields: {seed: [1]}, pairs: [[0, 0]]"), "grid 'g': ['seed'] are given as pairs already"),
         (grid("fields: {1: 2}"), "is not a sweep: grids.0.fields.1"),
         (grid("evaluate: {limit: 0}"), "grid 'g', evaluate: limit=0: Input should be greater"),

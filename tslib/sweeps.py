@@ -61,16 +61,16 @@ class Grid:
             If one is impossible, or there are too many; the message names grid and field.
         """
         axes = {name: value if isinstance(value, list) else [value] for name, value in self.fields.items()}
-        count = math.prod(len(values) for values in axes.values()) * len(self.pairs or [None])
+        pairs: list[dict[str, Any]] = [{}]
+        if self.pairs is not None:
+            pairs = [{"sample_seed": sample_seed, "seed": seed} for sample_seed, seed in self.pairs]
+        count = math.prod(len(values) for values in (*axes.values(), pairs))
         if count == 0:
             raise InputError(f"grid {self.name!r}: a list of values is empty")
         if count > MOST:
             raise InputError(f"grid {self.name!r} has {count} runs: give at most {MOST}")
         if self.pairs is not None and (twice := {"seed", "sample_seed"} & set(axes)):
             raise InputError(f"grid {self.name!r}: {sorted(twice)} are given as pairs already")
-        pairs: list[dict[str, Any]] = [{}]
-        if self.pairs is not None:
-            pairs = [{"sample_seed": sample_seed, "seed": seed} for sample_seed, seed in self.pairs]
         return [
             self._config(dict(zip(axes, values, strict=True)) | pair)
             for pair, values in product(pairs, product(*axes.values()))
