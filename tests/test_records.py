@@ -450,6 +450,12 @@ def test_prompts_of_another_run_of_the_same_config_are_not_taken_for_this_ones(s
     assert store.get(two_steps.config).prompts == {}
 
 
+def test_prompts_that_were_not_kept_are_not_those_of_an_earlier_run(store, two_steps):
+    store.save(two_steps)
+    store.save(dataclasses.replace(two_steps, status="interrupted", prompts={}))
+    assert store.get(two_steps.config).prompts == {}
+
+
 def unseal(folder: Path) -> None:
     """Make a record one of before there were checksums."""
     content = json.loads((folder / "record.json").read_text())

@@ -108,7 +108,8 @@ def compact(table: pd.DataFrame) -> pd.DataFrame:
 def write_files(folder: Path, content: dict[str, Any], tables: dict[str, pd.DataFrame], prompts: str | None) -> None:
     """Write a record, synced, into an empty folder: ``record.json`` of a content, and the tables of these names.
 
-    `prompts` is the checksum of the prompts, or None where they were not kept.
+    `prompts` is the checksum of the prompts, or None where they were not kept: then those that an earlier run of the
+    same config has left in the cache are not this one's, which an empty checksum says.
     """
     files = {}
     for name, table in tables.items():
@@ -116,8 +117,7 @@ def write_files(folder: Path, content: dict[str, Any], tables: dict[str, pd.Data
         # Parquet's own types say all; the schemas of pandas and arrow would be three quarters of a file
         compact(table).to_parquet(path, compression="zstd", index=False, store_schema=False)
         files[path.name] = checksum(path.read_bytes())
-    if prompts is not None:
-        files["prompts"] = prompts
+    files["prompts"] = prompts or ""
     write_document(folder / "record.json", content | {"files": files})
     for path in (*folder.iterdir(), folder):
         sync(path)
