@@ -3,16 +3,18 @@
 import dataclasses
 import json
 import math
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 
 from tslib.config import EvalConfig, TuneConfig
-from tslib.durable import sealed
+from tslib.durable import DamagedError, sealed
 from tslib.encoding import encode
 from tslib.errors import InputError, ResourceError
-from tslib.evaluation import EvaluationStore, _Judge, evaluate, of_run
+from tslib.evaluation import Evaluation, EvaluationStore, _Judge, evaluate, of_run
 from tslib.records import RunStore
 from tslib.tasks import TASKS, Example, load_task, shuffled
 from tslib.tasks.base import made
@@ -237,6 +239,42 @@ def test_a_store(quiz, smollm2_135m, tmp_path, monkeypatch):
     path.write_text(json.dumps(sealed(content)))
     with pytest.raises(ResourceError, match="nonesuch"):
         store.load(path)
+
+
+def kept(store: EvaluationStore) -> Path:
+    """The file of an evaluation that no model was asked for."""
+    rows = pd.DataFrame([{"id": "toy/test/0", "score": 1.0, "answer_loss": 0.5, "tokens": 3}])
+    return store.save(Evaluation(config(), {"score": 1.0, "rows": 1}, {"machine": "m"}, rows))
+
+
+@pytest.mark.usefixtures("quiz")
+def test_an_evaluation_under_the_name_of_another_is_not_taken_for_it(tmp_path):
+    store = EvaluationStore(tmp_path)
+    other = store.path(config(seed=7))
+    kept(store).rename(other)
+    with pytest.raises(DamagedError, match=rf"it is the evaluation {config().hash}, under another name"):
+        store.load(other)
+
+
+@pytest.mark.usefixtures("quiz")
+def test_seals_of_evaluations(tmp_path):
+    store = EvaluationStore(tmp_path)
+    path = kept(store)
+    whole = path.read_bytes()
+    content = {name: said for name, said in json.loads(whole).items() if name != "checksum"}
+    path.write_text(json.dumps(content))
+    store.seal()
+    assert path.read_bytes() == whole
+    for bad in ("{", "[]", json.dumps({"config": {}})):
+        path.write_text(bad)
+        with pytest.raises(DamagedError, match=rf"^{re.escape(str(path))} is not a readable evaluation"):
+            store.seal()
+
+
+def test_a_loss_that_is_not_a_number_is_named(quiz, smollm2_135m, monkeypatch):
+    monkeypatch.setattr("tslib.evaluation._Judge._answer_losses", lambda self, rows: [float("nan")] * len(rows))
+    with pytest.raises(InputError, match=r"smollm2-135m in float32 gives losses that are not finite: .* bfloat16"):
+        evaluate(config(limit=1, max_new_tokens=1), progress=False)
 
 
 def test_find_a_run(run, tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import torch
 from torch.nn import functional
@@ -72,7 +73,8 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
     Raises
     ------
     InputError
-        If a row does not fit into the context, or the task's questions are open and likelihood was asked for.
+        If a row does not fit into the context, the task's questions are open and likelihood was asked for, or a loss
+        is not finite.
     ResourceError
         If rows, model or the run's prompt cannot be had.
     """
@@ -111,6 +113,8 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
             bar.update(len(chosen))
             bar.set_postfix(score=f"{sum(o['score'] for o in outcomes.values()) / len(outcomes):.3f}")
     table = pd.DataFrame([{"id": example.id} | outcomes[example.id] for example in examples])
+    if not np.isfinite(table["answer_loss"]).all():
+        raise InputError(f"{config.model} in {config.dtype} gives losses that are not finite: use float32 or bfloat16")
     interval = stats.mean_score(table["score"].to_numpy())
     results: dict[str, int | float] = {
         "score": interval.value,
@@ -300,11 +304,20 @@ class EvaluationStore:
         return path
 
     def seal(self) -> None:
-        """Give evaluations of before there were checksums theirs, as they are."""
+        """Give evaluations of before there were checksums theirs, as they are.
+
+        Raises
+        ------
+        DamagedError
+            If one is not what it should be.
+        """
         for path in sorted(self.root.glob("*.json")):
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if "checksum" not in content:
-                write(path, _text(content))
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                if "checksum" not in content:
+                    write(path, _text(content))
+            except UNREADABLE as error:
+                raise _unreadable(path, error) from error
             self.load(path)
 
     def load(self, path: Path) -> Evaluation:
@@ -318,15 +331,25 @@ class EvaluationStore:
         try:
             content = checked(path)
             config = EvalConfig(**content["config"])
+            if not path.stem.endswith(f"_{config.hash}"):
+                raise ValueError(f"it is the evaluation {config.hash}, under another name")
             return Evaluation(config, content["results"], content["environment"], pd.DataFrame(content["rows"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            said = " ".join(str(error).split())
-            raise DamagedError(f"{path} is not a readable evaluation ({said}): delete it and make it again") from error
+        except UNREADABLE as error:
+            raise _unreadable(path, error) from error
 
     def table(self, configs: Iterable[EvalConfig] | None = None) -> pd.DataFrame:
         """Return one row an evaluation: the fields of ``EvalConfig``, then the results; by default of all."""
         paths = sorted(self.root.glob("*.json")) if configs is None else [self.path(config) for config in configs]
         return pd.DataFrame([self.load(path).summary() for path in paths if path.is_file()])
+
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What reading an evaluation raises that is not one."""
+
+
+def _unreadable(path: Path, error: Exception) -> DamagedError:
+    said = " ".join(str(error).split())
+    return DamagedError(f"{path} is not a readable evaluation ({said}): delete it and make it again")
 
 
 def _text(content: dict[str, Any]) -> bytes:
