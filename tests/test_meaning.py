@@ -113,6 +113,17 @@ def test_a_point_within_the_span_of_words_has_no_residual():
     assert on["norm"] == pytest.approx(2.4 / 2.5)
 
 
+def test_the_median_of_two_distances_is_their_mean():
+    class Line(Vocabulary):
+        def __init__(self):
+            self.ids = torch.arange(4)
+            self.embeddings = torch.tensor([[0.0, 0.0], [1.0, 0.0], [10.0, 0.0], [13.0, 0.0]])
+
+    # to the nearest word: 2 and 4; from word to word: 1, 1, 3 and 3
+    found = manifold(torch.tensor([[0.0, 2.0], [10.0, 4.0]]), Line(), neighbours=2)
+    assert found["nearest"] == pytest.approx(3 / 2)
+
+
 def test_a_plane_is_the_cloud_where_it_is_flat():
     """Points of a plane in six dimensions keep their distances in PCA, and all their variance."""
     generator = torch.Generator().manual_seed(0)

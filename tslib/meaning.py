@@ -189,7 +189,7 @@ def manifold(
         return float(np.median(shares))
 
     return {
-        "nearest": float(vocabulary.nearest(points, 1).distances.median() / among.median()),
+        "nearest": float(np.median(vocabulary.nearest(points, 1).distances) / np.median(among)),
         "residual": residual(points, 0),
         "word_residual": residual(words[:100], 1),
         "norm": float(points.norm(dim=-1).mean() / words.norm(dim=-1).mean()),
