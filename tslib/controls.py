@@ -18,7 +18,7 @@ __all__ = ["AdaptiveTSLoss", "BalancedTSLoss", "RandomDirection"]
 
 
 def _gradient(loss: Tensor, leaf: Tensor) -> Tensor:
-    (gradient,) = torch.autograd.grad(loss, leaf, retain_graph=True)
+    (gradient,) = torch.autograd.grad(loss, leaf)
     return gradient
 
 

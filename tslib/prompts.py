@@ -111,10 +111,11 @@ class StateShape:
         InputError
             If the model's layers do not all keep keys and values of one shape.
         """
-        (keys, *rest), width = states_of(model, [0]), model.get_input_embeddings().weight.shape[1]
-        if any(pair[0].shape != keys[0].shape or pair[1].shape != keys[0].shape for pair in (keys, *rest)):
+        layers, width = states_of(model, [0]), model.get_input_embeddings().weight.shape[1]
+        shape = layers[0][0].shape  # (1, heads, 1, size)
+        if any(part.shape != shape for pair in layers for part in pair):
             raise InputError("a prefix in every layer needs keys and values of one shape in all layers of the model")
-        return cls(1 + len(rest), keys[0].shape[1], keys[0].shape[3], width)
+        return cls(len(layers), shape[1], shape[3], width)
 
     @property
     def points(self) -> int:

@@ -21,6 +21,7 @@ __all__ = [
     "FEWEST",
     "across",
     "correlation",
+    "drawn_curve",
     "drift",
     "drift_test",
     "fall",
