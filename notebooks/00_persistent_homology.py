@@ -17,10 +17,10 @@
 # %% [markdown]
 # # Persistent homology in ten minutes
 #
-# At the end of this chapter you can read a barcode. You will know what the numbers mean that the paper
-# {cite}`tslpaper2026` follows through training (how many features, how long they live, how their lengths are
-# shared out), which of them cannot change whatever a prompt learns, and what all of them are for a prompt
-# that has learnt nothing yet.
+# At the end of this chapter you can read a barcode. You will know the meaning of the numbers that the paper
+# {cite}`tslpaper2026` follows through training (how many features there are, how long they live, how evenly
+# they share out their lengths), which of them cannot change whatever a prompt learns, and what they are for a
+# prompt that has learnt nothing yet.
 
 # %%
 import matplotlib.pyplot as plt
@@ -43,8 +43,8 @@ dimension = 576  # of the high-dimensional cloud: the width of SmolLM2-135M, the
 # %% [markdown] tags=["finding"]
 # Two facts decide how the paper's figures are read. A cloud of $n$ distinct points has $n$ bars in $H_0$, whatever it
 # looks like, so their number cannot change while a prompt is trained. And a prompt that starts as Gaussian noise in
-# hundreds of dimensions has points that are nearly all equally far from each other: its bars end together, its loops
-# are short, and its entropy is close to the largest, before anything is learnt.
+# hundreds of dimensions has points that are nearly all equally far from each other: its $H_0$ bars end together, its
+# loops are short, and its entropy is close to that of equally long $H_0$ bars, before anything is learnt.
 
 # %% [markdown]
 # ## From points to a complex
@@ -115,12 +115,12 @@ display(
 # ## What is counted
 #
 # The titles of the panels count two things, the {term}`Betti numbers <Betti number>`. The number of
-# *{term}`components <H0>`* is the dimension of the homology group $H_0$: it falls by one with each edge
-# that joins two components. The number of *{term}`loops <H1>`* is the dimension of $H_1$: closed paths
-# along the edges, where a path that bounds filled triangles counts as nothing and two paths that differ by
-# filled triangles count as one. (With boundary operators $\partial_k$ these are the paper's Eqs. 10 and 11,
-# $H_k = \ker \partial_k / \operatorname{im} \partial_{k+1}$, with coefficients in $\mathbb{Z}/2$ here.)
-# Nothing else is measured: a loop is a loop, whatever its form.
+# *{term}`components <H0>`* is the dimension of the homology group $H_0$: it falls by one with each edge that
+# joins two components. The number of *{term}`loops <H1>`* is the dimension of $H_1$: the number of independent
+# closed paths along the edges, where a path that bounds filled triangles counts as nothing and two paths that
+# differ by filled triangles count as one. (With boundary operators $\partial_k$ these are the paper's Eqs. 10
+# and 11, $H_k = \ker \partial_k / \operatorname{im} \partial_{k+1}$, with coefficients in $\mathbb{Z}/2$
+# here.) Nothing else is measured: a loop is a loop, whatever its form.
 #
 # As $\epsilon$ grows the complex only gains simplices, so every feature can be followed from the scale where
 # it appears, its *{term}`birth`* $b$, to the scale where it is gone, its *{term}`death`* $d$. That this
@@ -157,8 +157,8 @@ display(
 )
 
 # %% [markdown]
-# Two numbers of a barcode can be had without any homology, which makes a check: the components of a graph,
-# counted by a graph algorithm.
+# One of the two counts can be had without any homology, which makes a check: the components of the graph of
+# joined points, counted by a graph algorithm.
 
 # %%
 for scale in scales:
@@ -207,7 +207,7 @@ pd.DataFrame(
 #
 # This matters for TSLoss, the subject of {doc}`the next chapter <01_tsloss_by_hand>`. Its $H_0$ term replaces
 # the deaths by the (softened) distances from each point to its nearest other point; the paper's Eq. 13 says
-# that these have approximately the same variance. Take four points at 0, 1, 10 and 11 on a line. Everybody's
+# that these have approximately the same variance. Take four points at 0, 1, 10 and 11 on a line. Each point's
 # nearest point is at distance 1. The deaths are 1, 1 and 9, for the two pairs must merge too, and their
 # variance is $\tfrac13\big(2 (1 - \tfrac{11}{3})^2 + (9 - \tfrac{11}{3})^2\big) = \tfrac{128}{9}$.
 
@@ -375,8 +375,8 @@ pd.DataFrame(counts, index=list(clouds), columns=["H0 bars", "H1 bars"])
 #
 # - A bar is a feature and the range of scales over which it exists. $H_0$ counts components, $H_1$ loops.
 # - The number of $H_0$ bars is the number of points. It carries no information; the lengths of the bars do.
-# - The $H_0$ deaths are the edges of the minimum spanning tree. Nearest-neighbour distances are among them,
-#   and miss every merger of groups.
+# - The $H_0$ deaths are the lengths of the edges of the minimum spanning tree. Nearest-neighbour distances are
+#   among them, but miss every merger of groups.
 # - Persistence entropy says how evenly the bars share their total length, not how many loops there are or how
 #   long.
 # - In high dimension Gaussian points are all about equally far from each other, with a relative spread of

@@ -19,7 +19,7 @@
 #
 # At the end of this chapter you will have written the paper's loss {cite}`tslpaper2026` in ten lines, checked it
 # with pencil and paper on four points, and seen where it drives a cloud of points when nothing else pulls at
-# them. You will also know what a term $j = i$ in its sums changes, and what becomes of its two thresholds in
+# them. You will also know what the terms $j = i$ in its sums change, and what becomes of its two thresholds in
 # the dimensions of a language model.
 
 # %%
@@ -48,9 +48,9 @@ steps = 300  # of descent
 seed = 0
 
 # %% [markdown] tags=["finding"]
-# TSLoss computes no homology. It is a penalty on pairwise distances that vanishes, off the diagonal, exactly where all
-# distances are equal. At the paper's initialisation its soft minimum and maximum lie next to the mean distance, and as
-# printed, with $D_{ii} = 0$, no pair is pushed apart for being close.
+# TSLoss computes no homology. It is a penalty on pairwise distances; read without the terms $j = i$, it vanishes
+# exactly where all distances are equal, and at the paper's initialisation its soft minimum and maximum lie next to the
+# mean distance. Read as printed, with $D_{ii} = 0$, it pushes no pair apart for being close.
 
 # %% [markdown]
 # ## The equations
@@ -193,8 +193,8 @@ interactive.four_points([(x / 10, 1.0) for x in range(2, 31)], tau=tau, alpha=al
 # %% [markdown]
 # ## The same as tslib.TSLoss
 #
-# The library's version, {py:class}`tslib.losses.TSLoss`, has leading dimensions, weights, and care for
-# digits: $\delta$ minus the smallest distance is the difference of two numbers that nearly agree. On clouds
+# The library's version, {py:class}`tslib.losses.TSLoss`, adds leading dimensions, weights, and care for
+# rounding: $\delta$ minus the smallest distance is the difference of two numbers that nearly agree. On clouds
 # of ordinary size it must equal the ten lines.
 
 
@@ -561,8 +561,8 @@ top = sides[simplex_loss.argmax()].item()
 printed, own = (ends.loc[(prompt[0], name)] for name in ("printed", "off-diagonal"))
 display(
     Markdown(
-        f"The printed loss is highest at a side of {top:.2f}: descent shrinks a smaller simplex, and a larger "
-        f"one grows, the slower the larger it is. The prompt in {dimension} dimensions starts with mean "
+        f"The printed loss is highest at a side of {top:.2f}: descent shrinks a smaller simplex and enlarges "
+        f"a larger one, the more slowly the larger it is. The prompt in {dimension} dimensions starts with mean "
         f"distance {printed['mean D, start']:.2f}; in the descents above it goes to "
         f"{printed['mean D, end']:.2f} under the printed loss and to {own['mean D, end']:.2f} under the "
         "off-diagonal one."
@@ -572,8 +572,8 @@ display(
 # %% [markdown]
 # ## The thresholds in high dimension
 #
-# $\delta$ and $\zeta$ are called soft quantiles in the paper, which tend to hard ones as $\alpha \to \infty$;
-# by {eq}`eq-hand-thresholds` the limits are the smallest and the largest distance. For small $\alpha$ the
+# The paper calls $\delta$ and $\zeta$ soft quantiles that tend to hard ones as $\alpha \to \infty$; by
+# {eq}`eq-hand-thresholds` the limits are the smallest and the largest distance. For small $\alpha$ the
 # weights are nearly equal, and both are close to the mean. An expansion in $\alpha$ says how close:
 #
 # ```{math}

@@ -17,10 +17,10 @@
 # # How the structure of a soft prompt evolves
 #
 # The paper follows the persistent homology of a soft prompt while it is trained, and reads in it that loops vanish,
-# components grow longer and entropy falls. This chapter repeats that on one run, tuned here and now: at each
-# {term}`checkpoint` the exact persistent homology of the prompt's $n$ rows. One run shows what the curves look like.
-# Then come the committed runs, many of them, each beside a {term}`twin` that moves as far in random directions: what
-# the twin does too says nothing about what was learnt.
+# components grow longer and entropy falls. This chapter first repeats that on one run, tuned here and now: at each
+# {term}`checkpoint` it computes the exact persistent homology of the prompt's $n$ rows. Then come many committed runs,
+# each beside a {term}`twin` that moves as far in random directions: what the twin does too says nothing about what was
+# learnt.
 
 # %%
 import matplotlib.pyplot as plt
@@ -79,10 +79,10 @@ print(report.run_table(record))
 # %% [markdown]
 # ## Counts, lifespans, entropy, density
 #
-# The four panels are those of the paper's Figures 2a, 2c, 3a and 3b: the number of features in $H_0$ and $H_1$, their
+# The four panels are those of the paper's Figures 2c, 2a, 3b and 3a: the number of features in $H_0$ and $H_1$, their
 # mean lifespans, the persistence entropy ({eq}`eq-ph-entropy`, in nats; its largest value is the logarithm of the
-# number of bars), and the {term}`density`, which the paper does not define: ours is $n$, or the number of loops, over
-# the mean distance.
+# number of finite bars), and the {term}`density`, which the paper does not define: ours is $n$, or the number of loops,
+# over the mean distance.
 
 # %% tags=["hide-input"]
 figure = plots.evolution(record.topology)
@@ -112,7 +112,7 @@ display(Markdown(report_structure.read_film(record.prompts)))
 # %% [markdown]
 # ## Is the structure stable?
 #
-# "Topologically stable" prompts are said to perform better. Taken as a small
+# The paper says that "topologically stable" prompts perform better, and does not define the word. Taken as a small
 # {term}`distance between the diagrams <diagram distance>` of successive checkpoints, stability can be measured.
 
 # %% tags=["hide-input"]
@@ -125,8 +125,8 @@ display(Markdown(report.read_stability(record)))
 #
 # Each committed run of cross-entropy alone has a twin: from the same initial prompt, each token moves at each
 # checkpoint as far as the prompt's own token, in a random direction. The paper's Figure 19 averages over its data sets;
-# here are means over runs with 95 % intervals, dashed the twins'. A run that ends when it is correct has no later
-# checkpoints, so the means at late steps are over fewer runs.
+# here are means over runs with 95 % intervals; the dashed lines are the twins. A run that ends when it is correct has
+# no later checkpoints, so the means at late steps are over fewer runs.
 
 # %% tags=["hide-input"]
 settings = report_structure.by_setting(evidence)
@@ -141,8 +141,8 @@ display(Markdown(report_structure.read_bands(settings)))
 interactive.curves(settings)
 
 # %% [markdown]
-# How steadily does each quantity go up or down? Spearman's ρ with the step, per run (+1: always up), over the runs that
-# have at least six checkpoints:
+# How steadily does each quantity go up or down? {term}`Spearman's ρ` with the step, per run (+1: always up), over the
+# runs that have at least six checkpoints:
 
 # %% tags=["hide-input"]
 curves = settings["one sample"]
@@ -151,7 +151,7 @@ report_structure.drifts(curves).style.hide(axis="index")
 # %% [markdown]
 # ### By data set
 #
-# The paper's Figures 6–18 show each data set. Below: the number of $H_1$ features and the persistence entropy.
+# The paper's Figures 7–18 show each data set. Below: the number of $H_1$ features and the persistence entropy.
 
 # %% tags=["hide-input"]
 quantities = {name: plots.QUANTITIES[name] for name in ("h1_count", "persistence_entropy")}
@@ -162,13 +162,15 @@ for count in (1, 10):
         figure = plots.bands(shown, quantities)
         plt.show()
         title = "one sample" if count == 1 else f"{count} samples"
-        display(Markdown(f"Runs of {title}, by data set: means with 95 % intervals; dashed the random twins."))
+        display(
+            Markdown(f"Runs of {title}, by data set: means with 95 % intervals; the dashed lines are the random twins.")
+        )
 
 # %% [markdown]
 # ## Table 2: does topology go with accuracy?
 #
 # The paper correlates topological features with accuracy over the checkpoints and finds ρ = 0.866 for the mean $H_0$
-# lifespan. But accuracy rises with the step, and so does anything that drifts. So beside the plain ρ stands the
+# lifespan. But accuracy rises with the step, and goes with anything that drifts. So beside the plain ρ stands the
 # {term}`partial correlation` given the step ({py:func}`tslib.structure.correlation`), and the correlation between
 # different runs at one and the same step, which training time cannot produce. Accuracy here is the share of target
 # tokens that are the most probable one, since the share of samples that are exact is 0 until the end of a run of one
@@ -185,11 +187,11 @@ plt.show()
 display(Markdown(report_structure.read_table2(table)))
 
 # %% [markdown]
-# Are the relations monotone, as Spearman's ρ supposes? Accuracy in bins of each feature, with as many checkpoints in
-# each bin:
+# Are the relations monotone, as Spearman's ρ supposes? Then accuracy rises or falls from each bin of a feature to the
+# next:
 
 # %% tags=["hide-input"]
-figure = plots.binned(curves, ["h0_mean_lifespan", "persistence_entropy"])
+figure = plots.binned(curves, report_structure.BINNED)
 plt.show()
-said = "Accuracy by bins of a feature, over the checkpoints of all runs, with 95 % intervals. What Spearman's ρ"
-display(Markdown(f"{said} sums up rises or falls throughout."))
+said = "Accuracy by bins of a feature, over the checkpoints of all runs, with 95 % intervals."
+display(Markdown(f"{said} {report_structure.read_binned(curves, report_structure.BINNED)}"))

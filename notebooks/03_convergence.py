@@ -95,8 +95,8 @@ live[["regularizer", "sample_seed", "seed", "iterations_to_correct", "final_cros
 # %% [markdown]
 # ### Does the regulariser pull at all?
 #
-# A step adds the gradient of $\lambda L_{ts}$ to that of the cross-entropy ({eq}`eq-intro-loss`). How large the one
-# is beside the other, and whether they point the same way, says more than the loss curves.
+# A step adds the gradient of $\lambda L_{ts}$ to that of the cross-entropy ({eq}`eq-intro-loss`). How long the first
+# is beside the second, and whether they point the same way, says more than the loss curves.
 
 # %% tags=["hide-input"]
 figure = plots.gradients({regularizer: by_method[regularizer]})
@@ -167,13 +167,14 @@ plt.show()
 display(Markdown(report_evidence.read_table3(evidence)))
 
 # %% [markdown]
-# A combination is shown once all its runs are made: who looks before, and may stop, finds what he hopes for.
+# A combination is shown only once all its runs are made: whoever looks earlier, and may stop there, finds what they
+# hope for.
 #
 # ## With the other reading of "correct"
 #
 # The paper does not say whether "100 % accuracy" means the whole solution or the final number. The tables above take
-# the solution, word for word. Here it is the number that is extracted from a greedy reply, which is decoded every 25
-# steps and is therefore known to the next check only.
+# the solution, word for word. Here it is the number that is extracted from a greedy reply. Replies are decoded every 25
+# steps, so a count by the answer is known only up to the next check.
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, "both readings, gsm8k")))
@@ -185,7 +186,8 @@ report_evidence.both_readings(evidence).style.hide(axis="index")
 # The paper does not say that its $5\cdot10^{-5}$ (the {term}`preset <learning rate preset>` `paper`) was tuned. A
 # comparison at a rate that suits no method would be of little use, so cross-entropy *alone* was run at six rates, on
 # problems that decide nothing else. The rule was fixed before: the rate with the smallest restricted mean of
-# iterations, the smaller where two agree to within one. All methods use it. TSLoss had no part in the choice.
+# iterations, and the smaller rate where two agree to within one iteration. All methods use it, and TSLoss had no part
+# in the choice.
 
 # %% tags=["hide-input"]
 rates = Evidence(LEARNING_RATES)

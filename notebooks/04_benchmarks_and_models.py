@@ -16,9 +16,9 @@
 # %% [markdown]
 # # Benchmarks and models
 #
-# The paper tunes prompts on six benchmarks with three models. This chapter shows what each of them is here: where its
-# rows come from, how a row becomes tokens, how a reply is scored, what the small model knows before any tuning, and how
-# much memory it takes to tune the large ones.
+# The two versions of the paper use six benchmarks and four models. This chapter shows what each of them is here: where
+# its rows come from, how a row becomes tokens, how a reply is scored, what the small model knows before any tuning, and
+# how much memory it takes to tune the large ones.
 
 # %%
 import matplotlib.pyplot as plt
@@ -49,8 +49,8 @@ plots.style()
 # MMLU {cite}`hendrycks2021mmlu`, HotpotQA {cite}`yang2018hotpotqa` and LongBench {cite}`bai2023longbench`.
 #
 # A name means one set of rows: those of `TSLIB_DATA_DIR`, a folder with the files as they were published, or those of
-# the Hugging Face hub at a pinned revision; both are read by the same parser. Where neither is to be had the answer is
-# an error, never another benchmark. The tasks that are *made* need no download. They are
+# the Hugging Face hub at a pinned revision; both are read by the same parser. Where neither is to be had, the result
+# is an error, never another benchmark. The tasks that are *made* need no download. They are
 # {term}`stand-ins <stand-in>`, named as what they are: easier than the benchmark that they stand in for, and good for
 # trying everything else.
 
@@ -59,7 +59,7 @@ tasks = catalogue.tasks().drop(columns=["here", "how to get it"])
 tasks.style.hide(axis="index")
 
 # %% [markdown]
-# (Counted are the rows that could be read where this page was built.) Subsets have names of their own, such as
+# (The counts are of rows that could be read where this page was built.) Subsets have names of their own, such as
 # `bbh/date_understanding`, `mmlu/anatomy` or `longbench/multi_news`. MMLU-CF is read from its documented fields; its
 # rows could not be had here, so that loader was tested on rows of that shape made by hand, and never on the real ones.
 #
@@ -125,12 +125,13 @@ for task, texts in replies.items():
 
 # %% [markdown]
 # Closed questions can be scored in a second way: by the likelihood of each choice as the next token, which takes one
-# forward pass and does not ask that the model keep to the form of the answer.
+# forward pass and does not require the model to keep to the form of an answer.
 #
 # ## What the small model knows before tuning
 #
-# SmolLM2-135M as it is, on held-out rows of each benchmark, by greedy decoding unless said otherwise. The intervals are
-# {term}`Wilson's <Wilson interval>` for accuracies, bootstrap for other scores. The last column is what its makers
+# SmolLM2-135M as it is, on held-out rows of each benchmark, by greedy decoding unless said otherwise. The
+# {term}`answer loss` is beside the score. Intervals are {term}`Wilson's <Wilson interval>` for accuracies, bootstrap
+# for other scores. The last column is what its makers
 # report ([model card](https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct)).
 
 # %% tags=["hide-input"]
@@ -182,9 +183,9 @@ display(Markdown(read_before_and_after(before, after, record)))
 # %% [markdown]
 # ### All six, with both embedded models
 #
-# Once over a few rows of each real benchmark (MMLU for MMLU-CF), with both model families that are embedded. So few
-# steps teach little, and so few held-out rows say little: the table is here to show that every path works. To save time
-# these runs are in bfloat16, and LongBench's prompts lose their middle to fit the `context` given, in positions.
+# A few rows of each real benchmark (MMLU for MMLU-CF), with both embedded models. So few steps teach little, and so few
+# held-out rows say little: the table is here to show that every path works. To save time these runs are in bfloat16,
+# and LongBench's prompts lose their middle to fit the `context` given, in positions.
 
 # %% tags=["hide-input"]
 tour = [RunStore().get(config) for config in EXPERIMENTS["tour"]()]
@@ -203,9 +204,9 @@ catalogue.models().drop(columns=["here"]).style.hide(axis="index")
 # %% [markdown]
 # Tuning a prompt keeps the frozen weights, the activations of one pass through the model, and the logits of a few of
 # the target's positions at a time. The prompt itself, its gradient and its optimiser take next to nothing. The table is
-# computed from each model's configuration, and a test compares it with the measured peak of the two embedded models. Of
-# a row with more positions than `pass_tokens` activations are computed again layer by layer, so that more positions can
-# take less.
+# computed from each model's configuration, and a test compares it with the measured peak of the two embedded models.
+# For a row with more positions than `pass_tokens`, activations are computed again layer by layer, so that a longer row
+# can take less memory.
 
 # %% tags=["hide-input"]
 fits = memory.table()
@@ -217,5 +218,5 @@ display(Markdown(read_memory(fits)))
 fits.style.hide(axis="index").format(precision=1)
 
 # %% [markdown]
-# Where a model does not fit one device, `device="spread"` divides its layers over all that there are. Neither that nor
-# any single GPU was tried for this book: all its runs were made on a CPU.
+# Where a model does not fit on one device, `device="spread"` divides its layers over all devices. Neither that nor a
+# single GPU was tried for this book: all its runs were made on a CPU.

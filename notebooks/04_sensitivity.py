@@ -88,9 +88,9 @@ if len(table4):
 # %% [markdown]
 # ## One setting at a time
 #
-# β is the weight of $H_1$ against $H_0$ ($\beta_{H1}$ with $\beta_{H0} = 1$), λ_repel that of pushing far tokens
-# apart against pulling near ones together ($\lambda_{repel}$ with $\lambda_{attract} = 1$). Prompt length and
-# initialisation change cross-entropy alone, too, and are held against it at the same value.
+# β is the weight of $H_1$ against $H_0$ ($\beta_{H1}$ with $\beta_{H0} = 1$), λ_repel that of pushing near tokens apart
+# against pulling far ones together ($\lambda_{repel}$ with $\lambda_{attract} = 1$). Prompt length and initialisation
+# also change runs of cross-entropy alone, and are held against those at the same value.
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_evidence.SENSITIVITY.values())))
@@ -106,7 +106,7 @@ if len(settings):
 # %% [markdown]
 # ## The learning rate
 #
-# Cross-entropy alone at six rates; a ring is the rate chosen ([chapter 3](03_convergence) says how):
+# Cross-entropy alone at six rates; a ring is the rate chosen ({doc}`03_convergence` says how):
 
 # %% tags=["hide-input"]
 rates = report_evidence.rates(Evidence(LEARNING_RATES))
@@ -131,7 +131,7 @@ if len(paper):
 # %% [markdown]
 # ## Is it the scale of Gemma's prompts?
 #
-# Under transformers 4 Gemma multiplied soft prompts by $\sqrt d$ inside its forward pass, under transformers 5 it
+# Under transformers 4 Gemma multiplied soft prompts by $\sqrt d$ inside its forward pass; under transformers 5 it
 # does not. `prompt_scale="sqrt_d"` restores the old behaviour for any model. Iterations on MMLU, at the paper's
 # learning rate and at the tuned one:
 

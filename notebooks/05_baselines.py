@@ -60,9 +60,11 @@ configs = Grid(name="live", fields=fields, pairs=[(seed, seed) for seed in range
 records = [RunStore(store).get_or_run(config) for config in configs]
 
 # %% tags=["hide-input"]
-figure = plots.by_method(stacked(records, "steps"), {"cross_entropy": "cross-entropy (nats per token)"})
+loss = {"cross_entropy": "cross-entropy (nats per token)"}
+figure = plots.by_method(stacked(records, "steps"), loss)
 plt.show()
-display(Markdown("The loss that is to be minimised, by what is added to it."))
+said = "The loss that is to be minimised, by what is added to it."
+display(Markdown(f"{said} {report.read_ends(stacked(records, 'steps'), loss)}"))
 
 # %% tags=["hide-input"]
 pulling = {name: [r for r in records if r.config.regularizer == name] for name in regularizers if name != "none"}
@@ -75,7 +77,8 @@ for name, runs in pulling.items():
 of_prompt = {"mean_distance": "mean distance of two tokens", "mean_norm": "mean norm of a token"}
 figure = plots.by_method(stacked(records, "topology"), of_prompt)
 plt.show()
-display(Markdown("What a pull does to the cloud of tokens: how far they are from each other, and how long they are."))
+said = "What a pull does to the cloud of tokens: how far they are from each other, and how long they are."
+display(Markdown(f"{said} {report.read_ends(stacked(records, 'topology'), of_prompt)}"))
 
 # %% [markdown]
 # ## Committed: one problem of GSM8K, one question of MMLU

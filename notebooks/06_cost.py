@@ -16,9 +16,10 @@
 # %% [markdown]
 # # What it costs
 #
-# A researcher chooses by hours per experiment. The peer is PEFT's `PromptTuning` under transformers' `Trainer`; ours is
-# the tuning loop of this book, with the prompt before the question ({term}`prefix <placement>`, as PEFT has it) or
-# between question and answer (suffix, which PEFT does not have).
+# Hours per experiment decide what a researcher can try. Here prompt tuning by Hugging Face's library
+# [PEFT](https://huggingface.co/docs/peft), under transformers' `Trainer`, is timed beside the tuning loop of this book,
+# which has the prompt before the question ({term}`prefix <placement>`, as in PEFT) or between question and answer
+# (suffix, which PEFT does not have).
 
 # %%
 import matplotlib.pyplot as plt
@@ -36,8 +37,8 @@ display(Markdown(report_cost.headline(committed)))
 # ## A few steps, live
 #
 # Times of a shared machine drift, so the ways take turns: after each step of the Trainer comes one of ours, with the
-# same frozen model, rows, initial prompt, learning rates and dtype. A ratio is one of neighbours. Another setting:
-# `papermill notebooks/06_cost.ipynb out.ipynb -p model gemma3-270m -p dtype bfloat16 -p question 500`.
+# same frozen model, rows, initial prompt, learning rates and dtype. A ratio compares two such neighbours. Another
+# setting: `papermill notebooks/06_cost.ipynb out.ipynb -p model gemma3-270m -p dtype bfloat16 -p question 500`.
 
 # %% tags=["parameters"]
 model = "smollm2-135m"
@@ -57,7 +58,7 @@ plt.show()
 display(Markdown(report_cost.read_live(setting, live)))
 
 # %% [markdown]
-# ## What was asked, and what was found
+# ## Aims and measurements
 #
 # The aims were set before the loop was written, from measurements on another machine of two cores. Here is what
 # `make bench` found on the machine that made the committed record, each ratio with its 10 % and 90 % quantiles over the
@@ -72,9 +73,9 @@ report_cost.step_times(committed).style.format(precision=2, na_rep="").hide(axis
 # %% [markdown]
 # ### Why not more?
 #
-# A frozen model's step is products of matrices, and PEFT's step has them, too: what it does besides is all that can be
-# saved, and what several rows have in common. Torch's profiler sorts the seconds of one of our steps. *bound* is the
-# ratio to PEFT's step if everything but our matrix products took no time at all.
+# A step of a frozen model is mostly matrix products, and PEFT's step has the same ones: all that can be saved is what
+# it does besides, and what several rows have in common. Torch's profiler sorts the seconds of one of our steps. *bound*
+# is the ratio to PEFT's step if everything but our matrix products took no time at all.
 
 # %% tags=["hide-input"]
 report_cost.profiles(committed).style.format(precision=2).hide(axis="index")
@@ -88,7 +89,8 @@ display(Markdown(report_cost.read_profiles(committed)))
 # * **What rows share goes through the model once.** The soft prompt stands first in every row, then the words of the
 #   chat template (or the solved examples of a few-shot prompt). In a causal model their states are the same in every
 #   row. All rows of a batch form one sequence behind this common head, and attention is told who belongs to whom; so
-#   there is no padding, either. A model whose attention cannot be told is found out by a trial, and gets padded rows.
+#   there is no padding, either. Whether a model's attention can be told is found out by a trial; if not, rows are
+#   padded.
 # * **Only the positions that predict a target** meet the output layer, a few at a time. Since it is frozen, the
 #   gradient is computed together with the loss, and neither all logits nor their float32 copies are ever there.
 # * **Frozen float32 layers are multiplied by oneDNN** on a CPU: MKL, which torch takes, is slower on AMD's processors.

@@ -16,16 +16,16 @@
 # %% [markdown]
 # # Cause or company?
 #
-# The paper finds that topological features go with accuracy, and concludes that they matter. Anything that drifts
-# goes with accuracy while a prompt is trained. [Chapter 2](02_structural_evolution) takes the step out of the
-# correlation; here the features are *moved*: a regulariser pushes one quantity up or down while the cross-entropy is
-# minimised as ever. If the quantity causes accuracy, pushing it one way should help and the other way hurt.
+# The paper finds that topological features go with accuracy, and concludes that they matter. Anything that drifts goes
+# with accuracy while a prompt is trained. {doc}`02_structural_evolution` takes the step out of the correlation; here
+# the features are *moved*: a regulariser pushes one quantity up or down while the cross-entropy is minimised as ever.
+# If the quantity causes accuracy, pushing it one way should help and the other way hurt.
 
 # %%
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import plots, report_evidence, report_findings, report_structure
+from tslib import plots, report, report_evidence, report_findings, report_structure
 from tslib.evidence import Evidence, stacked
 from tslib.experiments import paired
 from tslib.records import RunStore
@@ -39,9 +39,10 @@ display(Markdown(report_findings.causation(evidence)))
 # %% [markdown]
 # ## Live: pushing $H_0$
 #
-# A {term}`push` is {py:class}`tslib.exact.Push`: `push-h0-up` lengthens the $H_0$ bars, `push-h0-down` shortens them;
-# so do `push-h1-…` and `push-entropy-…` with theirs. The live runs' parameters can be changed with papermill, for
-# instance `papermill notebooks/07_causation.ipynb out.ipynb -p task gsm8k -p max_steps 300`.
+# A {term}`push` is {py:class}`tslib.exact.Push`: `push-h0-up` lengthens the $H_0$ bars and `push-h0-down` shortens
+# them; `push-h1-…` and `push-entropy-…` do so with the $H_1$ bars and the entropy. The live runs' parameters can be
+# changed with papermill, for instance
+# `papermill notebooks/07_causation.ipynb out.ipynb -p task gsm8k -p max_steps 300`.
 
 # %% tags=["parameters"]
 model = "smollm2-135m"
@@ -62,19 +63,22 @@ records = [RunStore(store).get_or_run(config) for config in configs]
 shown = {"h0_mean_lifespan": "mean H0 lifespan", "h1_count": "number of H1 features"}
 figure = plots.by_method(stacked(records, "topology"), shown)
 plt.show()
-display(Markdown("Does the push move what it is meant to move, and what else moves with it?"))
+said = "Does the push move what it is meant to move, and what else moves with it?"
+display(Markdown(f"{said} {report.read_ends(stacked(records, 'topology'), shown)}"))
 
 # %% tags=["hide-input"]
-figure = plots.by_method(stacked(records, "steps"), {"cross_entropy": "cross-entropy (nats per token)"})
+loss = {"cross_entropy": "cross-entropy (nats per token)"}
+figure = plots.by_method(stacked(records, "steps"), loss)
 plt.show()
-display(Markdown("The loss that is to be minimised, under each push."))
+said = "The loss that is to be minimised, under each push."
+display(Markdown(f"{said} {report.read_ends(stacked(records, 'steps'), loss)}"))
 
 # %% [markdown]
 # ## Committed: held-out accuracy under each push
 #
-# Ten MMLU questions, 300 steps, five pairs; then 100 held-out questions. Differences are paired: a push less
-# cross-entropy alone. For the quantity to be a cause of accuracy, up and down would have to differ, in opposite
-# directions.
+# Prompts are tuned on ten MMLU questions for 300 steps, in five pairs, and tested on 100 held-out questions.
+# Differences are paired: a push less cross-entropy alone. If the quantity caused accuracy, pushing it up and pushing it
+# down would move accuracy in opposite directions. {term}`Answer loss <answer loss>` is the finer measure.
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, "interventions, ten samples, mmlu", "ten samples, mmlu")))

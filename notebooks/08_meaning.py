@@ -18,7 +18,7 @@
 #
 # The paper leaves the meaning of {term}`virtual tokens <virtual token>` to future work. A model has words of its own
 # to hold them against: the embeddings of its vocabulary. This chapter looks at one run, tuned live: the nearest words
-# and how they change, the way of the tokens through a plane, and how far all of that is from where words are. The
+# and how they change, the paths of the tokens through a plane, and how far all of that is from where words are. The
 # nearest word of a tuned token says little about what the token does {cite}`khashabi2022waywardness`, so each comes
 # with its distance.
 
@@ -35,7 +35,7 @@ from tslib.records import RunStore
 plots.style()
 
 # %% [markdown]
-# The same run as in {doc}`02_structural_evolution`. With TSLoss, say, and Gemma: `papermill
+# It is the same run as in {doc}`02_structural_evolution`. With TSLoss and Gemma, for instance: `papermill
 # notebooks/08_meaning.ipynb out.ipynb -p regularizer tsloss -p model gemma3-270m`.
 
 # %% tags=["parameters"]
@@ -92,10 +92,10 @@ plt.show()
 display(Markdown(report_meaning.read_drift(by_distance)))
 
 # %% [markdown]
-# ## The way through a plane
+# ## Paths through a plane
 #
 # Principal components keep as much of the distances as two axes can, and say how much that is; t-SNE keeps neighbours
-# together, and its distances mean nothing. A line is the way of one token.
+# together, and its distances mean nothing.
 
 # %% tags=["hide-input"]
 prompts = list(enters.values())
@@ -121,5 +121,5 @@ display(Markdown(" ".join(said)))
 # %% tags=["hide-input"]
 figure = plots.stability(record.topology)
 plt.show()
-said = "The topology's view of the same way: how far the diagrams of a checkpoint are from those of the one before."
+said = "The same path in the topology: how far the diagrams of a checkpoint are from those of the one before."
 display(Markdown(said))

@@ -135,9 +135,10 @@ plt.show()
 display(Markdown(report_training.read_loss(logged, "loss")))
 
 # %% [markdown]
-# PEFT starts a prompt with numbers of the order of 1, fifty times the paper's $\mathcal{N}(0, 0.02^2)$: distances,
-# and with them TSLoss and its gradient, are larger by as much. A weight means something only together with the scale
-# of the prompt; `TSLoss(normalize=True)` takes the scale out.
+# PEFT starts a prompt with numbers of the order of 1, fifty times the paper's $\mathcal{N}(0, 0.02^2)$. Distances are
+# larger by as much; TSLoss and its gradient change by quite another factor, for τ and α are in units of distance
+# ({doc}`01_tsloss_by_hand`). A weight means something only together with the scale of the prompt;
+# `TSLoss(normalize=True)` takes the scale out.
 #
 # ### In TRL
 #
@@ -192,15 +193,15 @@ display(Markdown(difference))
 said = (
     "One line adds TSLoss to a loop of plain PyTorch, and one call to transformers' `Trainer` or TRL's `SFTTrainer`. "
 )
-said += "The prompt that comes out is an adapter that PEFT loads. What PEFT computes with it, beside tslib: "
+said += "The prompt that comes out is an adapter that PEFT loads; here its logits are compared with tslib's. "
 display(Markdown(said + difference))
 
 # %% [markdown]
 # ## Prompt methods and regularisers by name
 #
-# A config names them, so that one sweep can hold them against each other: `method` one of the first table,
-# `regularizer` one of the second. The few steps here only show that each runs; the point cloud that TSLoss and the
-# topology see is what enters the model, for methods that act in every layer one cloud a layer. {term}`LoRA`
+# A config names them, so that one sweep can compare them: `method` is one of the first table, `regularizer` one of the
+# second. The few steps here only show that each runs. The point cloud that TSLoss and the topology see is what enters
+# the model; methods that act in every layer have one cloud a layer. {term}`LoRA`
 # {cite}`hu2022lora` has none, and is there as a reference line. References: prompt tuning {cite}`lester2021power`,
 # {term}`P-tuning` {cite}`liu2021ptuning`, {term}`prefix tuning` {cite}`li2021prefix`, P-tuning v2
 # {cite}`liu2022ptuningv2`; exact homology as a loss {cite}`carriere2021optimizing`, weights balanced by gradients

@@ -15,15 +15,15 @@
 # ---
 
 # %% [markdown]
-# # Start here: one run, four points, all notebooks
+# # A first run, four points, and all notebooks
 #
 # This page tunes one soft prompt of a small real model, live and in less than a minute, shows its loss and its
 # topology, puts TSLoss on four points, and lists the other notebooks with links that open them. In JupyterLab choose
 # *Run*, *Run All Cells*, or go from cell to cell with Shift+Enter.
 
 # %% [markdown] tags=["finding"]
-# Every notebook is one experiment: its parameters stand in one cell near the top, it runs from the first cell to the
-# last on a laptop, and what it says is computed from the runs that it makes or from the records in `data/results`.
+# Each notebook is one experiment: all its parameters stand in one cell, it runs from the first cell to the last on a
+# laptop, and what it says is computed from the runs that it makes or from the records in `data/results`.
 
 # %%
 import matplotlib.pyplot as plt

@@ -53,6 +53,20 @@ def test_method_table_words():
     assert words["fewer iterations?"].tolist() == ["", "undecided"]
 
 
+def test_p_values_are_never_printed_as_zero():
+    rows = stats.comparison(table([(100, 50), (120, 66)])).assign(p_holm=[float("nan"), 2e-5])
+    assert report.method_table(rows)["p (log-rank, Holm)"].tolist() == ["", "< 0.01"]
+    assert report.method_table(rows.assign(p_holm=0.013))["p (log-rank, Holm)"].tolist() == ["", "0.01"]
+
+
+def test_the_ends_of_curves_are_means_over_the_runs_of_a_method():
+    rows = [("a", "none", 0, 9.0), ("a", "none", 5, 2.0), ("b", "none", 0, 9.0), ("b", "none", 3, 3.0)]
+    curves = pd.DataFrame([*rows, ("c", "l2", 0, 9.0)], columns=["run", "regularizer", "step", "loops"])
+    assert report.read_ends(curves, {"loops": "number of loops"}) == (
+        "At the end, number of loops: 2.5 (cross-entropy alone), 9 (L2)."
+    )
+
+
 def test_readings():
     pairs = table([(100, 50), (120, None), (80, 80)])
     assert "needed fewer iterations in 1, more in 1 and as many in 1 of 3 pairs" in report.read_pairs(pairs)

@@ -1,6 +1,6 @@
 """Sentences and tables whose numbers come from records; no number in them is typed by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -91,11 +91,15 @@ def method_table(comparison: pd.DataFrame) -> pd.DataFrame:
                 "median": f"{row['median']:.0f}",
                 "restricted mean": f"{row['restricted_mean']:.1f}",
                 "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])) if compared else "",
-                "p (log-rank, Holm)": f"{row['p_holm']:.2f}" if compared else "",
+                "p (log-rank, Holm)": _p_value(row["p_holm"]) if compared else "",
                 "fewer iterations?": row["verdict"] if compared else "",
             }
         )
     return pd.DataFrame(rows)
+
+
+def _p_value(p: float) -> str:
+    return "< 0.01" if p < 0.01 else f"{p:.2f}"
 
 
 def headline(table: pd.DataFrame, method: str = "tsloss") -> str:
@@ -191,6 +195,16 @@ def read_stability(record: RunRecord) -> str:
         f"the bottleneck distance, {later['h0_bottleneck'].max() / later['h0_mean_lifespan'].mean():.1%} of the mean "
         f"lifespan; the largest change comes by step {later['step'].iloc[where]:.0f}."
     )
+
+
+def read_ends(curves: pd.DataFrame, quantities: Mapping[str, str]) -> str:
+    """Read curves by method (``plots.by_method``): the last value of each quantity, a mean over a method's runs."""
+    last = curves.groupby("run", sort=False).last()
+    parts = []
+    for column, label in quantities.items():
+        means = last.groupby("regularizer", sort=False)[column].mean().items()
+        parts.append(f"{label}: {', '.join(f'{value:.3g} ({method_name(str(name))})' for name, value in means)}")
+    return f"At the end, {'; '.join(parts)}."
 
 
 def read_gradients(records: Sequence[RunRecord]) -> str:

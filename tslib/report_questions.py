@@ -225,15 +225,7 @@ def _alone(evidence: Evidence) -> str:
 
 def _bins(evidence: Evidence) -> str:
     curves = report_structure.by_setting(evidence)["one sample"]
-    parts = []
-    for feature in ("h0_mean_lifespan", "persistence_entropy"):
-        groups = pd.qcut(curves[feature], 8, duplicates="drop")
-        means = curves.groupby(groups, observed=True)["token_accuracy"].mean()
-        parts.append(
-            f"from bin to bin of the {feature.replace('_', ' ')} (as many checkpoints in each) accuracy rises in "
-            f"{int((means.diff().iloc[1:] > 0).sum())} of {len(means) - 1} steps"
-        )
-    return f"{'; '.join(parts).capitalize()}."
+    return report_structure.read_binned(curves, report_structure.BINNED)
 
 
 def _homology(evidence: Evidence) -> str:
@@ -359,7 +351,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "Q23": Question(
         "What does a tuned prompt mean in words?",
-        _says("Nearest words, their drift, and the way through a plane."),
+        _says("The chapter has the nearest words of one run, how they drift, and the paths of its tokens."),
         ("08_meaning",),
     ),
     "Q24": Question(

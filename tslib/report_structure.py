@@ -1,6 +1,6 @@
 """Tables and sentences about how the topology of prompts changes over many runs (the paper's Figures 2, 3, 6-19)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,23 @@ from tslib.evidence import Evidence
 from tslib.meaning import plane
 from tslib.paper import TABLE2
 
-__all__ = ["by_dataset", "by_setting", "drifts", "read_across", "read_bands", "read_film", "read_table2", "table2"]
+__all__ = [
+    "by_dataset",
+    "by_setting",
+    "drifts",
+    "read_across",
+    "read_bands",
+    "read_binned",
+    "read_film",
+    "read_table2",
+    "table2",
+]
 
 KEPT_BACK = ("kept back, math", "kept back, bbh")
 STEP = 40
 """At which runs are compared with each other."""
+BINNED = ("h0_mean_lifespan", "persistence_entropy")
+"""The features whose relation to accuracy is looked at bin by bin: the paper's two strongest correlations."""
 
 
 def by_dataset(evidence: Evidence) -> dict[tuple[str, int], pd.DataFrame]:
@@ -120,6 +132,16 @@ def read_across(table: pd.DataFrame) -> str:
         f"Spearman's ρ with accuracy between runs at step {STEP}: {'; '.join(parts)}. {clear} of {len(table)} "
         "intervals exclude 0."
     )
+
+
+def read_binned(curves: pd.DataFrame, features: Sequence[str], bins: int = 8) -> str:
+    """Say how often accuracy rises from one bin of a feature to the next; in all steps or in none, it is monotone."""
+    parts = []
+    for feature in features:
+        groups = pd.qcut(curves[feature], bins, duplicates="drop")
+        rises = curves.groupby(groups, observed=True)["token_accuracy"].mean().diff().iloc[1:] > 0
+        parts.append(f"{int(rises.sum())} of {len(rises)} for the {feature.replace('_', ' ')}")
+    return f"Steps from bin to bin (as many checkpoints in each) in which accuracy rises: {'; '.join(parts)}."
 
 
 def read_film(prompts: Mapping[int, Tensor]) -> str:

@@ -91,9 +91,9 @@ def bars_at(diagrams: pd.DataFrame, step: int) -> list[Float[ndarray, "_ 2"]]:
 def stability(topology: pd.DataFrame) -> Figure:
     """Bottleneck and Wasserstein distance of each checkpoint's diagrams to those before it, for H0 and H1."""
     figure, axes = plt.subplots(1, 2, sharex=True)
-    for ax, kind in zip(axes, ("bottleneck", "wasserstein"), strict=True):
+    for ax, kind in zip(axes, ("bottleneck", "Wasserstein"), strict=True):
         for name, colour in BOTH.items():
-            ax.plot(topology["step"], topology[f"{name.lower()}_{kind}"], marker="o", color=colour, label=name)
+            ax.plot(topology["step"], topology[f"{name}_{kind}".lower()], marker="o", color=colour, label=name)
         ax.set(xlabel="optimiser step", ylabel=f"{kind} distance", ylim=(0, None))
         ax.legend()
     return figure
