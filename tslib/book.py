@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import joblib
+from tqdm import tqdm
+
 from tslib.errors import ResourceError
 from tslib.report import headline, readme
 from tslib.report_mutation import mutation
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 EXECUTED = ROOT / "book" / "executed"
 """Where the pages made by a build go; not under version control."""
+MOST = 4
+"""Notebooks at once, at most: each holds a model, about 2 GiB."""
 
 
 def pages(root: Path = ROOT) -> list[Path]:
@@ -28,7 +33,8 @@ def pages(root: Path = ROOT) -> list[Path]:
 def build(root: Path = ROOT) -> Path:
     """Run the notebooks at their default parameters and build ``_build/html``; a warning is an error.
 
-    A notebook that raises does not keep the others from being run.
+    Several are run at once, with the processor's cores divided among them, and one that raises does not keep the others
+    from being run.
 
     Raises
     ------
@@ -38,15 +44,24 @@ def build(root: Path = ROOT) -> Path:
     notebooks = pages(root)
     if not notebooks:
         raise ResourceError(f"no notebooks in {root / 'notebooks'}: the book is built in a checkout of the project")
-    failed = []
-    for notebook in notebooks:
-        try:
-            execute(notebook, EXECUTED / notebook.name)
-        except ResourceError as error:
-            failed.append(str(error))
+    cores = joblib.cpu_count()
+    at_once = min(len(notebooks), cores, MOST)
+    jobs = (joblib.delayed(_why_not)(notebook, EXECUTED / notebook.name) for notebook in notebooks)
+    with joblib.parallel_config("loky", inner_max_num_threads=max(1, cores // at_once)):
+        done = joblib.Parallel(at_once, return_as="generator_unordered")(jobs)
+        failed = sorted(filter(None, tqdm(done, "notebooks", len(notebooks), unit="notebook")))
     if failed:
         raise ResourceError("; ".join(failed))
     return assemble(root)
+
+
+def _why_not(notebook: Path, output: Path) -> str:
+    """Run a notebook in a process of its own; return why it failed, or nothing."""
+    try:
+        execute(notebook, output, progress=False)
+    except ResourceError as error:
+        return str(error)
+    return ""
 
 
 def assemble(root: Path = ROOT) -> Path:
@@ -106,8 +121,8 @@ def write_readme(root: Path = ROOT) -> Path:
     return path
 
 
-def execute(notebook: Path, output: Path) -> None:
-    """Run a notebook at its default parameters, with a progress bar, and make a page of it."""
+def execute(notebook: Path, output: Path, *, progress: bool = True) -> None:
+    """Run a notebook at its default parameters and make a page of it."""
     import nbformat
     import papermill
 
@@ -116,7 +131,9 @@ def execute(notebook: Path, output: Path) -> None:
     output.parent.mkdir(exist_ok=True)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns of frozen modules
     try:
-        papermill.execute_notebook(notebook, output, cwd=str(ROOT), kernel_name="python3", log_output=False)
+        papermill.execute_notebook(
+            notebook, output, cwd=str(ROOT), kernel_name="python3", log_output=False, progress_bar=progress
+        )
     except papermill.PapermillExecutionError as error:
         raise ResourceError(
             f"{notebook.name} raised {error.ename}: {error.evalue}; what it did until then is in {output}"
