@@ -53,6 +53,18 @@ def test_method_table_words():
     assert words["fewer iterations?"].tolist() == ["", "undecided"]
 
 
+def test_a_median_that_was_not_reached_is_no_number_and_a_small_p_is_not_zero():
+    """As of L2 on GSM8K, of whose runs nine of ten are censored at 300."""
+    pairs = table([(step, None if seed else step) for seed, step in enumerate(range(80, 98, 2))])
+    words = report.method_table(stats.comparison(pairs))
+    assert words["median"].tolist() == ["88", "not reached"]
+    assert words["p (log-rank, Holm)"].tolist() == ["", "< 0.01"]
+    assert report.read_survival(pairs) == (
+        "Half of the runs are correct by step 88 (cross-entropy alone), not within 300 (TSLoss, off-diagonal); "
+        "single runs of any method range from 80 to more than 300."
+    )
+
+
 def test_readings():
     pairs = table([(100, 50), (120, None), (80, 80)])
     assert "needed fewer iterations in 1, more in 1 and as many in 1 of 3 pairs" in report.read_pairs(pairs)

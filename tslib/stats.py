@@ -125,6 +125,11 @@ def ended(table: pd.DataFrame) -> dict[str, int]:
     }
 
 
+def median(runs: Iterations) -> float:
+    """Median of iterations; infinite where half of the runs or more were censored, so that it was not reached."""
+    return float(np.median(np.where(runs.correct, runs.steps, np.inf)))
+
+
 def restricted_mean(runs: Iterations, horizon: float) -> float:
     """Restricted mean of iterations: the area under the Kaplan-Meier curve up to the horizon.
 
@@ -311,7 +316,7 @@ def comparison(
             "runs": len(runs.steps),
             "censored": int((~runs.correct).sum()),
             "diverged": ended(of_method)["diverged"],
-            "median": float(np.median(runs.steps)),
+            "median": median(runs),
             "restricted_mean": restricted_mean(runs, horizon),
         }
         if method != baseline:
