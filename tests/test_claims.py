@@ -282,6 +282,19 @@ def test_held_out_accuracy_wants_every_evaluation(verdict):
     assert found.missing == 2 * 4 * made_runs.PAIRS
 
 
+@pytest.mark.parametrize(("claim", "grids"), [("C13", STRUCTURE), ("C14", [*MULTI, *PAIRWISE])])
+def test_a_run_that_is_missing_is_counted_once(verdict, claim, grids):
+    """Neither again as one that is not evaluated, nor with the others of its grid, which are there."""
+
+    def make(config):
+        lacks = (config.task, config.samples, config.seed, config.regularizer) == ("mmlu", 10, 2, "l2")
+        return None if lacks else record(config)
+
+    found = verdict(claim, grids, make, lambda config: (0.5, 1.0))
+    assert found.verdict is None
+    assert found.missing == 1
+
+
 def test_other_models_factors_are_never_decided(verdict):
     found = verdict("C15", [*COMBINATIONS.values()], by_method(none=100, tsloss=45, tsloss_printed=20, l2=100))
     assert found.verdict == "undecided"
