@@ -221,6 +221,10 @@ def test_pairs_are_matched_whatever_the_order():
             pd.concat([table(none=[1]), table(tsloss=[1], max_steps=500)]),
             r"'tsloss' was run with max_steps 500, 'none' with 300: select one setting",
         ),
+        (
+            pd.concat([table(none=[1]).assign(check_every=1), table(tsloss=[1]).assign(check_every=5)]),
+            r"'tsloss' was run with check_every 5, 'none' with 1: select one setting",
+        ),
     ],
 )
 def test_runs_that_are_no_pairs(broken, message):
