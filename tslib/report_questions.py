@@ -75,7 +75,7 @@ def _spread(rows: pd.DataFrame) -> str:
 
 
 def _settings(evidence: Evidence) -> str:
-    return _spread(report_evidence.settings_table(evidence))
+    return _spread(report_evidence.varied(report_evidence.settings_table(evidence)))
 
 
 def _setting(name: str) -> Callable[[Evidence], str]:
