@@ -191,5 +191,5 @@ display(Markdown(report_structure.read_table2(table)))
 # %% tags=["hide-input"]
 figure = plots.binned(curves, ["h0_mean_lifespan", "persistence_entropy"])
 plt.show()
-said = "Accuracy by bins of a feature, over the checkpoints of all runs, with 95 % intervals. What Spearman's ρ"
-display(Markdown(f"{said} sums up rises or falls throughout."))
+said = "Accuracy by bins of a feature, over the checkpoints of all runs, with 95 % intervals over runs. What Spearman's"
+display(Markdown(f"{said} ρ sums up rises or falls throughout."))

@@ -11,7 +11,7 @@ from numpy import ndarray
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import logsumexp
 
-from tslib import bench, claims, report_cost, report_evidence, report_structure, stats
+from tslib import bench, claims, report_cost, report_evidence, report_structure, stats, structure
 from tslib.evidence import LEARNING_RATES, MAIN, Evidence
 from tslib.losses import TSLoss, descend
 from tslib.report import method_name
@@ -227,8 +227,7 @@ def _bins(evidence: Evidence) -> str:
     curves = report_structure.by_setting(evidence)["one sample"]
     parts = []
     for feature in ("h0_mean_lifespan", "persistence_entropy"):
-        groups = pd.qcut(curves[feature], 8, duplicates="drop")
-        means = curves.groupby(groups, observed=True)["token_accuracy"].mean()
+        means = structure.in_bins(curves, feature, "token_accuracy")["value"]
         parts.append(
             f"from bin to bin of the {feature.replace('_', ' ')} (as many checkpoints in each) accuracy rises in "
             f"{int((means.diff().iloc[1:] > 0).sum())} of {len(means) - 1} steps"

@@ -158,13 +158,11 @@ def correlations(rows: pd.DataFrame) -> Figure:
 
 
 def binned(curves: pd.DataFrame, features: Sequence[str], accuracy: str = "token_accuracy", bins: int = 8) -> Figure:
-    """Accuracy against a feature of the topology in bins with as many checkpoints each: mean and 95 % interval."""
+    """Accuracy against each feature of the topology in bins (`tslib.structure.in_bins`): mean and 95 % interval."""
     figure, axes = plt.subplots(1, len(features), figsize=(WIDTH, 3), sharey=True, squeeze=False)
     for ax, feature in zip(axes[0], features, strict=True):
-        groups = pd.qcut(curves[feature], bins, duplicates="drop")
-        means = structure.mean_curve(curves.assign(step=groups.cat.codes), accuracy)
-        centres = curves.groupby(groups.cat.codes)[feature].median().to_numpy()
-        ax.errorbar(centres, means["value"], yerr=around(means), marker="o", capsize=3, color=POINT_COLOUR)
+        means = structure.in_bins(curves, feature, accuracy, bins)
+        ax.errorbar(means["centre"], means["value"], yerr=around(means), marker="o", capsize=3, color=POINT_COLOUR)
         ax.set_xlabel(feature.replace("_", " "))
     axes[0, 0].set_ylabel(accuracy.replace("_", " "))
     return figure
