@@ -137,3 +137,9 @@ def test_a_mean_in_a_bin_is_over_its_checkpoints():
     (row,) = structure.in_bins(curves, "feature", "exact", bins=1).to_dict("records")
     assert row["value"] == pytest.approx((3 * 0.2 + 0.7) / 4)
     assert (row["checkpoints"], row["runs"]) == (4, 2)
+
+
+def test_a_constant_feature_has_one_bin():
+    curves = pd.DataFrame({"run": list("aabb"), "feature": 3.0, "exact": [0.0, 1.0, 0.5, 0.5]})
+    (row,) = structure.in_bins(curves, "feature", "exact").to_dict("records")
+    assert (row["centre"], row["value"], row["checkpoints"]) == (3, 0.5, 4)

@@ -177,7 +177,8 @@ def mean_curve(curves: pd.DataFrame, column: str) -> pd.DataFrame:
 def in_bins(curves: pd.DataFrame, feature: str, column: str, bins: int = 8) -> pd.DataFrame:
     """Mean of a column in bins of a feature with as many checkpoints each, with a 95 % interval over runs.
 
-    Whole runs are resampled, as in `correlation`: the checkpoints of one run in a bin are much alike.
+    Whole runs are resampled, as in `correlation`: the checkpoints of one run in a bin are much alike. A constant feature
+    has one bin.
 
     Returns
     -------
@@ -190,7 +191,7 @@ def in_bins(curves: pd.DataFrame, feature: str, column: str, bins: int = 8) -> p
 
     seen = curves.dropna(subset=[feature, column])
     rows = []
-    for _, here in seen.groupby(pd.qcut(seen[feature], bins, duplicates="drop"), observed=True):
+    for _, here in seen.groupby(pd.qcut(seen[feature], bins, duplicates="drop").cat.codes):
         of_runs = here.groupby("run")[column].agg(["sum", "size"]).to_numpy(dtype=np.float64)
         found = stats.bootstrap(pooled, *of_runs.T, paired=True)
         counts = {"checkpoints": len(here), "runs": len(of_runs)}
