@@ -192,6 +192,11 @@ def test_every_question_has_an_answer(whole):
     headings = re.findall(r"^## (Q\d+)\. ", page, flags=re.MULTILINE)
     assert headings == [f"Q{i}" for i in range(1, 27)]
     assert "still to be made" not in page
+    more = re.search(
+        r"Ratio of iterations with ten samples: (0\.\d\d) .*\(gsm8k, TSLoss, off-diagonal\); (0\.\d\d) .*", page
+    )
+    assert more.groups() == ("0.90", "0.90")
+    assert "Prompt lengths: Over 2 values" in more[0]
     assert "Over 13 values the ratio of iterations lies between 0.90 and 0.90; 13 of" in page, "without the defaults"
     assert page.count("Not yet") == 1, "the learning rates, whose sweep is another"
     for chapter in set(re.findall(r"executed/(\w+)", page)):
@@ -242,7 +247,9 @@ def test_figures_of_the_evidence(whole):
         *("λ = 0 (n = 3)", "λ = 0.1 (n = 3)", "λ = 0.5 (n = 3)", "λ = 1 (n = 3)", "λ = 10 (n = 3)")
     ]
     (ax,) = plots.loss_bands(whole.steps(MAIN)).axes
-    assert len(ax.lines) == 3
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        *("cross-entropy alone (n = 3)", "TSLoss, off-diagonal (n = 3)", "TSLoss, as printed (n = 3)")
+    ]
     (ax,) = plots.settings(report_evidence.settings_table(whole)).axes
     assert len(ax.get_yticklabels()) == 18
 
@@ -262,7 +269,7 @@ def test_figures_of_runs_by_method_value_and_bin(whole):
     curves = whole.topology(*MULTI)
     (ax,) = plots.by_method(curves, {"h1_count": "loops"}).axes
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
-        *("cross-entropy alone", "TSLoss, off-diagonal", "L2")
+        *("cross-entropy alone (n = 6)", "TSLoss, off-diagonal (n = 6)", "L2 (n = 6)")
     ]
     axes = plots.scatter_at(curves, ["h1_count", "density"], 40).axes
     assert sum(len(dots.get_offsets()) for dots in axes[0].collections) == curves["run"].nunique()
@@ -276,7 +283,9 @@ def test_figures_of_runs_by_method_value_and_bin(whole):
     assert lifespan.lines[1].get_ydata() == pytest.approx(1 + 0.01 * records[1].config.seed)
     assert loops.lines[0].get_ydata()[0] == 10 + records[0].config.seed
     (ax,) = plots.learning_rates(report_evidence.rates(Evidence(LEARNING_RATES))).axes
-    assert len(ax.get_legend().get_texts()) == 5
+    said = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(said) == 5
+    assert said[0] == "smollm2-135m, gsm8k (n = 3 a rate)"
 
 
 def test_findings(whole):
