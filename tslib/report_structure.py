@@ -15,7 +15,17 @@ from tslib.evidence import Evidence
 from tslib.meaning import plane
 from tslib.paper import TABLE2
 
-__all__ = ["by_dataset", "by_setting", "drifts", "read_across", "read_bands", "read_film", "read_table2", "table2"]
+__all__ = [
+    "by_dataset",
+    "by_setting",
+    "drifts",
+    "read_across",
+    "read_bands",
+    "read_film",
+    "read_table2",
+    "table2",
+    "words",
+]
 
 KEPT_BACK = ("kept back, math", "kept back, bbh")
 STEP = 40

@@ -177,8 +177,8 @@ def mean_curve(curves: pd.DataFrame, column: str) -> pd.DataFrame:
 def in_bins(curves: pd.DataFrame, feature: str, column: str, bins: int = 8) -> pd.DataFrame:
     """Mean of a column in bins of a feature with as many checkpoints each, with a 95 % interval over runs.
 
-    Whole runs are resampled, as in `correlation`: the checkpoints of one run in a bin are much alike. A constant feature
-    has one bin.
+    Whole runs are resampled, as in `correlation`: the checkpoints of one run in a bin are much alike. Where the feature
+    is constant there is one bin.
 
     Returns
     -------
