@@ -193,5 +193,5 @@ display(Markdown(report_structure.read_table2(table)))
 # %% tags=["hide-input"]
 figure = plots.binned(curves, report_structure.BINNED)
 plt.show()
-said = "Accuracy by bins of a feature, over the checkpoints of all runs, with 95 % intervals."
+said = "Accuracy by bins of a feature, over the checkpoints of all runs, with 95 % intervals over runs."
 display(Markdown(f"{said} {report_structure.read_binned(curves, report_structure.BINNED)}"))

@@ -9,7 +9,7 @@ from tslib import bench, report_cost
 from tslib.__main__ import main
 from tslib.bench import LONG, SHORT
 from tslib.cost import Setting, Steps
-from tslib.errors import ResourceError
+from tslib.errors import InputError, ResourceError
 
 
 def steps(setting, **ways):
@@ -140,6 +140,31 @@ def test_parts_that_are_there_are_not_measured_again(few, tmp_path, capsys):
     assert bench.load(path)["parts"] == {"a": [1], "c": [3], "b": [4]}
     assert bench.run(path, force=True)["parts"] == {"a": [5], "b": [6], "c": [7]}
     assert [one.name for one in path.parent.iterdir()] == ["cost.json"]
+
+
+def of_another_machine(path, *names):
+    parts = {name: [0] for name in names}
+    text = json.dumps({"environment": {"machine": "Another 9000", "threads": 64}, "parts": parts})
+    path.write_text(text)
+    return text
+
+
+def test_a_file_with_all_parts_keeps_the_machine_that_measured_them(few, tmp_path):
+    text = of_another_machine(tmp_path / "cost.json", *"abc")
+    assert bench.run(tmp_path / "cost.json")["environment"]["machine"] == "Another 9000"
+    assert (tmp_path / "cost.json").read_text() == text
+    assert few["asked"] == []
+
+
+def test_parts_of_two_machines_are_not_put_together(few, tmp_path):
+    text = of_another_machine(tmp_path / "cost.json", "a")
+    with pytest.raises(
+        InputError, match=r"cost.json was measured on Another 9000 with 64 threads, this is .* \(--file\)"
+    ):
+        bench.run(tmp_path / "cost.json")
+    assert (tmp_path / "cost.json").read_text() == text
+    few["broken"] = False
+    assert bench.run(tmp_path / "cost.json", force=True)["environment"]["machine"] != "Another 9000"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"parts": []}', '{"parts": {}}', '{"parts": {}, "environment": 3}'])

@@ -4,6 +4,7 @@ import re
 
 import made_runs
 import numpy as np
+import pandas as pd
 import pytest
 from made_runs import record
 
@@ -125,6 +126,16 @@ def test_lifespan_and_accuracy(verdict, lifespan, accuracy, expected, only):
     found = verdict("C7", STRUCTURE, lambda config: record(config, h0_mean_lifespan=lifespan, exact=accuracy))
     assert found.verdict == expected
     assert ("drift only" in found.said) == only
+
+
+def test_thirds_that_do_not_overlap_are_told_run_by_run(verdict):
+    """The largest U of a run of sixteen checkpoints is 5 · 5, of one of thirteen 4 · 4."""
+
+    def make(config):
+        last = 240 if config.task == "mmlu" else 300
+        return record(config, last=last, h0_mean_lifespan=falls(2, 1), exact=falls(0, 1))
+
+    assert "In 12 of 12 runs the first and the last third do not overlap" in verdict("C7", STRUCTURE, make).said
 
 
 @pytest.mark.parametrize(
@@ -251,6 +262,22 @@ def test_the_loss_near_zero(verdict, at_100, swing, expected):
     assert verdict("C12", WEIGHTS, make).verdict == expected
 
 
+def test_the_loss_is_followed_in_the_order_of_the_steps(tmp_path, own_cache, monkeypatch):
+    """Whatever the order of the runs: each loss falls without a rise."""
+    monkeypatch.setattr("tslib.records.sync", lambda path: None)
+
+    def make(config):
+        return record(config, 90, last=120, cross_entropy=lambda step: 1 / step, regularizer=0)
+
+    found = made_runs.evidence(tmp_path, WEIGHTS, make)
+    steps = found.steps(*WEIGHTS)
+    backwards = pd.concat([run for _, run in list(steps.groupby("run", sort=False))[::-1]], ignore_index=True)
+    monkeypatch.setattr(found, "steps", lambda *grids: backwards)
+    said = claims.JUDGES["C12"](found).said
+    assert "rises by more than a tenth: 0.00 [0.00, 0.00] more" in said
+    assert "100% at λ = 0, 100% at λ = 0.1, 100% at λ = 0.5, 100% at λ = 1, 100% at λ = 10" in said
+
+
 @pytest.mark.parametrize(
     ("sign", "shift", "expected"), [(1, -0.2, "reproduced"), (-1, -0.2, "contradicted"), (1, 0.2, "contradicted")]
 )
@@ -280,6 +307,19 @@ def test_held_out_accuracy_wants_every_evaluation(verdict):
     found = verdict("C14", [*MULTI, *PAIRWISE], record)
     assert found.verdict is None
     assert found.missing == 2 * 4 * made_runs.PAIRS
+
+
+@pytest.mark.parametrize(("claim", "grids"), [("C13", STRUCTURE), ("C14", [*MULTI, *PAIRWISE])])
+def test_a_run_that_is_missing_is_counted_once(verdict, claim, grids):
+    """Neither again as one that is not evaluated, nor with the others of its grid, which are there."""
+
+    def make(config):
+        lacks = (config.task, config.samples, config.seed, config.regularizer) == ("mmlu", 10, 2, "l2")
+        return None if lacks else record(config)
+
+    found = verdict(claim, grids, make, lambda config: (0.5, 1.0))
+    assert found.verdict is None
+    assert found.missing == 1
 
 
 def test_other_models_factors_are_never_decided(verdict):

@@ -98,6 +98,21 @@ def test_an_unknown_experiment(capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("sweep data/sweeps/short.yaml --threads 0", "threads must be at least 1, not 0"),
+        ("sweep data/sweeps/short.yaml --checkpoint-every -0.5", "checkpoint-every must be at least 0, not -0.5"),
+        ("work data/sweeps/short.yaml f3428d36d890 --threads 0", "threads must be at least 1, not 0"),
+        ("audit data/results --sample -1", "sample must be at least 1, not -1"),
+        ("audit data/results --sample 0", "sample must be at least 1, not 0"),
+        ("seal nonesuch", "no folder nonesuch: name a record, or a folder of records"),
+    ],
+)
+def test_what_many_runs_cannot_be_done_with(capsys, arguments, line):
+    assert failure(capsys, *arguments.split()) == (1, line)
+
+
 def test_terms_that_were_not_accepted(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("TSLIB_CACHE", str(tmp_path))
     status, said = failure(capsys, "fetch", "gemma3-270m")

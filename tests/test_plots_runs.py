@@ -68,9 +68,9 @@ def test_first_and_last_barcode_have_one_scale(deaths):
 
 def test_survival_falls_at_the_iterations():
     ax = plots.survival(table([(100, 50), (120, None)])).axes[0]
-    alone = lines(ax)["cross-entropy alone"]
+    alone = lines(ax)["cross-entropy alone (n = 2)"]
     assert list(zip(alone.get_xdata(), alone.get_ydata(), strict=True))[:3] == [(0, 1), (100, 0.5), (120, 0)]
-    assert min(lines(ax)["TSLoss, off-diagonal"].get_ydata()) == 0.5  # one run is censored
+    assert min(lines(ax)["TSLoss, off-diagonal (n = 2)"].get_ydata()) == 0.5  # one run is censored
 
 
 def test_paired_iterations_marks_censored_runs_hollow():

@@ -141,6 +141,19 @@ def test_restricted_mean_by_hand():
     assert restricted_mean(group, 150.0) == 100 * 1 + 50 * 3 / 4 == 137.5
 
 
+@pytest.mark.parametrize(
+    ("group", "half"),
+    [
+        (runs(10, 20, 60), 20),
+        (runs(10, 20, 40, 300, correct=(1, 1, 1, 0)), 30),
+        (runs(10, 20, 300, 300, correct=(1, 1, 0, 0)), math.inf),
+        (runs(10, 300, 300, correct=(1, 0, 0)), math.inf),
+    ],
+)
+def test_median_is_not_reached_where_half_of_the_runs_are_censored(group, half):
+    assert stats.median(group) == half
+
+
 def test_restricted_mean_of_a_run_that_was_censored_too_early():
     with pytest.raises(InputError, match=r"1 run\(s\) were censored before step 300, the first at 250"):
         restricted_mean(runs(100, 250, 300, correct=(1, 0, 0)), 300.0)
@@ -207,6 +220,10 @@ def test_pairs_are_matched_whatever_the_order():
         (
             pd.concat([table(none=[1]), table(tsloss=[1], max_steps=500)]),
             r"'tsloss' was run with max_steps 500, 'none' with 300: select one setting",
+        ),
+        (
+            pd.concat([table(none=[1]).assign(check_every=1), table(tsloss=[1]).assign(check_every=5)]),
+            r"'tsloss' was run with check_every 5, 'none' with 1: select one setting",
         ),
     ],
 )

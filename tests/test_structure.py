@@ -121,3 +121,25 @@ def test_mean_curve_over_the_runs_that_are_there():
     assert found["value"].tolist() == [2, 4, 3]
     assert found["runs"].tolist() == [2, 2, 1]
     assert np.isnan(found["low"].iloc[-1]), "one run has no interval"
+
+
+def test_bins_by_hand_with_an_interval_over_runs():
+    """Of two runs, one wrong and one right throughout, a resample holds one of them twice or both."""
+    steps = np.tile(np.arange(10.0), 2)
+    curves = pd.DataFrame({"run": ["a"] * 10 + ["b"] * 10, "feature": steps, "exact": [0.0] * 10 + [1.0] * 10})
+    lower, upper = structure.in_bins(curves, "feature", "exact", bins=2).to_dict("records")
+    assert lower == {"centre": 2, "value": 0.5, "low": 0, "high": 1, "checkpoints": 10, "runs": 2}
+    assert upper == lower | {"centre": 7}
+
+
+def test_a_mean_in_a_bin_is_over_its_checkpoints():
+    curves = pd.DataFrame({"run": list("aaabb"), "feature": range(5), "exact": [0.2, 0.2, 0.2, 0.7, np.nan]})
+    (row,) = structure.in_bins(curves, "feature", "exact", bins=1).to_dict("records")
+    assert row["value"] == pytest.approx((3 * 0.2 + 0.7) / 4)
+    assert (row["checkpoints"], row["runs"]) == (4, 2)
+
+
+def test_a_constant_feature_has_one_bin():
+    curves = pd.DataFrame({"run": list("aabb"), "feature": 3.0, "exact": [0.0, 1.0, 0.5, 0.5]})
+    (row,) = structure.in_bins(curves, "feature", "exact").to_dict("records")
+    assert (row["centre"], row["value"], row["checkpoints"]) == (3, 0.5, 4)

@@ -15,7 +15,7 @@ from tslib import cost, topology
 from tslib.config import PRESETS, SCHEMA_VERSION
 from tslib.cost import WAYS, Setting
 from tslib.durable import write
-from tslib.errors import ResourceError, TslibError
+from tslib.errors import InputError, ResourceError, TslibError
 from tslib.losses import TSLoss
 from tslib.provenance import environment
 from tslib.records import COMMITTED
@@ -70,6 +70,8 @@ def parts() -> dict[str, Callable[[], Any]]:
 def run(path: Path = PATH, *, force: bool = False) -> dict[str, Any]:
     """Measure what the file does not have yet, and write it after each part.
 
+    A file that has all parts is left as it is.
+
     Parameters
     ----------
     path
@@ -79,17 +81,24 @@ def run(path: Path = PATH, *, force: bool = False) -> dict[str, Any]:
 
     Raises
     ------
+    InputError
+        If the file has some parts, measured on another machine or with other threads: ratios are of one machine.
     ResourceError
         If the file cannot be written, or is not one of these.
     """
-    done: dict[str, Any] = {} if force or not path.exists() else load(path)["parts"]
-    content = {
-        "schema": SCHEMA_VERSION,
-        "environment": environment("smollm2-135m", torch.device("cpu"), time.time()),
-        "parts": done,
-    }
-    _write(path, content)  # a file that cannot be written is no news after half an hour
     asked = parts()
+    found = None if force or not path.exists() else load(path)
+    done: dict[str, Any] = found["parts"] if found else {}
+    if found and not asked.keys() - done.keys():
+        return found
+    here = environment("smollm2-135m", torch.device("cpu"), time.time())
+    if done and found and (there := _place(found["environment"])) != _place(here):
+        raise InputError(
+            f"{path} was measured on {there}, this is {_place(here)}: name another file (--file), or measure all of it "
+            "again (--force)"
+        )
+    content = {"schema": SCHEMA_VERSION, "environment": here, "parts": done}
+    _write(path, content)  # a file that cannot be written is no news after half an hour
     with tqdm([name for name in asked if name not in done], desc="bench", unit="part") as bar:
         for name in bar:
             bar.set_postfix_str(name)
@@ -100,6 +109,10 @@ def run(path: Path = PATH, *, force: bool = False) -> dict[str, Any]:
                 continue
             _write(path, content | {"parts": {name: done[name] for name in asked if name in done}})
     return load(path)
+
+
+def _place(environment: dict[str, Any]) -> str:
+    return f"{environment.get('machine', 'a machine without a name')} with {environment.get('threads')} threads"
 
 
 def load(path: Path = PATH) -> dict[str, Any]:

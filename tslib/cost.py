@@ -149,6 +149,11 @@ def alternate(
     -------
     dict
         The steps of each way.
+
+    Raises
+    ------
+    InputError
+        If a way is unknown, or the setting leaves no room for a problem.
     """
     if unknown := set(ways) - set(WAYS):
         raise InputError(f"unknown ways {sorted(unknown)}: give some of {', '.join(WAYS)}")

@@ -7,7 +7,7 @@ for. What is missing is counted, so that each table can say so.
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -16,6 +16,9 @@ from tslib.errors import InputError
 from tslib.records import COMMITTED, RunRecord, RunStore
 from tslib.stats import PAIR
 from tslib.sweeps import Sweep, status
+
+if TYPE_CHECKING:
+    from tslib.evaluation import EvaluationStore
 
 __all__ = ["LEARNING_RATES", "MAIN", "SWEEP", "Evidence", "stacked"]
 
@@ -79,6 +82,13 @@ class Evidence:
         """Return how many of the runs that some grids ask for are not done."""
         return sum(config not in self._done for config in self.asked(*grids))
 
+    def not_evaluated(self, *grids: str) -> int:
+        """Return how many of the runs that some grids ask for are not done, or not evaluated as the sweep asks."""
+        return sum(
+            config not in self._done or not all(path.is_file() for path in self._evaluations(config))
+            for config in self.asked(*grids)
+        )
+
     def configs(self, *grids: str) -> list[TuneConfig]:
         """Return the runs of those of some grids that are whole: of which no run is missing."""
         return self.asked(*(name for name in grids if not self.missing(name)))
@@ -115,18 +125,32 @@ class Evidence:
         return stacked(self.records(*grids, **fields), "topology")
 
     def evaluations(self, *grids: str, **fields: object) -> pd.DataFrame:
-        """Return one row a run that was evaluated on held-out rows: `OF_RUN`, ``run``, ``score``, ``answer_loss``."""
-        from tslib.evaluation import EvaluationStore, of_config
+        """Return one row a run that was evaluated on held-out rows.
 
-        store = EvaluationStore(self.store.root / "evaluations")
+        Returns
+        -------
+        DataFrame
+            ``run``, `OF_RUN`, ``score``, ``answer_loss`` (nats per token), ``rows``.
+        """
+        measured = ("score", "answer_loss", "rows")
         rows = []
         for config in self._selected(grids, fields):
-            for asked in self.sweep.evaluations(config):
-                path = store.path(of_config(asked, config))
-                if path.is_file():
-                    found = store.load(path).summary()
-                    rows.append(_of(config) | {name: found[name] for name in ("score", "answer_loss", "rows")})
-        return pd.DataFrame(rows, columns=["run", *OF_RUN, "score", "answer_loss", "rows"])
+            for path in filter(Path.is_file, self._evaluations(config)):
+                found = self._evaluation_store.load(path).summary()
+                rows.append(_of(config) | {name: found[name] for name in measured})
+        return pd.DataFrame(rows, columns=["run", *OF_RUN, *measured])
+
+    @cached_property
+    def _evaluation_store(self) -> "EvaluationStore":
+        from tslib.evaluation import EvaluationStore
+
+        return EvaluationStore(self.store.root / "evaluations")
+
+    def _evaluations(self, config: TuneConfig) -> list[Path]:
+        """Files of the evaluations that the sweep asks of a run, whether or not they are there."""
+        from tslib.evaluation import of_config
+
+        return [self._evaluation_store.path(of_config(asked, config)) for asked in self.sweep.evaluations(config)]
 
     def _selected(self, grids: Sequence[str], fields: dict[str, object]) -> list[TuneConfig]:
         return [

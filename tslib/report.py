@@ -88,18 +88,18 @@ def method_table(comparison: pd.DataFrame) -> pd.DataFrame:
                 "runs": row["runs"],
                 "censored": row["censored"],
                 "diverged": row["diverged"],
-                "median": f"{row['median']:.0f}",
+                "median": f"{row['median']:.0f}" if np.isfinite(row["median"]) else "not reached",
                 "restricted mean": f"{row['restricted_mean']:.1f}",
                 "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])) if compared else "",
-                "p (log-rank, Holm)": _p_value(row["p_holm"]) if compared else "",
+                "p (log-rank, Holm)": _p(row["p_holm"]) if compared else "",
                 "fewer iterations?": row["verdict"] if compared else "",
             }
         )
     return pd.DataFrame(rows)
 
 
-def _p_value(p: float) -> str:
-    return "< 0.01" if p < 0.01 else f"{p:.2f}"
+def _p(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.01 else "< 0.01"
 
 
 def headline(table: pd.DataFrame, method: str = "tsloss") -> str:
@@ -259,9 +259,11 @@ def read_survival(table: pd.DataFrame) -> str:
     parts = []
     for name in dict.fromkeys(table["regularizer"]):
         runs = stats.iterations(table[table["regularizer"] == name])
-        parts.append(f"{np.median(runs.steps):.0f} ({method_name(name)})")
-    steps = stats.iterations(table).steps
+        half = stats.median(runs)
+        when = f"{half:.0f}" if np.isfinite(half) else f"not within {runs.steps.max():.0f}"
+        parts.append(f"{when} ({method_name(name)})")
+    steps, correct = stats.iterations(table)
     return (
         f"Half of the runs are correct by step {', '.join(parts)}; single runs of any method range from "
-        f"{steps.min():.0f} to {steps.max():.0f}."
+        f"{steps.min():.0f} to {'' if correct.all() else 'more than '}{steps.max():.0f}."
     )

@@ -17,6 +17,7 @@ __all__ = [
     "read_curves",
     "read_growth",
     "read_live",
+    "read_profiles",
     "read_tsloss",
     "requirements",
     "step_times",

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from tslib import claims, stats
-from tslib.config import PRESETS
+from tslib.config import PRESETS, TuneConfig
 from tslib.evidence import Evidence
 from tslib.experiments import chosen_rate
 from tslib.paper import TABLE3, TABLE4
@@ -31,6 +31,8 @@ __all__ = [
     "settings_table",
     "table3",
     "table4",
+    "times_slower",
+    "varied",
     "words",
 ]
 
@@ -116,8 +118,9 @@ def by_setting(
     Returns
     -------
     DataFrame
-        ``value`` of the field, ``pairs``, ``censored``, ``diverged``, ``iterations`` (restricted mean), ``ratio``,
-        ``low``, ``high``, ``reg_share`` (median of the gradients' ratio), and ``paper``. Without runs it is empty.
+        ``value`` of the field, ``pairs``, ``censored`` and ``diverged`` (runs with TSLoss), ``iterations`` and
+        ``alone`` (restricted means with TSLoss and without), ``ratio``, ``low``, ``high``, ``reg_share`` (median of
+        the gradients' ratio), and ``paper``. Without runs it is empty.
     """
     table = evidence.paired(*grids)
     alone = table[table["regularizer"] == "none"]
@@ -169,6 +172,12 @@ def settings_table(evidence: Evidence) -> pd.DataFrame:
     return pd.concat([table for table in tables if len(table)] or [pd.DataFrame()], ignore_index=True)
 
 
+def varied(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `settings_table` whose value is not the default: its runs are the same for each setting."""
+    default = TuneConfig()
+    return rows[[row["value"] != getattr(default, row["setting"]) for row in rows.to_dict("records")]]
+
+
 def baselines(evidence: Evidence, task: str) -> pd.DataFrame:
     """``stats.comparison`` of TSLoss, its variants and the regularisers without topology.
 
@@ -185,10 +194,7 @@ def read_baselines(comparison: pd.DataFrame) -> str:
     """Say whether topology does anything that the regularisers without it do not."""
     rows = comparison.dropna(subset="ratio").set_index("regularizer")
     with_it = [name for name in rows.index if name.startswith(("tsloss", "persistence"))]
-    sides = {
-        "with topology": rows.loc[with_it],
-        "without": rows.drop(index=with_it),
-    }
+    sides = {"with topology": rows.loc[with_it], "without": rows.drop(index=with_it)}
     parts = []
     for words, part in sides.items():
         below, above = int((part["high"] < 1).sum()), int((part["low"] > 1).sum())
@@ -365,10 +371,19 @@ def rate_table(evidence: Evidence) -> pd.DataFrame:
         for row in found.to_dict("records")
     ]
     table = found.assign(words=words, lr=found["lr"].map("{:g}".format))
-    order = list(dict.fromkeys(table["lr"]))
-    return table.pivot_table(index=["model", "task"], columns="lr", values="words", aggfunc="first")[
-        order
-    ].reset_index()
+    wide = table.pivot_table(index=["model", "task"], columns="lr", values="words", aggfunc="first")
+    return wide[list(dict.fromkeys(table["lr"]))].reset_index()
+
+
+def times_slower(found: pd.DataFrame) -> str:
+    """Say how many times the iterations of the chosen rate the paper's takes, from `rates`.
+
+    The restricted mean counts ``max_steps`` for a censored run, so that with one it is "at least" so many times.
+    """
+    paper = found[found["lr"] == PRESETS["paper"]]
+    times = paper["mean"].to_numpy() / found.loc[found["chosen"], "mean"].to_numpy()
+    least = "at least " if paper["censored"].any() else ""
+    return f"{least}{times.min():.1f} to {times.max():.1f} times"
 
 
 def read_rates(evidence: Evidence) -> str:
@@ -379,9 +394,7 @@ def read_rates(evidence: Evidence) -> str:
     paper = found[found["lr"] == PRESETS["paper"]]
     chosen = found[found["chosen"]]
     parts = ", ".join(f"{row['lr']:g} ({row['model']}, {row['task']})" for row in chosen.to_dict("records"))
-    times = paper["mean"].to_numpy() / chosen["mean"].to_numpy()
     return (
-        f"Chosen: {parts}. At the paper's {PRESETS['paper']:g} the runs need {times.min():.1f} to {times.max():.1f} "
-        f"times as many iterations, and "
-        f"{paper['censored'].sum()} of {paper['runs'].sum()} are not correct within their steps."
+        f"Chosen: {parts}. At the paper's {PRESETS['paper']:g} the runs need {times_slower(found)} as many iterations, "
+        f"and {paper['censored'].sum()} of {paper['runs'].sum()} are not correct within their steps."
     )

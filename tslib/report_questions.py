@@ -12,6 +12,7 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.special import logsumexp
 
 from tslib import bench, claims, report_cost, report_evidence, report_structure, stats
+from tslib.claims.criteria import MULTI
 from tslib.evidence import LEARNING_RATES, MAIN, Evidence
 from tslib.losses import TSLoss, descend
 from tslib.report import method_name
@@ -75,7 +76,7 @@ def _spread(rows: pd.DataFrame) -> str:
 
 
 def _settings(evidence: Evidence) -> str:
-    return _spread(report_evidence.settings_table(evidence))
+    return _spread(report_evidence.varied(report_evidence.settings_table(evidence)))
 
 
 def _setting(name: str) -> Callable[[Evidence], str]:
@@ -84,6 +85,16 @@ def _setting(name: str) -> Callable[[Evidence], str]:
         return _spread(table[table["setting"] == name])
 
     return said
+
+
+def _more(evidence: Evidence) -> str:
+    table = claims.ratios(evidence)
+    ten = table[table["setting"] == "ten samples"].to_dict("records")
+    parts = [
+        f"{stats.Interval(row['value'], row['low'], row['high'])} ({row['task']}, {method_name(row['regularizer'])})"
+        for row in ten
+    ]
+    return f"Ratio of iterations with ten samples: {'; '.join(parts)}. Prompt lengths: {_setting('n_tokens')(evidence)}"
 
 
 def _printed(evidence: Evidence) -> str:
@@ -340,8 +351,8 @@ QUESTIONS: dict[str, Question] = {
     ),
     "Q20": Question(
         "Does it hold for more samples and for longer prompts?",
-        _after(("sensitivity, n_tokens",), _setting("n_tokens")),
-        ("04_sensitivity",),
+        _after((*MULTI, "sensitivity, n_tokens"), _more),
+        ("03_convergence", "04_sensitivity"),
     ),
     "Q21": Question("Are three runs enough?", _after((MAIN,), _runs), ("09_verdicts",)),
     "Q22": Question(

@@ -25,6 +25,7 @@ __all__ = [
     "read_film",
     "read_table2",
     "table2",
+    "words",
 ]
 
 KEPT_BACK = ("kept back, math", "kept back, bbh")
@@ -138,8 +139,7 @@ def read_binned(curves: pd.DataFrame, features: Sequence[str], bins: int = 8) ->
     """Say how often accuracy rises from one bin of a feature to the next; in all steps or in none, it is monotone."""
     parts = []
     for feature in features:
-        groups = pd.qcut(curves[feature], bins, duplicates="drop")
-        rises = curves.groupby(groups, observed=True)["token_accuracy"].mean().diff().iloc[1:] > 0
+        rises = structure.in_bins(curves, feature, "token_accuracy", bins)["value"].diff().iloc[1:] > 0
         parts.append(f"{int(rises.sum())} of {len(rises)} for the {feature.replace('_', ' ')}")
     return f"Steps from bin to bin (as many checkpoints in each) in which accuracy rises: {'; '.join(parts)}."
 

@@ -21,7 +21,7 @@ PAIR = ["model", "task", "samples", "sample_seed", "seed"]
 
 SETTINGS = [
     *("method", "n_tokens", "placement", "init", "init_text", "prompt_scale", "lr", "batch_size", "max_steps", "dtype"),
-    *("shots", "max_context"),
+    *("shots", "max_context", "check_every"),
 ]
 """Further fields of ``TuneConfig`` that would change a run's iterations, whatever the method."""
 
@@ -118,11 +118,19 @@ def survival_curve(runs: Iterations) -> pd.DataFrame:
 
 
 def ended(table: pd.DataFrame) -> dict[str, int]:
-    """Count the runs of a table that were never correct (``censored``), and those of them that ``diverged``."""
+    """Count the runs of a table that were never correct (``censored``), and those that ``diverged``.
+
+    A run that goes on after it was correct may still diverge; it is counted as diverged alone.
+    """
     return {
         "censored": int(table["iterations_to_correct"].isna().sum()),
         "diverged": int((table["status"] == "diverged").sum()) if "status" in table else 0,
     }
+
+
+def median(runs: Iterations) -> float:
+    """Median of iterations; infinite where half of the runs or more were censored, so that it was not reached."""
+    return float(np.median(np.where(runs.correct, runs.steps, np.inf)))
 
 
 def restricted_mean(runs: Iterations, horizon: float) -> float:
@@ -199,7 +207,8 @@ def iteration_ratio(
 ) -> Ratio:
     """Ratio of the restricted means of iterations over paired runs, with a BCa bootstrap interval over the pairs.
 
-    Where runs are censored the restricted mean counts ``max_steps`` for them, which pulls the ratio towards 1.
+    The restricted mean counts ``max_steps`` for a censored run, which is less than it needs: where one method has more
+    of them the ratio flatters that method.
     Pairs that share a sample or a seed are not independent, so the interval is, if anything, too narrow.
     """
     ours, theirs = (iterations(side, criterion) for side in pair_up(table, method, baseline))
@@ -311,7 +320,7 @@ def comparison(
             "runs": len(runs.steps),
             "censored": int((~runs.correct).sum()),
             "diverged": ended(of_method)["diverged"],
-            "median": float(np.median(runs.steps)),
+            "median": median(runs),
             "restricted_mean": restricted_mean(runs, horizon),
         }
         if method != baseline:

@@ -25,6 +25,7 @@ __all__ = [
     "drift",
     "drift_test",
     "fall",
+    "in_bins",
     "last_third",
     "mean_curve",
     "not_rising",
@@ -172,6 +173,31 @@ def mean_curve(curves: pd.DataFrame, column: str) -> pd.DataFrame:
         found = stats.mean(here[column].to_numpy(dtype=np.float64))
         rows.append({"step": step, **found._asdict(), "runs": len(here)})
     return pd.DataFrame(rows, columns=["step", "value", "low", "high", "runs"])
+
+
+def in_bins(curves: pd.DataFrame, feature: str, column: str, bins: int = 8) -> pd.DataFrame:
+    """Mean of a column in bins of a feature with as many checkpoints each, with a 95 % interval over runs.
+
+    Whole runs are resampled, as in `correlation`: the checkpoints of one run in a bin are much alike. Where the feature
+    is constant there is one bin.
+
+    Returns
+    -------
+    DataFrame
+        One row a bin: ``centre`` (median of the feature), ``value``, ``low``, ``high``, ``checkpoints``, ``runs``.
+    """
+
+    def pooled(totals: Any, counts: Any, axis: int = -1) -> Any:
+        return totals.sum(axis=axis) / counts.sum(axis=axis)
+
+    seen = curves.dropna(subset=[feature, column])
+    rows = []
+    for _, here in seen.groupby(pd.qcut(seen[feature], bins, duplicates="drop").cat.codes):
+        of_runs = here.groupby("run")[column].agg(["sum", "size"]).to_numpy(dtype=np.float64)
+        found = stats.bootstrap(pooled, *of_runs.T, paired=True)
+        counts = {"checkpoints": len(here), "runs": len(of_runs)}
+        rows.append({"centre": here[feature].median(), **found._asdict(), **counts})
+    return pd.DataFrame(rows)
 
 
 def drawn_curve(curves: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -13,11 +13,9 @@ from tslib.stats import Interval
 
 def stable_and_compact(evidence: Evidence) -> Finding:
     """C13: stable and compact prompts perform better, and TSLoss makes prompts so."""
-    missing = evidence.missing(*SINGLE, *MULTI)
-    scores = evidence.evaluations(*MULTI)
-    missing += len(evidence.asked(*MULTI)) - len(scores)
-    if missing:
+    if missing := evidence.missing(*SINGLE) + evidence.not_evaluated(*MULTI):
         return not_yet(missing)
+    scores = evidence.evaluations(*MULTI)
     features = _steadiness(evidence.topology(*MULTI))
     table = scores.set_index("run").join(features)
     names = {"apart": "distance between successive diagrams", "spread": "mean pairwise distance over the norm"}
@@ -69,9 +67,9 @@ def _paired_steadiness(evidence: Evidence) -> dict[str, Interval]:
 def held_out(evidence: Evidence) -> Finding:
     """C14: held-out accuracy with TSLoss is above that of each baseline."""
     grids = [*MULTI, "ten samples, pairwise, gsm8k", "ten samples, pairwise, mmlu"]
-    scores = evidence.evaluations(*grids)
-    if missing := len(evidence.asked(*grids)) - len(scores):
+    if missing := evidence.not_evaluated(*grids):
         return not_yet(missing)
+    scores = evidence.evaluations(*grids)
     gains = {name: held_out_gain(scores, name, "score") for name in ("none", "l2", "pairwise")}
     losses = {name: held_out_gain(scores, name, "answer_loss") for name in gains}
     verdict = decided(min(gain.low for gain in gains.values()) > 0, min(gain.high for gain in gains.values()) < 0)

@@ -150,7 +150,7 @@ def loss_near_zero(evidence: Evidence) -> Finding:
     steps = steps.assign(weight=weight.astype(float), total=steps["cross_entropy"] + steps["penalty"])
     shares, rises = {}, {}
     for value, runs in ((float(str(weight)), runs) for weight, runs in steps.groupby("weight")):
-        totals = [run.set_index("step")["total"] for _, run in runs.sort_values("seed").groupby("seed")]
+        totals = [run.set_index("step")["total"] for _, run in runs.groupby("seed")]
         shares[value] = float(np.mean([total.get(100, np.inf) < 0.1 * total.iloc[0] for total in totals]))
         rises[value] = np.array([float((total > 1.1 * total.shift()).sum()) for total in totals])
     more = stats.mean(rises[10.0] - rises[1.0])

@@ -26,14 +26,14 @@ def _of_runs(curves: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -
 def on_structure(decide: Callable[[pd.DataFrame], tuple[Verdict, str]]) -> Callable[[Evidence], Finding]:
     """Make a judge out of a function of the curves of all runs on structure."""
 
-    def decided(evidence: Evidence) -> Finding:
+    def judge(evidence: Evidence) -> Finding:
         curves, missing = _structure(evidence)
         if missing:
             return not_yet(missing)
         verdict, said = decide(curves)
         return Finding(verdict, f"{said} ({curves['run'].nunique()} runs.)", MORE)
 
-    return decided
+    return judge
 
 
 def h0_count(evidence: Evidence) -> Finding:
@@ -134,16 +134,20 @@ def goes_with_accuracy(curves: pd.DataFrame) -> tuple[Verdict, str]:
     """C7: the mean H0 lifespan goes with accuracy."""
     rho = structure.correlation(curves, "h0_mean_lifespan", "exact")
     given = structure.correlation(curves, "h0_mean_lifespan", "exact", given="step")
-    drifts = [structure.drift_test(curve, "h0_mean_lifespan") for _, curve in curves.groupby("run")]
-    parted = sum(u in (0, (len(curves) / curves["run"].nunique() // 3) ** 2) for u, _ in drifts)
+    parted = structure.per_run(curves, _thirds_are_apart)
     verdict = decided(rho.value > 0.5 and rho.low > 0 and given.low > 0, rho.high < 0 or given.high < 0)
     said = (
         f"ρ of the mean $H_0$ lifespan with accuracy (samples that are exact) over checkpoints is {rho}; given the "
-        f"step {given}. In {parted} of {len(drifts)} runs the first and the last third do not overlap (U = 0 or its "
-        "largest value)."
+        f"step {given}. In {parted.sum():.0f} of {len(parted)} runs the first and the last third do not overlap (U = 0 "
+        "or its largest value)."
     )
     drift = rho.value > 0.5 and rho.low > 0 and given.low <= 0 <= given.high
     return verdict, said + (" Reproduced as drift only." if drift else "")
+
+
+def _thirds_are_apart(curve: pd.DataFrame) -> bool:
+    u, _ = structure.drift_test(curve, "h0_mean_lifespan")
+    return u in (0, (len(curve) // 3) ** 2)
 
 
 def other_features(curves: pd.DataFrame) -> tuple[Verdict, str]:

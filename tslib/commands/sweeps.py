@@ -11,6 +11,12 @@ from tslib.commands.registry import command
 from tslib.errors import InputError, ResourceError
 
 
+def _at_least(least: int, **given: int | float) -> None:
+    for name, value in given.items():
+        if value < least:
+            raise InputError(f"{name.replace('_', '-')} must be at least {least}, not {value:g}")
+
+
 @command
 def sweep(
     file: Annotated[Positional[Path], arg(metavar="FILE")],
@@ -55,8 +61,8 @@ def sweep(
     from tslib.records import RunStore
     from tslib.report_sweeps import plan
 
-    if jobs < 0 or threads < 1 or group < 1 or checkpoint_every < 0:
-        raise InputError("jobs and checkpoint_every must be 0 or more, threads and group 1 or more")
+    _at_least(0, jobs=jobs, checkpoint_every=checkpoint_every)
+    _at_least(1, threads=threads, group=group)
     records = RunStore(store, checkpoint_every=checkpoint_every)
     asked = sweeps.Sweep.load(file)
     jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
@@ -102,6 +108,8 @@ def work(
     from tslib import sweeps
     from tslib.records import RunStore
 
+    _at_least(0, checkpoint_every=checkpoint_every)
+    _at_least(1, threads=threads)
     torch.set_num_threads(threads)
     records = RunStore(store, checkpoint_every=checkpoint_every)
     failed = sweeps.work(sweeps.Sweep.load(file), records, runs, progress=sys.stderr.isatty())
@@ -133,6 +141,7 @@ def audit(
     from tslib.audit import Finding, audit
     from tslib.records import RunStore
 
+    _at_least(1, sample=sample)
     found: list[Finding] = []
     try:
         found.extend(audit(RunStore(store), sample, seed))
@@ -178,6 +187,8 @@ def seal(folder: Annotated[Positional[Path], arg(metavar="FOLDER")]) -> None:
     from tslib.evaluation import EvaluationStore
     from tslib.records import RunStore
 
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder}: name a record, or a folder of records")
     if (folder / "record.json").is_file():
         RunStore(folder.parent).seal(folder)
         return

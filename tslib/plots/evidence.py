@@ -75,7 +75,8 @@ def by_method(curves: pd.DataFrame, quantities: Mapping[str, str]) -> Figure:
     figure, axes = plt.subplots(1, len(quantities), figsize=(WIDTH, 3.1), squeeze=False)
     for ax, (column, label) in zip(axes[0], quantities.items(), strict=True):
         for name in names:
-            _band(ax, curves[curves["regularizer"] == name], column, colours[name], "-", method_name(name))
+            runs = curves[curves["regularizer"] == name]
+            _band(ax, runs, column, colours[name], "-", f"{method_name(name)} (n = {runs['run'].nunique()})")
         ax.set(xlabel="optimiser step", ylabel=label)
     axes[0, 0].legend(fontsize=9)
     return figure
@@ -158,13 +159,11 @@ def correlations(rows: pd.DataFrame) -> Figure:
 
 
 def binned(curves: pd.DataFrame, features: Sequence[str], accuracy: str = "token_accuracy", bins: int = 8) -> Figure:
-    """Accuracy against a feature of the topology in bins with as many checkpoints each: mean and 95 % interval."""
+    """Accuracy against each feature of the topology in bins (`tslib.structure.in_bins`): mean and 95 % interval."""
     figure, axes = plt.subplots(1, len(features), figsize=(WIDTH, 3), sharey=True, squeeze=False)
     for ax, feature in zip(axes[0], features, strict=True):
-        groups = pd.qcut(curves[feature], bins, duplicates="drop")
-        means = structure.mean_curve(curves.assign(step=groups.cat.codes), accuracy)
-        centres = curves.groupby(groups.cat.codes)[feature].median().to_numpy()
-        ax.errorbar(centres, means["value"], yerr=around(means), marker="o", capsize=3, color=POINT_COLOUR)
+        means = structure.in_bins(curves, feature, accuracy, bins)
+        ax.errorbar(means["centre"], means["value"], yerr=around(means), marker="o", capsize=3, color=POINT_COLOUR)
         ax.set_xlabel(feature.replace("_", " "))
     axes[0, 0].set_ylabel(accuracy.replace("_", " "))
     return figure
@@ -216,9 +215,11 @@ def loss_bands(steps: pd.DataFrame) -> Figure:
     colours = method_colours(names)
     figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
     for name in names:
-        by_step = steps[steps["regularizer"] == name].groupby("step")["cross_entropy"]
+        runs = steps[steps["regularizer"] == name]
+        by_step = runs.groupby("step")["cross_entropy"]
         low, middle, high = (by_step.quantile(share)[by_step.size() > 1] for share in (0.25, 0.5, 0.75))
-        ax.plot(middle.index, middle, color=colours[name], label=method_name(name))
+        label = f"{method_name(name)} (n = {runs['run'].nunique()})"
+        ax.plot(middle.index, middle, color=colours[name], label=label)
         ax.fill_between(middle.index, low, high, color=colours[name], alpha=0.15, linewidth=0)
     ax.set(xlabel="optimiser step", ylabel="cross-entropy (nats per token)", yscale="log")
     ax.legend()
@@ -236,7 +237,8 @@ def learning_rates(rows: pd.DataFrame) -> Figure:
     figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
     groups = list(rows.groupby(["model", "task"], sort=False))
     for ((model, task), group), colour in zip(groups, sns.color_palette("colorblind", len(groups)), strict=True):
-        ax.plot(group["lr"], group["mean"], marker="o", color=colour, label=f"{model}, {task}")
+        label = f"{model}, {task} (n = {group['runs'].min()} a rate)"
+        ax.plot(group["lr"], group["mean"], marker="o", color=colour, label=label)
         ax.plot(*group.loc[group["chosen"], ["lr", "mean"]].iloc[0], "o", ms=13, mfc="none", color=colour)
     ax.set(xlabel="learning rate", ylabel="iterations (restricted mean)", xscale="log", ylim=(0, None))
     ax.legend()

@@ -161,8 +161,9 @@ def survival(table: pd.DataFrame) -> Figure:
     colours = method_colours(methods)
     figure, ax = plt.subplots(figsize=(WIDTH, 3.5))
     for name in methods:
-        curve = stats.survival_curve(stats.iterations(table[table["regularizer"] == name]))
-        ax.step(curve["step"], curve["share"], where="post", color=colours[name], label=method_name(name))
+        runs = stats.iterations(table[table["regularizer"] == name])
+        curve, label = stats.survival_curve(runs), f"{method_name(name)} (n = {len(runs.steps)})"
+        ax.step(curve["step"], curve["share"], where="post", color=colours[name], label=label)
     ax.set(xlabel="optimiser step", ylabel="share of runs not yet correct", ylim=(0, 1.02))
     ax.set_xlim(left=0)
     ax.legend()

@@ -13,7 +13,7 @@ from tslib.tasks.base import Example, Hub, Row, SourceTask, Task
 from tslib.tasks.qa import normalize_answer, overlap_f1
 from tslib.tasks.sources import find_rows, read_json
 
-__all__ = ["HotpotQA", "PassagesTask", "passages_prompt"]
+__all__ = ["HotpotQA", "HotpotQAShort", "PassagesTask", "passages_prompt"]
 
 INSTRUCTION = "Answer the question with the help of the passages. Reply with the answer alone."
 # Sharing a word with these is worth nothing: they are right or wrong.
