@@ -32,6 +32,7 @@ def test_last_third_over_the_first_checkpoint():
 def test_fall_until_a_step():
     assert structure.fall(curve([10, 8, 4]), "q", 20) == pytest.approx(0.2)
     assert structure.fall(curve([10, 8, 15]), "q", 40) == pytest.approx(-0.5)
+    assert structure.fall(curve([10, 8]), "q", 40) == pytest.approx(0.2)  # diverged before
     assert structure.fall(curve([0, 0, 1]), "q", 40) == 0
 
 

@@ -84,9 +84,12 @@ def relative(curve: pd.DataFrame, column: str) -> float:
 
 
 def fall(curve: pd.DataFrame, column: str, step: int) -> float:
-    """By which part a column has fallen from the first checkpoint to that at a step (negative: risen)."""
+    """By which part a column has fallen from the first checkpoint to that at a step (negative: risen).
+
+    A run that ended before, since it diverged, has its last checkpoint there.
+    """
     first = float(curve[column].iloc[0])
-    return 1 - float(curve.loc[curve["step"] == step, column].iloc[0]) / first if first else 0.0
+    return 1 - float(curve.loc[curve["step"] <= step, column].iloc[-1]) / first if first else 0.0
 
 
 def not_rising(curve: pd.DataFrame, column: str) -> float:

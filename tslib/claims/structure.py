@@ -65,7 +65,7 @@ def h1_falls(curves: pd.DataFrame) -> tuple[Verdict, str]:
         f"Spearman's ρ of the $H_1$ count with the step is {rho} per run; for the random twin {null}. In the last "
         f"third the count is {rest} of that at the first checkpoint."
     )
-    return verdict, said + (" So it does for noise." if noise else "")
+    return verdict, said + (" So it does for noise." if noise and verdict == "reproduced" else "")
 
 
 def multi_falls_faster(evidence: Evidence) -> Finding:
