@@ -207,7 +207,7 @@ def _attend(
         queries, keys, values = (states.split(packing.lengths, 2) for states in (query, key, value))
         pasts = [past[module.layer_idx] for past in packing.past]
         rows = zip(queries, keys, values, pasts, strict=True)
-        return torch.cat([attention.by_products(*row) for row in rows], 1), None
+        return torch.cat([attention.after_past(*row) for row in rows], 1), None
     head = [states[:, :, : packing.head] for states in (query, key, value)]
     first = 0
     if packing.before:  # they have no queries, but with some that are dropped all is as if they were tokens
@@ -261,37 +261,41 @@ class _Attention:
         return functional.scaled_dot_product_attention(query, key, value, mask, **settings).transpose(1, 2)
 
     def by_products(
+        self, query: Float[Tensor, "r h q e"], key: Float[Tensor, "r kv k e"], value: Float[Tensor, "r kv k e"]
+    ) -> Float[Tensor, "r q h e"]:
+        """Attention by plain products."""
+        width = query.shape[2]
+        grouped = self._grouped(query * self.scale, key)
+        scores = (grouped @ key.mT).unflatten(2, (-1, width))  # (r, kv, h / kv, q, k)
+        scores = scores.masked_fill(~self._allowed(width, key.shape[2], query.device), -torch.inf)
+        weights = functional.softmax(scores, -1, dtype=torch.float32).to(value.dtype).flatten(2, 3)
+        return self._by_head(weights @ value, width)
+
+    def after_past(
         self,
         query: Float[Tensor, "r h q e"],
-        key: Float[Tensor, "r kv k e"],
-        value: Float[Tensor, "r kv k e"],
-        past: tuple[Float[Tensor, "r kv p e"], Float[Tensor, "r kv p e"]] | None = None,
+        key: Float[Tensor, "r kv q e"],
+        value: Float[Tensor, "r kv q e"],
+        past: tuple[Float[Tensor, "r kv p e"], Float[Tensor, "r kv p e"]],
     ) -> Float[Tensor, "r q h e"]:
-        """Attention by plain products, to the states of a past as well, which are not copied and take no gradient.
+        """Attention within rows and to the states of a past, which take no gradient; it may be long."""
+        keys, values = (torch.cat(parts, 2) for parts in zip(past, (key, value), strict=True))
+        allowed = self._allowed(query.shape[2], keys.shape[2], query.device)
+        grouped = self._grouped(query, key)
+        mask = allowed.repeat(grouped.shape[2] // query.shape[2], 1)
+        out = functional.scaled_dot_product_attention(grouped, keys, values, mask, scale=self.scale)
+        return self._by_head(out, query.shape[2])
 
-        Query heads that share a key head are multiplied together, so that keys are not repeated.
-        """
-        width = query.shape[2]
-        grouped = (query * self.scale).unflatten(1, (key.shape[1], -1)).flatten(2, 3)  # (r, kv, h / kv * q, e)
-        length = key.shape[2] + (0 if past is None else past[0].shape[2])
-        allowed = self._allowed(width, length, query.device)  # (q, p + k)
+    @staticmethod
+    def _grouped(query: Float[Tensor, "r h q e"], key: Float[Tensor, "r kv k e"]) -> Float[Tensor, "r kv _ e"]:
+        """Put query heads that share a key head under one another, so that keys are not repeated."""
+        grouped: Tensor = query.unflatten(1, (key.shape[1], -1)).flatten(2, 3)  # (r, kv, h / kv * q, e)
+        return grouped
 
-        def towards(keys: Tensor, allowed: Bool[Tensor, "q _"]) -> Tensor:
-            scores: Tensor = (grouped @ keys.mT).unflatten(2, (-1, width))  # (r, kv, h / kv, q, _)
-            return scores.masked_fill(~allowed, -torch.inf)
-
-        scores = towards(key, allowed[:, length - key.shape[2] :])
-        if past is not None:  # of which only a window leaves something out
-            windowed = self.window is not None and self.window < length
-            seen = allowed[:, : length - key.shape[2]]
-            before = towards(past[0], seen) if windowed else (grouped @ past[0].mT).unflatten(2, (-1, width))
-            scores = torch.cat([before, scores], -1)
-        weights = functional.softmax(scores, -1, dtype=torch.float32).to(value.dtype).flatten(2, 3)
-        out: Tensor = weights[..., -key.shape[2] :] @ value
-        if past is not None:
-            out = out + weights[..., : -key.shape[2]] @ past[1]
-        rows, heads = query.shape[:2]
-        return out.reshape(rows, heads, width, -1).transpose(1, 2)
+    @staticmethod
+    def _by_head(out: Float[Tensor, "r kv _ e"], width: int) -> Float[Tensor, "r q h e"]:
+        by_head: Tensor = out.unflatten(2, (-1, width)).flatten(1, 2).transpose(1, 2)
+        return by_head
 
     def _allowed(self, queries: int, keys: int, device: torch.device) -> Bool[Tensor, "q k"]:
         """Which keys a query attends to: none after it, and of the others the last in the window."""
