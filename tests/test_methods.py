@@ -28,12 +28,13 @@ LAYERED = ("prefix-tuning", "p-tuning-v2")
 ROWS = [Encoded([11, 450, 7, 23, 90], [41, 8]), Encoded([300, 12, 45], [17, 9, 33])]
 
 
-@pytest.fixture(params=["smollm2-135m", "gemma3-270m"])
+@pytest.fixture(scope="module", params=["smollm2-135m", "gemma3-270m"])
 def real(request):
-    """A copy of an embedded model, since PEFT would keep hold of the shared one."""
+    """A copy of an embedded model in float64, since PEFT would keep hold of the shared one."""
     if request.param != "smollm2-135m":
         request.getfixturevalue("gemma3_270m")
-    return models.load_model(request.param, device="cpu", dtype="float32")
+    model, tokenizer = models.load_model(request.param, device="cpu", dtype="float32")
+    return model.double(), tokenizer
 
 
 def batch_of(row):
@@ -53,7 +54,6 @@ def test_loss_and_gradient_are_those_of_peft(real, kind):
     In float64; packed attention and losses are in float32 even so, of which 30 layers leave a gradient four digits.
     """
     model, tokenizer = real
-    model.double()
     trained = start(TuneConfig(method=kind, n_tokens=4, seed=3, device="cpu"), model, tokenizer)
     with torch.no_grad():
         for parameter in (trained.prompt.weight, *trained.parameters.values()):
