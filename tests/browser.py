@@ -68,7 +68,6 @@ LOOK = r"""() => {
         figures: all('main figure img').length,
         tables: all('.cell_output table').length,
         links: all('a[href]').map(link => link.href),
-        anchors: [...all('[id]').map(element => element.id), ...all('a[name]').map(element => element.name)],
         formulas: all('.math').length,
         not_set: all('.math').filter(formula => !formula.querySelector('mjx-container')).map(name),
         formula_errors: all('mjx-merror').map(error => error.getAttribute('data-mjx-error')),

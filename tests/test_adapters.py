@@ -42,7 +42,7 @@ LAYERED = ("prefix-tuning", "p-tuning-v2")
 QUESTIONS = [[11, 450, 7, 23, 90], [300, 12, 45]]
 
 
-@pytest.fixture(params=["smollm2-135m", "gemma3-270m"])
+@pytest.fixture(scope="module", params=["smollm2-135m", "gemma3-270m"])
 def real(request):
     """A copy of an embedded model, since PEFT would keep hold of the shared one."""
     if request.param != "smollm2-135m":

@@ -68,7 +68,7 @@ def test_terms_of_one_dimension():
 
 def short(model: str, **fields) -> TuneConfig:
     settings = {"n_tokens": 6, "max_steps": 8, "topology_every": 4, "answer_every": 0, "device": "cpu", "weight": 0.01}
-    return TuneConfig(model=model, **settings | fields)
+    return TuneConfig(model=model, task="multiple-choice", **settings | fields)  # whose targets are short
 
 
 @pytest.mark.parametrize("samples", [1, 3])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from conftest import Toy
 
 from tslib.config import EvalConfig, TuneConfig
 from tslib.durable import DamagedError, sealed
@@ -27,16 +28,21 @@ ROWS = [
 ]
 
 
+class Quiz(Toy):
+    """Rows to test on, and others to train on."""
+
+    splits = ("train", "test")
+
+    def read(self, split):
+        train = (Example(f"toy/train/{i}", f"Question {i}?", f"Answer {i}.", f"Answer {i}.") for i in range(4))
+        return made(train) if split == "train" else super().read(split)
+
+
 @pytest.fixture
-def quiz(toy_task, monkeypatch):
-    """The task "toy" with the same rows to train and, with other questions, to test on."""
-    toy_task(*ROWS)
-    task = TASKS["toy"]
-    train = [Example(f"toy/train/{i}", f"Question {i}?", f"Answer {i}.", f"Answer {i}.") for i in range(4)]
-    read = type(task).read
-    monkeypatch.setattr(type(task), "splits", ("train", "test"))
-    monkeypatch.setattr(type(task), "read", lambda self, split: made(train) if split == "train" else read(self, split))
-    return task
+def quiz(monkeypatch):
+    """The task "toy" with these rows."""
+    monkeypatch.setitem(TASKS, "toy", Quiz(tuple(ROWS)))
+    return TASKS["toy"]
 
 
 def config(**fields) -> EvalConfig:
@@ -176,11 +182,19 @@ def test_shots_are_shown_and_not_asked(quiz, smollm2_135m, monkeypatch):
         evaluate(config(shots=4, split="train"), progress=False)  # a row is not shown with its own answer
 
 
-@pytest.fixture
-def run(quiz, own_cache, smollm2_135m):
+@pytest.fixture(scope="module")
+def tuned(smollm2_135m):
     """The record of a run on "toy" whose prompt is not the initial one."""
     fields = {"task": "toy", "samples": 2, "n_tokens": 4, "device": "cpu", "max_steps": 4, "answer_every": 0}
-    return tune(TuneConfig(**fields, lr=0.5, shots=1, placement="suffix", stop_when_correct=False), progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TASKS, "toy", Quiz(tuple(ROWS)))
+        return tune(TuneConfig(**fields, lr=0.5, shots=1, placement="suffix", stop_when_correct=False), progress=False)
+
+
+@pytest.fixture
+def run(tuned, quiz, own_cache):
+    """That record, where its task and a cache of the test's own are."""
+    return tuned
 
 
 def test_a_tuned_prompt(run, smollm2_135m):

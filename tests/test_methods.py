@@ -28,12 +28,13 @@ LAYERED = ("prefix-tuning", "p-tuning-v2")
 ROWS = [Encoded([11, 450, 7, 23, 90], [41, 8]), Encoded([300, 12, 45], [17, 9, 33])]
 
 
-@pytest.fixture(params=["smollm2-135m", "gemma3-270m"])
+@pytest.fixture(scope="module", params=["smollm2-135m", "gemma3-270m"])
 def real(request):
-    """A copy of an embedded model, since PEFT would keep hold of the shared one."""
+    """A copy of an embedded model in float64, since PEFT would keep hold of the shared one."""
     if request.param != "smollm2-135m":
         request.getfixturevalue("gemma3_270m")
-    return models.load_model(request.param, device="cpu", dtype="float32")
+    model, tokenizer = models.load_model(request.param, device="cpu", dtype="float32")
+    return model.double(), tokenizer
 
 
 def batch_of(row):
@@ -53,7 +54,6 @@ def test_loss_and_gradient_are_those_of_peft(real, kind):
     In float64; packed attention and losses are in float32 even so, of which 30 layers leave a gradient four digits.
     """
     model, tokenizer = real
-    model.double()
     trained = start(TuneConfig(method=kind, n_tokens=4, seed=3, device="cpu"), model, tokenizer)
     with torch.no_grad():
         for parameter in (trained.prompt.weight, *trained.parameters.values()):
@@ -137,14 +137,15 @@ def short(model: str, **fields) -> TuneConfig:
     return TuneConfig(model=model, **settings | fields)
 
 
-@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("samples", [1, 2])
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_each_trains_on_a_real_task(name, samples, smollm2_135m, tmp_path, own_cache):
     """The embedded model on GSM8K's stand-in: the loss falls, and the record can be kept and read again."""
     regularizer = "none" if name == "lora" else "tsloss"
     # what comes out of an encoder, or is in every layer, moves further at the same rate
     rates = {"prompt-tuning": 1e-2, "p-tuning": 3e-4}
-    fields = {"regularizer": regularizer, "lr": rates.get(name, 1e-3)}
+    fields = {"regularizer": regularizer, "lr": rates.get(name, 1e-3), "sample_seed": 191}  # short rows
+    fields |= {"max_steps": 4, "topology_every": 2}
     config = short("smollm2-135m", method=name, samples=samples, **fields)
     store = RunStore(tmp_path)
     record = store.run(config, progress=False)
@@ -154,13 +155,13 @@ def test_each_trains_on_a_real_task(name, samples, smollm2_135m, tmp_path, own_c
     again = store.load(store.path(config))
     assert again.config == config
     assert again.steps["cross_entropy"].tolist() == pytest.approx(record.steps["cross_entropy"].tolist(), rel=1e-6)
-    assert list(again.topology.get("step", [])) == ([] if name == "lora" else [0, 3, 6])
+    assert list(again.topology.get("step", [])) == ([] if name == "lora" else [0, 2, 4])
     if name == "lora":
         assert again.prompts == {}
         return
     assert record.steps["grad_norm_reg"].gt(0).all()
-    assert again.prompts[6].shape == ((30, 5, 384) if name in LAYERED else (5, 576))
-    assert not torch.equal(again.prompts[6], again.prompts[0])
+    assert again.prompts[4].shape == ((30, 5, 384) if name in LAYERED else (5, 576))
+    assert not torch.equal(again.prompts[4], again.prompts[0])
     assert record.steps["h0"].iloc[0] == pytest.approx(float(TSLoss().terms(again.prompts[0])["h0"].mean()), rel=1e-5)
 
 

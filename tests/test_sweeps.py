@@ -17,6 +17,7 @@ import psutil
 import pytest
 import torture
 import yaml
+from filelock import FileLock
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -25,8 +26,8 @@ from tslib import engine, report_sweeps, sweeps
 from tslib.__main__ import main
 from tslib.audit import audit, compare
 from tslib.config import TuneConfig, explain
-from tslib.durable import DamagedError, locked, sealed
-from tslib.errors import InputError, ResourceError, TslibError
+from tslib.durable import locked, sealed
+from tslib.errors import InputError, ResourceError
 from tslib.records import RunStore
 from tslib.report_sweeps import plan
 from tslib.sweeps import Sweep, estimate, groups, missing, status, work
@@ -123,7 +124,7 @@ def test_no_name_leads_out_of_the_store(tmp_path, name):
     assert len(path.name) < 150
 
 
-# 10,000 random configs
+# random configs, documents and changes of records
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("tsloss")
 value = st.recursive(
@@ -133,7 +134,7 @@ names = st.sampled_from([field.name for field in dataclasses.fields(TuneConfig)]
 defaults = {field.name: field.default for field in dataclasses.fields(TuneConfig)}
 
 
-@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(names, value, max_size=3), st.sampled_from(["dict", "json", "yaml"]))
 @example({"lr": 1e400}, "dict")
 @example({"model": "\ud800"}, "dict")
@@ -171,7 +172,7 @@ def against(kind: type[Exception], call, *arguments) -> list[str]:
     return []
 
 
-@settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(value)
 def test_any_document_is_a_sweep_or_a_named_error(tmp_path, content):
     path = tmp_path / "fuzz.yaml"
@@ -179,7 +180,7 @@ def test_any_document_is_a_sweep_or_a_named_error(tmp_path, content):
     assert all("fuzz.yaml" in said for said in against(InputError, Sweep.load, path))
 
 
-@settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_any_change_of_a_record_is_noticed(tmp_path_factory, two_steps, data):
     """Even if whoever made it knows how to seal a record: then it is a readable record or a named error."""
@@ -388,7 +389,7 @@ def test_a_second_process_waits_and_takes_what_the_first_has_made(short, tmp_pat
     assert [path.name for path in store.root.iterdir()] == [store.path(config).name]
 
 
-def test_what_killed_processes_left_is_removed(done, two_steps):
+def test_what_killed_processes_left_is_removed(done):
     sweep, store = done
     name = store.path(sweep.configs[0]).name
     other = store.path(sweep.configs[1]).name
@@ -399,12 +400,11 @@ def test_what_killed_processes_left_is_removed(done, two_steps):
     store.path(sweep.configs[0]).rename(store.root / f".{name}.123.old")  # between the two renames of a save
     (store.root / f".{other}.checkpoint").write_text("a state to go on from")
     (store.root / f".{other}.4").mkdir()
-    with locked(store._lock(sweep.configs[1])):  # by another process, as far as tidying goes
-        (store.root / f".{other}.lock").rename(store.root / "kept")
+    with FileLock(store._lock(sweep.configs[1])):  # as another process holds it that is still at work
+        store.tidy()
+        assert (store.root / f".{other}.4").is_dir()
     store.tidy()
-    assert sorted(path.name for path in store.root.iterdir()) == sorted([name, f".{other}.checkpoint"]) or sorted(
-        path.name for path in store.root.iterdir()
-    ) == sorted([name, f".{other}.checkpoint", "kept"])
+    assert sorted(path.name for path in store.root.iterdir()) == sorted([name, f".{other}.checkpoint"])
     assert store.get(sweep.configs[0]).results["seconds"] == 90.0
 
 
@@ -427,18 +427,19 @@ def test_a_sweep_from_the_command_line(short, tmp_path, capsys, monkeypatch):
 
 def test_runs_are_made_in_the_order_of_priorities(tmp_path, tiny_model):
     fields = f"model: {tiny_model}, n_tokens: 2, max_steps: 1, answer_every: 0, device: cpu"
-    grids = [f"  - {{name: g{p}, priority: {p}, fields: {{{fields}, seed: {p}}}}}\n" for p in (3, 1, 4, 2)]
+    grids = [f"  - {{name: g{p}, priority: {p}, fields: {{{fields}, seed: {p}}}}}\n" for p in (2, 3, 1)]
     sweep = sweep_of(tmp_path / "order.yaml", "title: t\ngrids:\n" + "".join(grids))
     store = RunStore(tmp_path / "runs")
     assert engine.run(sweep, store, jobs=1, group=1) == []
     made = sorted(store.folders(), key=lambda path: (path / "record.json").stat().st_mtime_ns)
-    assert [store.load(path).config.seed for path in made] == [1, 2, 3, 4]
+    assert [store.load(path).config.seed for path in made] == [1, 2, 3]
 
 
 def test_two_sweeps_at_once_on_one_store(short, tmp_path):
     store = RunStore(tmp_path / "runs")
-    processes = [torture.start(short.path, store.root) for _ in range(2)]
-    assert [process.wait(300) for process in processes] == [0, 0]
+    other = torture.start(short.path, store.root)
+    assert engine.run(short, store, jobs=1) == []
+    assert other.wait(300) == 0
     assert sorted(path.name for path in store.root.iterdir()) == sorted(store.path(c).name for c in short.configs)
 
 
@@ -487,10 +488,10 @@ def test_a_sweep_that_is_stopped_keeps_the_runs_under_way(tmp_path, tiny_model, 
     assert not (store.root / ".sweep").exists()
 
 
-def test_ten_kills(tmp_path):
+def test_a_kill_of_each_victim(tmp_path):
     """Short: the long version is make torture."""
-    found = torture.torture(tmp_path, kills=10, seed=1)
-    assert sum(found["kills"].values()) == 10
+    found = torture.torture(tmp_path, kills=len(torture.VICTIMS), seed=1)
+    assert found["kills"] == dict.fromkeys(torture.VICTIMS, 1)
     assert found["runs"] >= 6
     assert [found[name] for name in ("missing", "differences", "stray", "damaged")] == [[], [], [], []]
 
@@ -655,8 +656,3 @@ def test_an_audit_that_is_interrupted_prints_what_it_found(short, tmp_path, monk
 def test_an_audit_of_nothing(tmp_path):
     with pytest.raises(InputError, match="no records in"):
         list(audit(RunStore(tmp_path), 1))
-
-
-def test_what_damage_is_called():
-    assert issubclass(DamagedError, ResourceError)
-    assert issubclass(DamagedError, TslibError)

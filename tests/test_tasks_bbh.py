@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tslib.errors import InputError, ResourceError
-from tslib.tasks import FAMILIES, TASKS, Example, load_task
+from tslib.tasks import FAMILIES, TASKS, Example, _tell_missing, load_task
 from tslib.tasks.bbh import SUBSETS, find_choice, find_reply
 from tslib.tasks.bbh_symbolic import SUBSETS as SYMBOLIC
 
@@ -262,6 +262,7 @@ def test_a_reply_is_complete_when_its_line_has_ended(text, complete):
 
 
 def test_rows_from_files(data_dir, caplog):
+    _tell_missing.cache_clear()
     write_rows(data_dir, **ROWS)
     examples = load_task("bbh", "all")
     assert {example.id: (example.answer, example.choices) for example in examples} == {

@@ -171,10 +171,10 @@ def test_any_reply_gets_a_score(text):
 @pytest.mark.parametrize("head", ["", "answer: ", "B"])
 def test_long_replies_take_no_time(head, piece):
     text = head + piece * (LONG // len(piece))
-    start = time.perf_counter()
+    start = time.process_time()
     assert find_letter(text) in {None, "A", "B"}
     TASKS["mmlu"].complete(text)
-    assert time.perf_counter() - start < 1, "a pattern that tries every division of a long run takes many seconds"
+    assert time.process_time() - start < 1, "a pattern that tries every division of a long run takes many seconds"
 
 
 # Invented rows.

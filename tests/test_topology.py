@@ -174,9 +174,7 @@ def test_bars_of_length_zero_do_no_harm():
     assert persistence_entropy(np.array([])) == persistence_entropy(np.zeros(3)) == 0
 
 
-def test_one_point_and_coincident_points():
-    single = summarize(persistence_diagrams(np.ones((1, 4))), np.ones((1, 4)))
-    assert (single.h0_count, single.h1_count, single.persistence_entropy) == (1, 0, 0)
+def test_coincident_points():
     same = summarize(persistence_diagrams(np.ones((5, 4))), np.ones((5, 4)))
     assert (same.h0_count, same.mean_distance, same.density) == (1, 0, math.inf)
 

@@ -1,9 +1,10 @@
 """Kill a sweep at random moments, again and again; then compare what it left with runs that nobody disturbed.
 
-``make torture`` does it a hundred times and writes ``data/results/torture.json``; the tests do it ten times.
+``make torture`` does it a hundred times and writes ``data/results/torture.json``; the tests once to each victim.
 """
 
 import argparse
+import contextlib
 import json
 import random
 import subprocess
@@ -30,19 +31,19 @@ grids:
   - name: three methods
     fields:
       model: {model}
-      task: gsm-symbolic
+      task: multiple-choice
       regularizer: [none, tsloss, l2]
       n_tokens: 4
-      max_steps: 200
+      max_steps: 100
       topology_every: 20
       answer_every: 0
       device: cpu
     pairs: [[0, 0], [1, 1]]
 """
 LONGEST = 12.0
-"""Seconds after which a sweep is killed at the latest: about as long as it would take."""
+"""Seconds that a victim has at the most: about as long as a sweep would take."""
 VICTIMS = ("all", "jobs", "engine", "command")
-"""Who is killed: all processes, those that tune, Snakemake's, or the command that started them."""
+"""Who is killed, in turn: all processes, those that tune, Snakemake's, or the command that started them."""
 
 
 def tiny(folder: Path) -> Path:
@@ -81,26 +82,40 @@ def start(sweep: Path, store: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def kill(process: "subprocess.Popen[bytes]", victim: str) -> str:
-    """Kill some of a sweep's processes with SIGKILL, and all of them in the end; say who was there to be killed."""
+def family(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """A sweep's processes, that which was started first; none if it has ended."""
     try:
         command = psutil.Process(process.pid)
-        below = command.children(recursive=True)
+        return [command, *command.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return "nobody"
-    jobs = [child for child in below if _does(child, "work")]
-    engine = [child for child in below if _does(child, "snakemake")]
-    chosen = {"all": [command, *below], "jobs": jobs, "engine": engine, "command": [command]}[victim]
-    said = victim if chosen else "nobody"
-    for one in chosen:
-        one.kill()
-    time.sleep(random.random())  # those left go on for a moment
-    for one in [command, *below]:
-        if one.is_running():
-            one.kill()
+        return []
+
+
+def chosen(everybody: list[psutil.Process], victim: str) -> list[psutil.Process]:
+    """Those of a sweep's processes that are meant."""
+    if victim in ("all", "command"):
+        return everybody if victim == "all" else everybody[:1]
+    return [one for one in everybody[1:] if _does(one, {"jobs": "work", "engine": "snakemake"}[victim])]
+
+
+def kill(process: "subprocess.Popen[bytes]", victim: str, after: float) -> bool:
+    """Kill a victim with SIGKILL some seconds after it is there, and all others then; say if it was still there."""
+    while process.poll() is None and not chosen(family(process), victim):
+        time.sleep(0.5)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(after)
+    everybody = family(process)
+    victims = chosen(everybody, victim)
+    if not victims:
+        return False
+    for part in (victims, everybody):
+        for one in part:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        time.sleep(random.random())  # those left go on for a moment
     process.wait()
-    psutil.wait_procs(below, timeout=30)
-    return said
+    psutil.wait_procs(everybody[1:], timeout=30)
+    return True
 
 
 def _does(process: psutil.Process, word: str) -> bool:
@@ -137,14 +152,10 @@ def torture(folder: Path, kills: int, seed: int = 0) -> dict[str, object]:
             finished = False
             while not finished:
                 process = start(path, store.root)
-                if killed.total() < kills:
-                    try:
-                        process.wait(chance.uniform(0, LONGEST))
-                    except subprocess.TimeoutExpired:
-                        who = kill(process, chance.choice(VICTIMS))
-                        if who != "nobody":
-                            killed[who] += 1
-                            bar.update()
+                victim = VICTIMS[killed.total() % len(VICTIMS)]
+                if killed.total() < kills and kill(process, victim, chance.uniform(0, LONGEST)):
+                    killed[victim] += 1
+                    bar.update()
                 finished = process.wait() == 0
             sweeps += 1
             for config in sweep.configs:
