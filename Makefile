@@ -33,8 +33,9 @@ links: setup  ## check the links that lead out of the book; needs a network, and
 screenshots: setup  ## draw the README's pictures of the book, from the pages of make book, with Chromium
 	$(BIN)/python tests/browser.py --screenshots
 
-# Some processes of one thread each: most tests wait for Python, not for arithmetic.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# Some processes of one thread each: most tests wait for Python, not for arithmetic. Each goes through a run of tests,
+# so that what tests of a file share is made once, and whichever ends first takes over half of what another has left.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test: setup  ## style, types and tests
 	$(BIN)/ruff check .

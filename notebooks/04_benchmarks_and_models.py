@@ -165,6 +165,7 @@ max_steps = 15
 limit = 50  # held-out rows
 shots = 0
 max_context = None  # positions at most; longer prompts of LongBench lose their middle
+contexts = [256, 2048, 8192]  # positions, of the table of memory
 store = "runs"
 
 # %% tags=["remove-stderr"]
@@ -209,7 +210,7 @@ catalogue.models().drop(columns=["here"]).style.hide(axis="index")
 # can take less memory.
 
 # %% tags=["hide-input"]
-fits = memory.table()
+fits = memory.table(context=contexts)
 figure = plots.memory(fits)
 plt.show()
 display(Markdown(read_memory(fits)))

@@ -9,6 +9,7 @@ import browser as chromium
 import jaxtyping
 import pytest
 import torture
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser
 
 from tslib import models, tuning
@@ -19,6 +20,10 @@ from tslib.models import LoadedModel
 from tslib.records import RunRecord
 from tslib.tasks import TASKS, Example, Reading, Task
 from tslib.tasks.base import made
+
+# How long an example takes says something of the machine, not of the code.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 class Toy(Task):

@@ -238,7 +238,7 @@ def test_what_does_not_fit_even_so(byte_tokenizer, cut_middle, prompt):
         encode_all(byte_tokenizer, [example], n_tokens=8, context=70, cut_middle=cut_middle)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(prompt=st.text(min_size=200, max_size=400), context=st.integers(80, 150))
 def test_a_cut_prompt_fits(smollm2, prompt, context):
     example = Example("toy/train/5", prompt, "ok", "ok")

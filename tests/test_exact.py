@@ -27,7 +27,7 @@ def ring(seed: int) -> torch.Tensor:
     return torch.stack([angles.cos(), angles.sin()], 1) + 0.1 * cloud(seed, n=9, d=2)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 14), d=st.integers(1, 5))
 def test_lifespans_are_those_of_ripser(seed, n, d):
     points = cloud(seed, n, d)
@@ -39,7 +39,7 @@ def test_lifespans_are_those_of_ripser(seed, n, d):
         )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 12), d=st.integers(2, 5))
 def test_lifespans_in_the_cosine_metric_are_those_of_ripser(seed, n, d):
     points = cloud(seed, n, d)

@@ -341,7 +341,7 @@ def test_weight_is_a_factor():
 clouds = st.tuples(st.integers(2, 12), st.integers(1, 6), st.integers(0, 10_000), st.sampled_from([0.01, 1.0, 50.0]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shape=clouds, variant=st.sampled_from(VARIANTS))
 def test_symmetries(shape, variant):
     n, d, seed, scale = shape
@@ -356,7 +356,7 @@ def test_symmetries(shape, variant):
     assert float(loss(points + shift)) == pytest.approx(want, rel=1e-6, abs=1e-18)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(shape=clouds, factor=st.floats(1e-3, 1e3), include_self=st.booleans())
 def test_normalized_is_invariant_under_scaling(shape, factor, include_self):
     n, d, seed, scale = shape

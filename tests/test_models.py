@@ -397,8 +397,12 @@ def test_bad_arguments_are_refused_before_anything_is_fetched(wheels: Path) -> N
     assert not models.cache_dir().exists()
 
 
-def test_device_is_the_best_there_is() -> None:
-    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+@pytest.mark.parametrize(
+    ("cuda", "mps", "best"), [(True, True, "cuda"), (False, True, "mps"), (True, False, "cuda"), (False, False, "cpu")]
+)
+def test_device_is_the_best_there_is(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, best: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert resolve_device("auto") == best
     assert resolve_device("cpu") == "cpu"
 

@@ -10,21 +10,23 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+TINY = {"model": "tiny"}
 QUICK = {
     "00_persistent_homology": {},
     "01_tsloss_by_hand": {"steps": 20},
-    "02_structural_evolution": {"max_steps": 2, "topology_every": 1},
-    "03_convergence": {"max_steps": 2, "seeds": 1},
+    "02_structural_evolution": TINY | {"max_steps": 2, "topology_every": 1},
+    "03_convergence": TINY | {"max_steps": 2, "seeds": 1},
     "04_benchmarks_and_models": {"max_steps": 1, "samples": 2, "limit": 2, "contexts": [256]},
-    "04_sensitivity": {"max_steps": 2, "values": [0.1, 10.0]},
-    "05_baselines": {"max_steps": 2, "regularizers": ["none", "tsloss"]},
-    "07_causation": {"max_steps": 2, "regularizers": ["none", "push-h0-up"]},
+    "04_sensitivity": TINY | {"max_steps": 2, "values": [0.1, 10.0]},
+    "05_baselines": TINY | {"max_steps": 2, "regularizers": ["none", "tsloss"]},
+    "07_causation": TINY | {"max_steps": 2, "regularizers": ["none", "push-h0-up"]},
     "09_verdicts": {},
-    "08_meaning": {"max_steps": 2, "topology_every": 1},
-    "10_your_own_training": {"task": "multiple-choice", "steps": 2, "method_steps": 1},
+    "08_meaning": TINY | {"max_steps": 2, "topology_every": 1},
+    "10_your_own_training": TINY | {"steps": 2, "method_steps": 1},
     "start": {"max_steps": 2, "topology_every": 1},
     "06_cost": {"batch": 1, "question": 45, "answer": 4, "steps": 3},
 }
+"""Parameters with which each takes seconds; the model "tiny" is a narrow one of two layers."""
 FEWER = {"04_sensitivity": 2}
 """Figures that are there without the runs of sweeps that are not whole yet."""
 # Kernels are started by jupyter_client, whose sockets and loops are not this project's to close.
@@ -64,10 +66,11 @@ def test_structure(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_without_a_word_on_stderr(path, tmp_path, monkeypatch):
+def test_runs_without_a_word_on_stderr(path, tiny_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    done = papermill.execute_notebook(path, tmp_path / path.name, QUICK[path.stem], progress_bar=False)
+    quick = QUICK[path.stem] | ({"model": str(tiny_folder)} if TINY.items() <= QUICK[path.stem].items() else {})
+    done = papermill.execute_notebook(path, tmp_path / path.name, quick, progress_bar=False)
     figures = 0
     for cell in done.cells:
         for output in cell.get("outputs", []):

@@ -134,7 +134,7 @@ names = st.sampled_from([field.name for field in dataclasses.fields(TuneConfig)]
 defaults = {field.name: field.default for field in dataclasses.fields(TuneConfig)}
 
 
-@settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(names, value, max_size=3), st.sampled_from(["dict", "json", "yaml"]))
 @example({"lr": 1e400}, "dict")
 @example({"model": "\ud800"}, "dict")
@@ -172,7 +172,7 @@ def against(kind: type[Exception], call, *arguments) -> list[str]:
     return []
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(value)
 def test_any_document_is_a_sweep_or_a_named_error(tmp_path, content):
     path = tmp_path / "fuzz.yaml"
@@ -180,7 +180,7 @@ def test_any_document_is_a_sweep_or_a_named_error(tmp_path, content):
     assert all("fuzz.yaml" in said for said in against(InputError, Sweep.load, path))
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_any_change_of_a_record_is_noticed(tmp_path_factory, two_steps, data):
     """Even if whoever made it knows how to seal a record: then it is a readable record or a named error."""

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tslib.errors import InputError, ResourceError
@@ -230,7 +230,6 @@ def test_replies_that_say_nothing(example, text):
     assert TASKS["bbh"].score(text, example) == 0.0
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("ABb()[]<>.,:=-/\\*# \n19yesnoriw") | st.characters(), max_size=60))
 def test_no_text_raises_and_an_answer_stands_once_it_is_complete(text):
     task = TASKS["bbh"]

@@ -395,7 +395,7 @@ def test_gold_replies_and_hostile_ones(subset):
 
 
 @given(st.sampled_from(SUBSETS), st.text(), st.text(min_size=1))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_no_reply_is_an_exception(subset, reply, answer):
     assert 0 <= TASKS["longbench"].score(reply, example_of(subset, answer, classes=CLASSES)) <= 1
 
@@ -404,7 +404,7 @@ SENTENCES = st.lists(st.sampled_from(["Ada", "Bo", "sings", "hums", "to", ".", "
 
 
 @given(SENTENCES, SENTENCES)
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_rouge_is_what_longbench_calls(reply, answer):
     try:
         expected = Rouge().get_scores([reply], [answer], avg=True)["rouge-l"]["f"]

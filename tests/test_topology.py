@@ -72,7 +72,7 @@ def test_two_clusters_are_one_long_bar():
     assert deaths[-3] < 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     n=st.integers(1, 25),
     d=st.sampled_from([1, 2, 5, 600]),
@@ -92,7 +92,7 @@ def test_ripser_equals_gudhi(n, d, seed, metric):
         np.testing.assert_allclose(sorted(ours.tolist()), sorted(theirs.tolist()), rtol=1e-5, atol=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(n=st.integers(2, 20), seed=st.integers(0, 999))
 def test_h0_deaths_are_the_minimum_spanning_tree(n, seed):
     from scipy.sparse.csgraph import minimum_spanning_tree
