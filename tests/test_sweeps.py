@@ -124,7 +124,7 @@ def test_no_name_leads_out_of_the_store(tmp_path, name):
     assert len(path.name) < 150
 
 
-# random configs, documents and changes of records
+# 10,000 random configs, and 2,000 documents and changes of records
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("tsloss")
 value = st.recursive(
@@ -134,7 +134,7 @@ names = st.sampled_from([field.name for field in dataclasses.fields(TuneConfig)]
 defaults = {field.name: field.default for field in dataclasses.fields(TuneConfig)}
 
 
-@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10_000, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(names, value, max_size=3), st.sampled_from(["dict", "json", "yaml"]))
 @example({"lr": 1e400}, "dict")
 @example({"model": "\ud800"}, "dict")
@@ -172,7 +172,7 @@ def against(kind: type[Exception], call, *arguments) -> list[str]:
     return []
 
 
-@settings(max_examples=500, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
 @given(value)
 def test_any_document_is_a_sweep_or_a_named_error(tmp_path, content):
     path = tmp_path / "fuzz.yaml"
@@ -180,7 +180,7 @@ def test_any_document_is_a_sweep_or_a_named_error(tmp_path, content):
     assert all("fuzz.yaml" in said for said in against(InputError, Sweep.load, path))
 
 
-@settings(max_examples=500, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2_000, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_any_change_of_a_record_is_noticed(tmp_path_factory, two_steps, data):
     """Even if whoever made it knows how to seal a record: then it is a readable record or a named error."""
@@ -488,10 +488,10 @@ def test_a_sweep_that_is_stopped_keeps_the_runs_under_way(tmp_path, tiny_model, 
     assert not (store.root / ".sweep").exists()
 
 
-def test_a_kill_of_each_victim(tmp_path):
+def test_ten_kills(tmp_path):
     """Short: the long version is make torture."""
-    found = torture.torture(tmp_path, kills=len(torture.VICTIMS), seed=1)
-    assert found["kills"] == dict.fromkeys(torture.VICTIMS, 1)
+    found = torture.torture(tmp_path, kills=10, seed=1)
+    assert found["kills"] == {"all": 3, "jobs": 3, "engine": 2, "command": 2}
     assert found["runs"] >= 6
     assert [found[name] for name in ("missing", "differences", "stray", "damaged")] == [[], [], [], []]
 

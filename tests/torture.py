@@ -1,6 +1,6 @@
 """Kill a sweep at random moments, again and again; then compare what it left with runs that nobody disturbed.
 
-``make torture`` does it a hundred times and writes ``data/results/torture.json``; the tests once to each victim.
+``make torture`` does it a hundred times and writes ``data/results/torture.json``; the tests do it ten times.
 """
 
 import argparse
