@@ -119,7 +119,7 @@ def test_a_run_in_passes_is_the_run(toy_task, tiny_model):
     )
 
 
-def test_few_shot_runs_show_rows_that_are_no_samples(toy_task, monkeypatch, smollm2_135m):
+def test_few_shot_runs_show_rows_that_are_no_samples(toy_task, tiny_model, monkeypatch):
     toy_task(*ROWS, KNOWN)
     seen = []
 
@@ -128,18 +128,19 @@ def test_few_shot_runs_show_rows_that_are_no_samples(toy_task, monkeypatch, smol
         return encode_all(tokenizer, examples, shots=shots, **rest)
 
     monkeypatch.setattr("tslib.tuning.encode_all", note)
-    record = quick(samples=2, shots=2, max_steps=1)
+    record = quick(model=tiny_model, samples=2, shots=2, max_steps=1)
     ((samples, shots),) = seen
     assert record.rows == samples == [row.id for row in load_task("toy", limit=2)]
     for shown in shots:
         assert sorted(samples + shown) == [f"toy/train/{i}" for i in range(4)]
 
 
-def test_a_model_that_is_spread_over_all_devices(toy_task, monkeypatch):
+def test_a_model_that_is_spread_over_all_devices(toy_task, tiny_model, monkeypatch):
     """Here the only device is the CPU: accelerate places the model, and the run is the same."""
     monkeypatch.setattr(models, "_shared", models._shared.__wrapped__)  # the one kept is for the other tests
     toy_task(FRANCE)
-    runs = [quick(max_steps=2, stop_when_correct=False, device=device) for device in ("spread", "cpu")]
+    fields = {"model": tiny_model, "max_steps": 2, "stop_when_correct": False}
+    runs = [quick(**fields, device=device) for device in ("spread", "cpu")]
     spread, plain = (run.steps.drop(columns="seconds") for run in runs)
     pd.testing.assert_frame_equal(spread, plain, rtol=1e-4)
     assert runs[0].environment["device"] == "cpu"
@@ -442,9 +443,9 @@ def test_exact_implies_that_greedy_decoding_reproduces_the_target(toy_task, smol
     )
 
 
-def test_a_run_out_of_steps_is_censored(toy_task):
+def test_a_run_out_of_steps_is_censored(toy_task, tiny_model):
     toy_task(SPIDER)
-    record = quick(max_steps=2)
+    record = quick(model=tiny_model, max_steps=2)
     assert record.status == "finished"
     assert record.iterations_to_correct is None
     assert record.iterations_to_answer is None
@@ -472,12 +473,12 @@ def test_a_run_that_does_not_stop_goes_on_to_max_steps(toy_task):
     assert record.status == "finished"
 
 
-def test_how_often_the_criteria_are_tested(toy_task, monkeypatch):
+def test_how_often_the_criteria_are_tested(toy_task, tiny_model, monkeypatch):
     """Each has a period of its own, and both are tested at the last step."""
     toy_task(SPIDER)
     decoded = []
     monkeypatch.setattr(_Run, "_answers_correct", lambda run, _seen: decoded.append(len(run.steps)))
-    record = quick(max_steps=5, check_every=3, answer_every=2)
+    record = quick(model=tiny_model, max_steps=5, check_every=3, answer_every=2)
     assert decoded == [0, 2, 4, 5]
     assert record.steps["exact"].notna().tolist() == [True, False, False, True, False]
     assert record.steps["token_accuracy"].notna().tolist() == [True, False, False, True, False]
@@ -532,10 +533,10 @@ class Stops:
         return self.penalty.terms(prompt)
 
 
-def test_an_interrupted_run_keeps_what_was_measured(toy_task, monkeypatch, own_cache, tmp_path):
+def test_an_interrupted_run_keeps_what_was_measured(toy_task, tiny_model, monkeypatch, own_cache, tmp_path):
     toy_task(SPIDER)
     monkeypatch.setitem(REGULARIZERS, "l2", Stops)
-    record = quick(regularizer="l2", max_steps=9)
+    record = quick(model=tiny_model, regularizer="l2", max_steps=9)
     assert record.status == "interrupted"
     assert record.steps["step"].tolist() == [1, 2]
     assert (record.iterations_to_correct, record.iterations_to_answer) == (None, None)
@@ -561,9 +562,9 @@ def test_interrupted_before_the_first_step(toy_task, monkeypatch, own_cache, tmp
     assert [len(getattr(store.get(record.config), name)) for name in ("steps", "topology", "diagrams")] == [0, 0, 0]
 
 
-def test_a_learning_rate_far_too_large_diverges(toy_task, own_cache, tmp_path):
+def test_a_learning_rate_far_too_large_diverges(toy_task, tiny_model, own_cache, tmp_path):
     toy_task(SPIDER)
-    record = quick(lr=1e30, max_steps=5, regularizer="tsloss")
+    record = quick(model=tiny_model, lr=1e30, max_steps=5, regularizer="tsloss")
     assert record.status == "diverged"
     assert 1 <= len(record.steps) < 5
     assert (record.iterations_to_correct, record.iterations_to_answer) == (None, None)
