@@ -436,7 +436,7 @@ def test_runs_are_made_in_the_order_of_priorities(tmp_path, tiny_model):
 
 def test_two_sweeps_at_once_on_one_store(short, tmp_path):
     store = RunStore(tmp_path / "runs")
-    processes = [torture.start(short.path, store.root) for _ in range(2)]
+    processes = [torture.start(short.path, store.root, jobs=1, group=4) for _ in range(2)]
     assert [process.wait(300) for process in processes] == [0, 0]
     assert sorted(path.name for path in store.root.iterdir()) == sorted(store.path(c).name for c in short.configs)
 
