@@ -18,7 +18,7 @@ from tslib.config import TuneConfig
 from tslib.errors import InputError
 from tslib.models import LoadedModel
 from tslib.records import RunRecord
-from tslib.tasks import TASKS, Example, Reading, Task
+from tslib.tasks import FAMILIES, TASKS, Example, Reading, Task, load_task
 from tslib.tasks.base import made
 
 # How long an example takes says something of the machine, not of the code.
@@ -48,6 +48,14 @@ class Toy(Task):
         return float(text == example.answer)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_power_cut() -> Iterator[None]:
+    """Nothing that a test writes has to outlive one, so nobody waits for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
+
+
 @pytest.fixture
 def without_type_checks() -> Iterator[None]:
     """Calls are not checked against annotations, as they are not outside of the tests."""
@@ -61,6 +69,15 @@ def without_type_checks() -> Iterator[None]:
 def toy_task(monkeypatch):
     """Make the given (prompt, target) rows the task "toy"."""
     return lambda *rows: monkeypatch.setitem(TASKS, "toy", Toy(rows))
+
+
+@pytest.fixture
+def few_made(monkeypatch) -> None:
+    """Tasks that are made, with one row each, since making them all takes seconds."""
+    for task in FAMILIES.values():
+        if not task.layout:
+            rows = load_task("gsm-symbolic", "test", limit=1)
+            monkeypatch.setattr(type(task), "read", lambda self, split, rows=rows: made(rows))
 
 
 @pytest.fixture(scope="session")

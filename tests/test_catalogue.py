@@ -6,8 +6,7 @@ import pytest
 
 from tslib import catalogue, models
 from tslib.models import MODELS
-from tslib.tasks import FAMILIES, TASKS, load_task
-from tslib.tasks.base import made
+from tslib.tasks import FAMILIES, TASKS
 
 
 @pytest.fixture
@@ -23,15 +22,6 @@ def folder(tmp_path, monkeypatch):
     examples = [{"input": f"If you take {i} steps, do you return?", "target": "No"} for i in range(40)]
     (tmp_path / "bbh" / "navigate.json").write_text(json.dumps({"canary": "", "examples": examples}))
     return tmp_path
-
-
-@pytest.fixture
-def few_made(monkeypatch):
-    """Tasks that are made, with one row each, since making them all takes seconds."""
-    for task in FAMILIES.values():
-        if not task.layout:
-            rows = load_task("gsm-symbolic", "test", limit=1)
-            monkeypatch.setattr(type(task), "read", lambda self, split, rows=rows: made(rows))
 
 
 def test_tasks(folder, few_made):

@@ -26,9 +26,8 @@ def falls(start, end):
 
 
 @pytest.fixture
-def verdict(tmp_path, own_cache, monkeypatch):
-    """The finding on a claim of runs that a function makes; nothing here has to outlive a power cut."""
-    monkeypatch.setattr("tslib.records.sync", lambda path: None)
+def verdict(tmp_path, own_cache):
+    """The finding on a claim of runs that a function makes."""
 
     def find(claim, grids, make, score=None):
         return claims.JUDGES[claim](made_runs.evidence(tmp_path, grids, make, score))

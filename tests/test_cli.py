@@ -425,9 +425,10 @@ def test_import_is_quick():
 # evaluation, and the tables of what there is
 
 
-def test_tune_then_evaluate(capsys, tune, tmp_path):
+def test_tune_then_evaluate(capsys, tune, tiny_model, tmp_path):
     store = ["--store", str(tmp_path / "runs")]
-    assert main([*tune, "--task", "two-hop", "--samples", "2", "--max-steps", "1", "--answer-every", "0"]) == 0
+    asked = ["--model", tiny_model, "--task", "two-hop", "--samples", "2", "--max-steps", "1", "--answer-every", "0"]
+    assert main([*tune, *asked]) == 0
     folder = capsys.readouterr().out.splitlines()[-1].removeprefix("record: ")
     arguments = ["evaluate", folder, "--limit", "2", "--max-new-tokens", "4", *store]
     assert main(arguments) == 0
@@ -449,7 +450,7 @@ def test_evaluate_a_run_that_is_not_there(capsys, tmp_path):
     assert said.startswith(f"0 records in {tmp_path} have a name that ends in 'nonesuch'")
 
 
-def test_tables(capsys, monkeypatch):
+def test_tables(capsys, few_made, monkeypatch):
     monkeypatch.delenv("TSLIB_DATA_DIR", raising=False)
     assert main(["tasks"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import Toy
 
+from tslib import models
 from tslib.config import EvalConfig, TuneConfig
 from tslib.durable import DamagedError, sealed
 from tslib.encoding import encode
@@ -87,7 +88,7 @@ def test_batches_do_not_change_the_outcome(quiz, smollm2_135m):
     assert together.rows["answer_loss"].tolist() == pytest.approx(alone.rows["answer_loss"].tolist(), rel=1e-4)
 
 
-def test_rows_are_batched_by_length_and_kept_in_the_drawn_order(smollm2_135m, monkeypatch):
+def test_rows_are_batched_by_length_and_kept_in_the_drawn_order(tiny_model, monkeypatch):
     lengths, judge = [], _Judge.judge
 
     def note(self, examples, rows):
@@ -95,10 +96,11 @@ def test_rows_are_batched_by_length_and_kept_in_the_drawn_order(smollm2_135m, mo
         return judge(self, examples, rows)
 
     monkeypatch.setattr(_Judge, "judge", note)
-    asked = config(task="gsm-symbolic", limit=3, max_new_tokens=2)
+    asked = config(model=tiny_model, task="gsm-symbolic", limit=3, max_new_tokens=2)
     together, alone = (evaluate(dataclasses.replace(asked, batch_size=size), progress=False) for size in (2, 1))
     drawn = shuffled(load_task(asked.task, asked.split), asked.seed)[:3]
-    in_order = [len(encode(smollm2_135m[1], example).question) for example in drawn]
+    tokenizer = models.shared_model(tiny_model, "cpu", "float32").tokenizer
+    in_order = [len(encode(tokenizer, example).question) for example in drawn]
     short, middle, long = sorted(in_order)
     assert short < middle < long
     assert in_order != [short, middle, long]

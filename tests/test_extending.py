@@ -31,7 +31,7 @@ def test_the_page_does_what_it_says(tiny_model, own_cache, tmp_path, monkeypatch
         exec(compile(block, "book/extending.md", "exec"), names)
     content = yaml.safe_load(blocks("yaml")[0])
     content["grids"][0]["fields"] |= {"model": tiny_model, "n_tokens": 6, "max_steps": 4, "answer_every": 0}
-    content["grids"][0]["fields"] |= {"device": "cpu", "topology_every": 2}
+    content["grids"][0]["fields"] |= {"device": "cpu", "topology_every": 2, "task": "multiple-choice"}
     path = tmp_path / "sweep.yaml"
     path.write_text(yaml.safe_dump(content))
     sweep = Sweep.load(path)

@@ -115,12 +115,12 @@ def test_a_sliding_window_keeps_its_last_positions_only():
 
 def test_a_run_of_the_embedded_model(smollm2_135m):
     """The steps of a real run, with and without the cache; one batch holds both samples."""
-    fields = {"task": "two-hop", "samples": 2, "placement": "suffix", "n_tokens": 4, "device": "cpu", "max_steps": 3}
-    config = TuneConfig(**fields, answer_every=0, stop_when_correct=False)
+    fields = {"task": "multiple-choice", "samples": 2, "placement": "suffix", "n_tokens": 4, "device": "cpu"}
+    config = TuneConfig(**fields, max_steps=3, answer_every=0, stop_when_correct=False)
     cached, whole = (tune(dataclasses.replace(config, question_cache=size), progress=False) for size in (4.0, 0.0))
     for column in ("cross_entropy", "grad_norm_ce"):
         assert cached.steps[column].tolist() == pytest.approx(whole.steps[column].tolist(), rel=2e-3)
-    question = encode(smollm2_135m.tokenizer, load_task("two-hop", limit=1)[0]).question
+    question = encode(smollm2_135m.tokenizer, load_task("multiple-choice", limit=1)[0]).question
     one = QuestionCache(smollm2_135m.model, float("inf"))
     one.states(question)
     assert one.bytes == len(question) * 2 * 30 * 3 * 64 * 4, "keys and values of 30 layers, 3 heads of 64, float32"

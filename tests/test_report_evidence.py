@@ -24,7 +24,6 @@ def whole(tmp_path_factory, models_folder):
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TSLIB_CACHE", str(cache))
-        patch.setattr("tslib.records.sync", lambda path: None)
 
         def make(config):
             steps = 100 + config.seed - 10 * config.regularizer.startswith("tsloss")

@@ -288,7 +288,7 @@ def test_a_table_of_two_thousand_records_opens_one_small_file_of_each(two_steps,
 @pytest.fixture
 def short(tmp_path, tiny_model):
     """A sweep of four short runs."""
-    fields = f"model: {tiny_model}, n_tokens: 2, max_steps: 3, answer_every: 0, device: cpu, "
+    fields = f"model: {tiny_model}, task: multiple-choice, n_tokens: 2, max_steps: 3, answer_every: 0, device: cpu, "
     fields += "lr: [0.03, 1.0e+30], regularizer: [none, tsloss]"
     return sweep_of(tmp_path / "short.yaml", grid(f"fields: {{{fields}}}"))
 
@@ -426,7 +426,7 @@ def test_a_sweep_from_the_command_line(short, tmp_path, capsys, monkeypatch):
 
 
 def test_runs_are_made_in_the_order_of_priorities(tmp_path, tiny_model):
-    fields = f"model: {tiny_model}, n_tokens: 2, max_steps: 1, answer_every: 0, device: cpu"
+    fields = f"model: {tiny_model}, task: multiple-choice, n_tokens: 2, max_steps: 1, answer_every: 0, device: cpu"
     grids = [f"  - {{name: g{p}, priority: {p}, fields: {{{fields}, seed: {p}}}}}\n" for p in (2, 3, 1)]
     sweep = sweep_of(tmp_path / "order.yaml", "title: t\ngrids:\n" + "".join(grids))
     store = RunStore(tmp_path / "runs")
@@ -437,22 +437,20 @@ def test_runs_are_made_in_the_order_of_priorities(tmp_path, tiny_model):
 
 def test_two_sweeps_at_once_on_one_store(short, tmp_path):
     store = RunStore(tmp_path / "runs")
-    other = torture.start(short.path, store.root)
-    assert engine.run(short, store, jobs=1) == []
-    assert other.wait(300) == 0
+    processes = [torture.start(short.path, store.root, jobs=1, group=4) for _ in range(2)]
+    assert [process.wait(300) for process in processes] == [0, 0]
     assert sorted(path.name for path in store.root.iterdir()) == sorted(store.path(c).name for c in short.configs)
 
 
 def test_a_run_that_fails_is_named_with_its_reason(short, tmp_path, capsys):
-    broken = grid(
-        f"fields: {{model: [{short.configs[0].model}, {tmp_path / 'nowhere'}], n_tokens: 2, max_steps: 1, device: cpu}}"
-    )
+    fields = f"model: {short.configs[0].model}, task: multiple-choice, n_tokens: [2, 2000], max_steps: 1, device: cpu"
+    broken = grid(f"fields: {{{fields}}}")
     sweep = sweep_of(tmp_path / "broken.yaml", broken)
     assert main(["sweep", str(sweep.path), "--store", str(tmp_path / "runs"), "--jobs", "1"]) == 1
     err = capsys.readouterr().err
     assert "error: 1 of 2 runs are still missing; the same command tries again" in err
     assert f"{RunStore(tmp_path / 'runs').path(sweep.configs[1]).name}: " in err
-    assert "nowhere" in err
+    assert "(2000 virtual tokens" in err
     assert (tmp_path / "runs" / "sweep.log").is_file()
 
 

@@ -1,4 +1,4 @@
-"""The tuning loop on the embedded model; what the numbers should be is worked out a second way in each test."""
+"""The tuning loop, mostly on the embedded model; what the numbers should be is worked out a second way in each test."""
 
 import copy
 import math
@@ -45,17 +45,26 @@ def quick(**fields):
     return tune(config(**fields), progress=False)
 
 
-@pytest.fixture
-def make_run(smollm2_135m, toy_task):
-    """Make the state of a run on the given (prompt, target) rows, before its first step."""
-
+def maker(loaded, toy_task):
     def make(rows, **fields):
         toy_task(*rows)
         examples = TASKS["toy"].load("train")
-        encoded = [encode(smollm2_135m.tokenizer, example) for example in examples]
-        return _Run(config(samples=len(rows), **fields), *smollm2_135m, examples, encoded)
+        encoded = [encode(loaded.tokenizer, example) for example in examples]
+        return _Run(config(samples=len(rows), **fields), *loaded, examples, encoded)
 
     return make
+
+
+@pytest.fixture
+def make_run(smollm2_135m, toy_task):
+    """Make the state of a run on the given (prompt, target) rows, before its first step."""
+    return maker(smollm2_135m, toy_task)
+
+
+@pytest.fixture
+def make_tiny_run(tiny_model, toy_task):
+    """The same with the narrow model."""
+    return maker(models.shared_model(tiny_model, "cpu", "float32"), toy_task)
 
 
 def embedded(run, row) -> torch.Tensor:
@@ -84,8 +93,8 @@ def plain_greedy(run, row) -> list[int]:
 
 @PLACEMENTS
 @pytest.mark.parametrize("pass_tokens", [1, 100])
-def test_a_batch_in_passes_has_the_gradient_of_the_whole(make_run, placement, pass_tokens):
-    whole, parts = (make_run(ROWS, placement=placement, pass_tokens=tokens) for tokens in (4096, pass_tokens))
+def test_a_batch_in_passes_has_the_gradient_of_the_whole(make_tiny_run, placement, pass_tokens):
+    whole, parts = (make_tiny_run(ROWS, placement=placement, pass_tokens=tokens) for tokens in (4096, pass_tokens))
     assert len(list(parts._passes(parts.rows, 8))) == (3 if pass_tokens == 1 else 2)
     expected = whole._losses(whole.rows, grad=True)
     expected.loss.backward()
@@ -101,16 +110,16 @@ def test_a_batch_in_passes_has_the_gradient_of_the_whole(make_run, placement, pa
     assert row["grad_norm_ce"] == pytest.approx(float(whole.prompt.weight.grad.norm()), rel=1e-4)
 
 
-def test_a_run_in_passes_is_the_run(toy_task):
+def test_a_run_in_passes_is_the_run(toy_task, tiny_model):
     toy_task(*ROWS)
-    fields = {"samples": 3, "max_steps": 3, "stop_when_correct": False, "answer_every": 0}
+    fields = {"model": tiny_model, "samples": 3, "max_steps": 3, "stop_when_correct": False, "answer_every": 0}
     whole, parts = (quick(**fields, pass_tokens=tokens) for tokens in (4096, 1))
     pd.testing.assert_frame_equal(
         parts.steps.drop(columns="seconds"), whole.steps.drop(columns="seconds"), rtol=1e-3, atol=1e-6
     )
 
 
-def test_few_shot_runs_show_rows_that_are_no_samples(toy_task, monkeypatch, smollm2_135m):
+def test_few_shot_runs_show_rows_that_are_no_samples(toy_task, tiny_model, monkeypatch):
     toy_task(*ROWS, KNOWN)
     seen = []
 
@@ -119,18 +128,19 @@ def test_few_shot_runs_show_rows_that_are_no_samples(toy_task, monkeypatch, smol
         return encode_all(tokenizer, examples, shots=shots, **rest)
 
     monkeypatch.setattr("tslib.tuning.encode_all", note)
-    record = quick(samples=2, shots=2, max_steps=1)
+    record = quick(model=tiny_model, samples=2, shots=2, max_steps=1)
     ((samples, shots),) = seen
     assert record.rows == samples == [row.id for row in load_task("toy", limit=2)]
     for shown in shots:
         assert sorted(samples + shown) == [f"toy/train/{i}" for i in range(4)]
 
 
-def test_a_model_that_is_spread_over_all_devices(toy_task, monkeypatch):
+def test_a_model_that_is_spread_over_all_devices(toy_task, tiny_model, monkeypatch):
     """Here the only device is the CPU: accelerate places the model, and the run is the same."""
     monkeypatch.setattr(models, "_shared", models._shared.__wrapped__)  # the one kept is for the other tests
     toy_task(FRANCE)
-    runs = [quick(max_steps=2, stop_when_correct=False, device=device) for device in ("spread", "cpu")]
+    fields = {"model": tiny_model, "max_steps": 2, "stop_when_correct": False}
+    runs = [quick(**fields, device=device) for device in ("spread", "cpu")]
     spread, plain = (run.steps.drop(columns="seconds") for run in runs)
     pd.testing.assert_frame_equal(spread, plain, rtol=1e-4)
     assert runs[0].environment["device"] == "cpu"
@@ -252,9 +262,9 @@ def test_schedule_as_printed(make_run):
     assert [factor(step) for step in (0, 15, 30, 165, 300)] == [0, 0.5, 1, 0.5, 0]
 
 
-def test_learning_rates_of_a_run(toy_task):
+def test_learning_rates_of_a_run(toy_task, tiny_model):
     toy_task(SPIDER)
-    record = quick(lr=1e-3, max_steps=10, stop_when_correct=False, answer_every=0)
+    record = quick(model=tiny_model, lr=1e-3, max_steps=10, stop_when_correct=False, answer_every=0)
     assert record.steps["lr"].tolist() == pytest.approx([0, *(1e-3 * left / 9 for left in range(9, 0, -1))])
     assert record.steps["step"].tolist() == list(range(1, 11))
     assert record.steps["cross_entropy"].nunique() == 9, "the first step, at rate 0, leaves the prompt as it is"
@@ -351,10 +361,10 @@ def same(first: pd.DataFrame, second: pd.DataFrame) -> bool:
     return frames[0].equals(frames[1])
 
 
-def test_the_same_config_gives_the_same_numbers(toy_task):
+def test_the_same_config_gives_the_same_numbers(toy_task, tiny_model):
     toy_task(*ROWS)
-    fields = {"regularizer": "tsloss", "samples": 3, "batch_size": 2, "max_steps": 3, "topology_every": 1}
-    first, again, other = (quick(seed=seed, answer_every=0, **fields) for seed in (0, 0, 1))
+    fields = {"model": tiny_model, "regularizer": "tsloss", "samples": 3, "batch_size": 2, "max_steps": 3}
+    first, again, other = (quick(seed=seed, topology_every=1, answer_every=0, **fields) for seed in (0, 0, 1))
     assert first.steps.shape == (3, 15)
     for name in ("steps", "topology", "diagrams"):
         assert same(getattr(first, name), getattr(again, name)), name
@@ -433,9 +443,9 @@ def test_exact_implies_that_greedy_decoding_reproduces_the_target(toy_task, smol
     )
 
 
-def test_a_run_out_of_steps_is_censored(toy_task):
+def test_a_run_out_of_steps_is_censored(toy_task, tiny_model):
     toy_task(SPIDER)
-    record = quick(max_steps=2)
+    record = quick(model=tiny_model, max_steps=2)
     assert record.status == "finished"
     assert record.iterations_to_correct is None
     assert record.iterations_to_answer is None
@@ -463,12 +473,12 @@ def test_a_run_that_does_not_stop_goes_on_to_max_steps(toy_task):
     assert record.status == "finished"
 
 
-def test_how_often_the_criteria_are_tested(toy_task, monkeypatch):
+def test_how_often_the_criteria_are_tested(toy_task, tiny_model, monkeypatch):
     """Each has a period of its own, and both are tested at the last step."""
     toy_task(SPIDER)
     decoded = []
     monkeypatch.setattr(_Run, "_answers_correct", lambda run, _seen: decoded.append(len(run.steps)))
-    record = quick(max_steps=5, check_every=3, answer_every=2)
+    record = quick(model=tiny_model, max_steps=5, check_every=3, answer_every=2)
     assert decoded == [0, 2, 4, 5]
     assert record.steps["exact"].notna().tolist() == [True, False, False, True, False]
     assert record.steps["token_accuracy"].notna().tolist() == [True, False, False, True, False]
@@ -523,10 +533,10 @@ class Stops:
         return self.penalty.terms(prompt)
 
 
-def test_an_interrupted_run_keeps_what_was_measured(toy_task, monkeypatch, own_cache, tmp_path):
+def test_an_interrupted_run_keeps_what_was_measured(toy_task, tiny_model, monkeypatch, own_cache, tmp_path):
     toy_task(SPIDER)
     monkeypatch.setitem(REGULARIZERS, "l2", Stops)
-    record = quick(regularizer="l2", max_steps=9)
+    record = quick(model=tiny_model, regularizer="l2", max_steps=9)
     assert record.status == "interrupted"
     assert record.steps["step"].tolist() == [1, 2]
     assert (record.iterations_to_correct, record.iterations_to_answer) == (None, None)
@@ -552,9 +562,9 @@ def test_interrupted_before_the_first_step(toy_task, monkeypatch, own_cache, tmp
     assert [len(getattr(store.get(record.config), name)) for name in ("steps", "topology", "diagrams")] == [0, 0, 0]
 
 
-def test_a_learning_rate_far_too_large_diverges(toy_task, own_cache, tmp_path):
+def test_a_learning_rate_far_too_large_diverges(toy_task, tiny_model, own_cache, tmp_path):
     toy_task(SPIDER)
-    record = quick(lr=1e30, max_steps=5, regularizer="tsloss")
+    record = quick(model=tiny_model, lr=1e30, max_steps=5, regularizer="tsloss")
     assert record.status == "diverged"
     assert 1 <= len(record.steps) < 5
     assert (record.iterations_to_correct, record.iterations_to_answer) == (None, None)

@@ -75,10 +75,10 @@ def short_sweep(folder: Path) -> Path:
     return path
 
 
-def start(sweep: Path, store: Path) -> "subprocess.Popen[bytes]":
-    """Start a sweep, two jobs at once."""
-    command = [sys.executable, "-m", "tslib", "sweep", str(sweep), "--store", str(store), "--jobs", "2"]
-    command += ["--group", "3", "--checkpoint-every", "0.1"]
+def start(sweep: Path, store: Path, jobs: int = 2, group: int = 3) -> "subprocess.Popen[bytes]":
+    """Start a sweep, so many jobs at once of so many runs."""
+    command = [sys.executable, "-m", "tslib", "sweep", str(sweep), "--store", str(store), "--jobs", str(jobs)]
+    command += ["--group", str(group), "--checkpoint-every", "0.1"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
