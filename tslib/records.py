@@ -348,6 +348,10 @@ class RunStore:
         except (OSError, ValueError, TypeError) as error:
             raise unreadable(path, error) from error
 
+    def records(self) -> list[RunRecord]:
+        """Return all records, in the order of their folders' names."""
+        return [self.load(path) for path in self.folders()]
+
     def table(self, configs: Iterable[TuneConfig] | None = None) -> pd.DataFrame:
         """Return one row a run: the fields of ``TuneConfig`` under their own names, then the results.
 
