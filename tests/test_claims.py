@@ -263,7 +263,6 @@ def test_the_loss_near_zero(verdict, at_100, swing, expected):
 
 def test_the_loss_is_followed_in_the_order_of_the_steps(tmp_path, own_cache, monkeypatch):
     """Whatever the order of the runs: each loss falls without a rise."""
-    monkeypatch.setattr("tslib.records.sync", lambda path: None)
 
     def make(config):
         return record(config, 90, last=120, cross_entropy=lambda step: 1 / step, regularizer=0)

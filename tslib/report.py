@@ -11,9 +11,10 @@ from tslib.records import RunRecord
 from tslib.stats import Interval, Ratio
 
 PAPER_RATIO = table3_ratio("Gemma-2B-IT", "GSM8K", "one sample")
+"""Iterations with TSLoss over those without, single-sample GSM8K with Gemma-2B-IT (the paper's Table 3)."""
+
 SIDES = {"reproduced": "lies below 1", "contradicted": "lies above 1", "undecided": "contains 1"}
 """What a verdict on fewer iterations says of the interval of a ratio."""
-"""Iterations with TSLoss over those without, single-sample GSM8K with Gemma-2B-IT (the paper's Table 3)."""
 
 METHOD_NAMES = {
     "none": "cross-entropy alone",
