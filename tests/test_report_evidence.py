@@ -86,7 +86,7 @@ def test_settings_are_held_against_their_own_baseline(whole):
     assert values == {
         **{"tau": [0.1, 1.0, 10.0], "alpha": [1.0, 10.0, 100.0], "beta_h1": [0.1, 1.0, 10.0]},
         **{"lambda_repel": [0.1, 1.0, 10.0], "metric": ["cosine", "euclidean"]},
-        **{"n_tokens": [5, 50], "init": ["text", "vocabulary"]},
+        **{"n_tokens": [5, 50], "init": ["text", "vocabulary"], "dtype": ["bfloat16"]},
     }, "the default among them where it has the same baseline"
     assert rows["ratio"].to_numpy() == pytest.approx(91 / 101)
     assert (rows["pairs"] == 3).all()

@@ -159,6 +159,7 @@ SENSITIVITY = {
     "metric": "sensitivity, metric",
     "n_tokens": "sensitivity, n_tokens",
     "init": "sensitivity, init",
+    "dtype": "sensitivity, dtype",
 }
 """The grid of each setting that is varied; the defaults are in "sensitivity, defaults"."""
 
