@@ -78,7 +78,7 @@ def evidence(
         made = make(config)
         if made is not None:
             found.store.save(made)
-        for asked in found.sweep.evaluations(config) if score else []:
+        for asked in found.sweep.evaluations(config) if score and (made is None or made.status == "finished") else []:
             accuracy, loss = score(config)
             results = {"score": accuracy, "low": 0.0, "high": 1.0, "answer_loss": loss, "rows": 100, "cut": 0}
             rows = pd.DataFrame([{"id": "made/0", "score": accuracy, "answer_loss": loss}])

@@ -1,6 +1,7 @@
 """Verdicts: runs with chosen numbers get the verdict that the criteria name, and the page is what is applied."""
 
 import re
+from dataclasses import replace
 
 import made_runs
 import numpy as np
@@ -318,6 +319,17 @@ def test_a_run_that_is_missing_is_counted_once(verdict, claim, grids):
     found = verdict(claim, grids, make, lambda config: (0.5, 1.0))
     assert found.verdict is None
     assert found.missing == 1
+
+
+def test_a_run_that_diverged_has_no_prompt_and_is_left_out_with_its_pair(verdict):
+    def make(config):
+        found = record(config)
+        lost = (config.task, config.seed, config.regularizer) == ("mmlu", 2, "l2")
+        return replace(found, status="diverged", iterations_to_correct=None) if lost else found
+
+    found = verdict("C14", [*MULTI, *PAIRWISE], make, lambda config: (0.4 + 0.1 * config.seed, 1.0))
+    assert (found.verdict, found.missing) == ("undecided", 0)
+    assert found.said.endswith("Runs that diverged, left out with their pairs: 1.")
 
 
 def test_other_models_factors_are_never_decided(verdict):

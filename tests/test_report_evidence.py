@@ -196,7 +196,7 @@ def test_every_question_has_an_answer(whole):
     )
     assert more.groups() == ("0.90", "0.90")
     assert "Prompt lengths: Over 2 values" in more[0]
-    assert "Over 13 values the ratio of iterations lies between 0.90 and 0.90; 13 of" in page, "without the defaults"
+    assert "Over 14 values the ratio of iterations lies between 0.90 and 0.90; 14 of" in page, "without the defaults"
     assert page.count("Not yet") == 1, "the learning rates, whose sweep is another"
     for chapter in set(re.findall(r"executed/(\w+)", page)):
         assert (ROOT / "notebooks" / f"{chapter}.py").is_file()
@@ -250,7 +250,7 @@ def test_figures_of_the_evidence(whole):
         *("cross-entropy alone (n = 3)", "TSLoss, off-diagonal (n = 3)", "TSLoss, as printed (n = 3)")
     ]
     (ax,) = plots.settings(report_evidence.settings_table(whole)).axes
-    assert len(ax.get_yticklabels()) == 18
+    assert len(ax.get_yticklabels()) == 19
 
 
 def test_figures_of_correlations():
@@ -299,9 +299,9 @@ def test_findings(whole):
     assert f"accuracy of {rho} [" in said
     assert f"and of {given} [" in said
 
-    values = 2 * 4 + 1 + 2 + 2 + 3  # four settings of TSLoss, the metric, n, the initialisation, the weight
+    values = 2 * 4 + 1 + 2 + 2 + 1 + 3  # four settings of TSLoss, metric, n, initialisation, precision, the weight
     said = report_findings.sensitivity(whole, Evidence(LEARNING_RATES))
-    assert said.startswith(f"{values} values of 8 settings, beside the defaults, have all their runs: at {values - 1} ")
+    assert said.startswith(f"{values} values of 9 settings, beside the defaults, have all their runs: at {values - 1} ")
     assert f"at 1 more. Each interval stands for itself, uncorrected for {values} values." in said
     assert "costs cross-entropy alone at least 3.0 to 5.6 times the iterations of the tuned one" in said
 

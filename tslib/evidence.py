@@ -75,18 +75,24 @@ class Evidence:
         return list(dict.fromkeys(config for name in grids for config in known[name]))
 
     @cached_property
-    def _done(self) -> set[TuneConfig]:
-        return {config for config in self.sweep.configs if self.store.outcome(config) is not None}
+    def _done(self) -> dict[TuneConfig, str]:
+        """How each run that is done ended, ``finished`` or ``diverged``."""
+        outcomes = {config: self.store.outcome(config) for config in self.sweep.configs}
+        return {config: outcome["status"] for config, outcome in outcomes.items() if outcome is not None}
 
     def missing(self, *grids: str) -> int:
         """Return how many of the runs that some grids ask for are not done."""
         return sum(config not in self._done for config in self.asked(*grids))
 
     def not_evaluated(self, *grids: str) -> int:
-        """Return how many of the runs that some grids ask for are not done, or not evaluated as the sweep asks."""
+        """Return how many of the runs that some grids ask for are not done, or not evaluated as the sweep asks.
+
+        One that diverged has no prompt to evaluate, so that nothing of it is missing.
+        """
+        ended = [(config, self._done.get(config)) for config in self.asked(*grids)]
         return sum(
-            config not in self._done or not all(path.is_file() for path in self._evaluations(config))
-            for config in self.asked(*grids)
+            end is None or (end == "finished" and not all(path.is_file() for path in self._evaluations(config)))
+            for config, end in ended
         )
 
     def configs(self, *grids: str) -> list[TuneConfig]:

@@ -74,7 +74,10 @@ def held_out(evidence: Evidence) -> Finding:
     losses = {name: held_out_gain(scores, name, "answer_loss") for name in gains}
     verdict = decided(min(gain.low for gain in gains.values()) > 0, min(gain.high for gain in gains.values()) < 0)
     parts = "; ".join(f"than {name} by {gains[name]} (answer loss {losses[name]})" for name in gains)
-    said = f"Held-out accuracy with TSLoss is higher {parts}; mean difference over pairs, 100 rows each."
+    said = (
+        f"Held-out accuracy with TSLoss is higher {parts}; mean difference over pairs, 100 rows each. Runs that "
+        f"diverged, left out with their pairs: {stats.ended(evidence.runs(*grids))['diverged']}."
+    )
     return Finding(verdict, said, "More pairs; models large enough to solve held-out problems.")
 
 
