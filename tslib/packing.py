@@ -268,7 +268,7 @@ class _Attention:
         grouped = self._grouped(query * self.scale, key)
         scores = (grouped @ key.mT).unflatten(2, (-1, width))  # (r, kv, h / kv, q, k)
         scores = scores.masked_fill(~self._allowed(width, key.shape[2], query.device), -torch.inf)
-        weights = functional.softmax(scores, -1, dtype=torch.float32).to(value.dtype).flatten(2, 3)
+        weights = functional.softmax(scores, -1).flatten(2, 3)  # inside, the kernel computes in float32
         return self._by_head(weights @ value, width)
 
     def after_past(
