@@ -24,7 +24,7 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import TuneConfig, plots, report_evidence, report_findings
+from tslib import TuneConfig, plots, report_evidence, report_findings, report_precision
 from tslib.evidence import LEARNING_RATES, Evidence
 from tslib.records import RunStore
 
@@ -32,7 +32,9 @@ plots.style()
 evidence = Evidence()
 
 # %% tags=["finding"]
-display(Markdown(report_findings.sensitivity(evidence, Evidence(LEARNING_RATES))))
+rounding = report_precision.factors(evidence)
+found = report_findings.sensitivity(evidence, Evidence(LEARNING_RATES))
+display(Markdown(f"{found}\n\n{report_precision.read_factors(rounding)}"))
 
 # %% [markdown]
 # ## Live: a setting, a few values
@@ -102,6 +104,17 @@ if len(settings):
     figure = plots.settings(settings)
     plt.show()
     display(Markdown("Ratio of iterations with TSLoss to those without, by setting; left of 1 TSLoss is faster."))
+
+# %% [markdown]
+# ## How much of it is rounding?
+#
+# The same pairs once more, with the frozen model in bfloat16 in place of float32. The two runs of a pair begin alike
+# and drift apart: tuning multiplies small differences. The factor is the larger number of iterations over the smaller,
+# a geometric mean over pairs; a random direction is as long as TSLoss's gradient.
+
+# %% tags=["hide-input"]
+display(Markdown(report_evidence.not_there(evidence, *report_precision.GRIDS)))
+report_precision.words(rounding).style.hide(axis="index")
 
 # %% [markdown]
 # ## The learning rate
