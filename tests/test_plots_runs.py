@@ -90,6 +90,18 @@ def test_ratios_draws_each_interval():
     assert ax.get_yticklabels()[0].get_text() == "TSLoss, off-diagonal"
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 20])
+def test_the_legend_of_few_ratios_has_room_below_them(rows):
+    made = {"setting": "tau", "value": range(rows), "ratio": 1.0, "low": 0.9, "high": 1.2}
+    with mpl.rc_context():
+        plots.style()  # the layout that notebooks have
+        figure = plots.settings(pd.DataFrame(made, index=range(rows)))
+        figure.canvas.draw()  # a warning that axes have no room is an error
+    (ax,) = figure.axes
+    assert ax.get_legend().get_window_extent().y1 < ax.xaxis.label.get_window_extent().y0
+    assert ax.get_window_extent().height > 0.25 * rows * figure.dpi
+
+
 def test_every_method_keeps_its_colour():
     assert plots.method_colours(["tsloss"])["tsloss"] == plots.method_colours(["none", "tsloss"])["tsloss"]
     assert len(set(plots.method_colours(["none", "tsloss", "l2", "new"]).values())) == 4

@@ -44,9 +44,10 @@ def sensitivity(evidence: Evidence, alone: Evidence) -> str:
     if len(rows):
         below, above = int((rows["high"] < 1).sum()), int((rows["low"] > 1).sum())
         said = (
-            f"{len(rows)} values of {rows['setting'].nunique()} settings, beside the defaults, have all their runs: at "
-            f"{below} of them TSLoss needs fewer iterations than cross-entropy alone (the interval lies below 1), at "
-            f"{above} more. Each interval stands for itself, uncorrected for {len(rows)} values."
+            f"Values other than the defaults whose runs are all made: {len(rows)}, of "
+            f"{', '.join(dict.fromkeys(rows['setting']))}. At {below} of them TSLoss needs fewer iterations than "
+            f"cross-entropy alone (the interval lies below 1), at {above} more; each interval stands for "
+            "itself, uncorrected for their number."
         )
     return (
         f"{said} {report_evidence.not_there(evidence, *grids)} The paper's learning rate, {PRESETS['paper']:g}, costs "

@@ -206,7 +206,8 @@ def forest(rows: pd.DataFrame, paper: str | None = None) -> Figure:
     """
     rows = rows.iloc[::-1]
     colours = method_colours(list(rows["regularizer"]))
-    figure, ax = plt.subplots(figsize=(WIDTH, 0.9 + 0.34 * len(rows)))
+    height = max(len(rows), 3)  # in rows: the legend below needs room
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.9 + 0.34 * height))
     for y, (row, spread) in enumerate(zip(rows.to_dict("records"), around(rows).T, strict=True)):
         ax.errorbar(row["value"], y, xerr=spread[:, None], fmt="o", capsize=3, color=colours[row["regularizer"]])
         if paper and not pd.isna(row[paper]):
@@ -221,7 +222,7 @@ def forest(rows: pd.DataFrame, paper: str | None = None) -> Figure:
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.set_xlabel("iterations to correct, relative to cross-entropy alone (left of 1: faster)")
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.22 - 1.1 / len(rows)), ncols=2, frameon=False)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.22 - 1.1 / height), ncols=2, frameon=False)
     return figure
 
 
