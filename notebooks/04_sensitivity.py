@@ -32,9 +32,8 @@ plots.style()
 evidence = Evidence()
 
 # %% tags=["finding"]
-rounding = report_precision.factors(evidence)
 found = report_findings.sensitivity(evidence, Evidence(LEARNING_RATES))
-display(Markdown(f"{found}\n\n{report_precision.read_factors(rounding)}"))
+display(Markdown(f"{found}\n\n{report_precision.read_factors(evidence)}"))
 
 # %% [markdown]
 # ## Live: a setting, a few values
@@ -91,8 +90,8 @@ if len(table4):
 # ## One setting at a time
 #
 # β is the weight of $H_1$ against $H_0$ ($\beta_{H1}$ with $\beta_{H0} = 1$), λ_repel that of pushing near tokens apart
-# against pulling far ones together ($\lambda_{repel}$ with $\lambda_{attract} = 1$). Prompt length and initialisation
-# also change runs of cross-entropy alone, and are held against those at the same value.
+# against pulling far ones together ($\lambda_{repel}$ with $\lambda_{attract} = 1$). Prompt length, initialisation and
+# precision also change runs of cross-entropy alone, and are held against those at the same value.
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_evidence.SENSITIVITY.values())))
@@ -108,13 +107,14 @@ if len(settings):
 # %% [markdown]
 # ## How much of it is rounding?
 #
-# The same pairs once more, with the frozen model in bfloat16 in place of float32. The two runs of a pair begin alike
-# and drift apart: tuning multiplies small differences. The factor is the larger number of iterations over the smaller,
-# a geometric mean over pairs; a random direction is as long as TSLoss's gradient.
+# The same pairs once more, with the frozen model in bfloat16 in place of float32, and where "In short" names two
+# processors on another one and with a later version of the code: nothing but rounding is meant to differ. The two runs
+# of a pair begin alike and drift apart, for tuning multiplies small differences. The factor is the larger number of
+# iterations over the smaller, a geometric mean over pairs; a random direction is as long as TSLoss's gradient.
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_precision.GRIDS)))
-report_precision.words(rounding).style.hide(axis="index")
+report_precision.words(report_precision.factors(evidence)).style.hide(axis="index")
 
 # %% [markdown]
 # ## The learning rate

@@ -321,13 +321,15 @@ def test_a_run_that_is_missing_is_counted_once(verdict, claim, grids):
     assert found.missing == 1
 
 
-def test_a_run_that_diverged_has_no_prompt_and_is_left_out_with_its_pair(verdict):
+@pytest.mark.parametrize(("claim", "grids"), [("C13", STRUCTURE), ("C14", [*MULTI, *PAIRWISE])])
+def test_a_run_that_diverged_has_no_prompt_and_is_left_out_with_its_pair(verdict, claim, grids):
     def make(config):
-        found = record(config)
-        lost = (config.task, config.seed, config.regularizer) == ("mmlu", 2, "l2")
-        return replace(found, status="diverged", iterations_to_correct=None) if lost else found
+        lost = (config.task, config.samples, config.seed, config.regularizer) == ("mmlu", 10, 2, "tsloss")
+        if lost:  # what is left of it would not be a number
+            return replace(record(config, None, mean_norm=0, mean_distance=0), status="diverged")
+        return record(config)
 
-    found = verdict("C14", [*MULTI, *PAIRWISE], make, lambda config: (0.4 + 0.1 * config.seed, 1.0))
+    found = verdict(claim, grids, make, lambda config: (0.4 + 0.1 * config.seed, 1.0 + 0.1 * config.seed))
     assert (found.verdict, found.missing) == ("undecided", 0)
     assert found.said.endswith("Runs that diverged, left out with their pairs: 1.")
 

@@ -95,6 +95,10 @@ class Evidence:
             for config, end in ended
         )
 
+    def diverged(self, *grids: str) -> list[str]:
+        """Return the hashes of those runs of some grids that diverged, and so have no prompt at the end."""
+        return [config.hash for config in self.asked(*grids) if self._done.get(config) == "diverged"]
+
     def configs(self, *grids: str) -> list[TuneConfig]:
         """Return the runs of those of some grids that are whole: of which no run is missing."""
         return self.asked(*(name for name in grids if not self.missing(name)))

@@ -16,7 +16,7 @@ def stable_and_compact(evidence: Evidence) -> Finding:
     if missing := evidence.missing(*SINGLE) + evidence.not_evaluated(*MULTI):
         return not_yet(missing)
     scores = evidence.evaluations(*MULTI)
-    features = _steadiness(evidence.topology(*MULTI))
+    features = _steadiness(_curves(evidence, *MULTI))
     table = scores.set_index("run").join(features)
     names = {"apart": "distance between successive diagrams", "spread": "mean pairwise distance over the norm"}
     rho = {name: _within_tasks(table, name) for name in names}
@@ -28,7 +28,7 @@ def stable_and_compact(evidence: Evidence) -> Finding:
     moves = "; ".join(f"{said} {paired[name]}" for name, said in names.items())
     said = (
         f"First half ({first}): ρ with the held-out answer loss over {len(table)} runs of ten samples: {goes}. "
-        f"Second half ({second}): with TSLoss less without, over pairs: {moves}."
+        f"Second half ({second}): with TSLoss less without, over pairs: {moves}. {_left_out(evidence, *SINGLE, *MULTI)}"
     )
     return Finding(verdict, said, MORE)
 
@@ -57,11 +57,24 @@ def _within_tasks(table: pd.DataFrame, name: str) -> Interval:
 
 
 def _paired_steadiness(evidence: Evidence) -> dict[str, Interval]:
-    curves = evidence.topology(*SINGLE, *MULTI)
+    curves = _curves(evidence, *SINGLE, *MULTI)
     curves = curves[curves["regularizer"].isin(("none", "tsloss"))]
     runs = curves.drop_duplicates("run").set_index("run")[["regularizer", *stats.PAIR]].join(_steadiness(curves))
     sides = [runs[runs["regularizer"] == name].set_index(stats.PAIR) for name in ("tsloss", "none")]
-    return {name: stats.mean((sides[0][name] - sides[1][name]).to_numpy()) for name in ("apart", "spread")}
+    pairs = sides[0].index.intersection(sides[1].index)
+    differences = sides[0].loc[pairs, ["apart", "spread"]] - sides[1].loc[pairs, ["apart", "spread"]]
+    return {str(name): stats.mean(column.to_numpy()) for name, column in differences.items()}
+
+
+def _curves(evidence: Evidence, *grids: str) -> pd.DataFrame:
+    """Topology of the runs that have a prompt at the end."""
+    curves = evidence.topology(*grids)
+    return curves[~curves["run"].isin(evidence.diverged(*grids))]
+
+
+def _left_out(evidence: Evidence, *grids: str) -> str:
+    """Count the runs without a prompt at the end."""
+    return f"Runs that diverged, left out with their pairs: {len(evidence.diverged(*grids))}."
 
 
 def held_out(evidence: Evidence) -> Finding:
@@ -75,8 +88,8 @@ def held_out(evidence: Evidence) -> Finding:
     verdict = decided(min(gain.low for gain in gains.values()) > 0, min(gain.high for gain in gains.values()) < 0)
     parts = "; ".join(f"than {name} by {gains[name]} (answer loss {losses[name]})" for name in gains)
     said = (
-        f"Held-out accuracy with TSLoss is higher {parts}; mean difference over pairs, 100 rows each. Runs that "
-        f"diverged, left out with their pairs: {stats.ended(evidence.runs(*grids))['diverged']}."
+        f"Held-out accuracy with TSLoss is higher {parts}; mean difference over pairs, 100 rows each. "
+        f"{_left_out(evidence, *grids)}"
     )
     return Finding(verdict, said, "More pairs; models large enough to solve held-out problems.")
 
