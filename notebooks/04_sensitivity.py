@@ -107,8 +107,8 @@ if len(settings):
 # %% [markdown]
 # ## How much of it is rounding?
 #
-# The same pairs once more, with the frozen model in bfloat16 in place of float32, and where "In short" names two
-# processors on another one and with a later version of the code: nothing but rounding is meant to differ. The two runs
+# The same pairs once more, with the frozen model in bfloat16 in place of float32; the later runs were also made with a
+# later version of the code, and on the processor that "In short" names: only rounding is meant to differ. The two runs
 # of a pair begin alike and drift apart, for tuning multiplies small differences. The factor is the larger number of
 # iterations over the smaller, a geometric mean over pairs; a random direction is as long as TSLoss's gradient.
 
