@@ -60,9 +60,11 @@ def reference(hidden, head, targets):
 
 
 @BIAS
+@pytest.mark.parametrize("in_cache", [50, 100, 10**6])
 @pytest.mark.parametrize("chunk", [1, 50, 149, 150, 10**6])
-def test_loss_and_gradient_are_those_of_all_logits(head, chunk, bias):
-    """Chunks of one position, of an uneven number, and of all."""
+def test_loss_and_gradient_are_those_of_all_logits(head, chunk, in_cache, bias, monkeypatch):
+    """Chunks of one position, of an uneven number, and of all; gone over in parts."""
+    monkeypatch.setattr(frozen, "IN_CACHE", in_cache)
     if bias:
         head = nn.Linear(8, 50).requires_grad_(False)
     hidden = (3 * torch.randn(7, 8)).requires_grad_()
@@ -77,8 +79,10 @@ def test_loss_and_gradient_are_those_of_all_logits(head, chunk, bias):
     assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_loss_below_float32(head):
+@pytest.mark.parametrize("in_cache", [100, 10**6])
+def test_loss_below_float32(head, in_cache, monkeypatch):
     """Logits in the model's precision, the rest in float32."""
+    monkeypatch.setattr(frozen, "IN_CACHE", in_cache)
     half = copy.deepcopy(head).bfloat16()
     hidden = torch.randn(7, 8, dtype=torch.bfloat16, requires_grad=True)
     targets = torch.randint(50, (7,))

@@ -13,6 +13,8 @@ __all__ = ["FrozenLinears", "TargetLoss", "target_loss"]
 
 CHUNK = 2**24
 """Logits that are there at once, at most: 64 MiB in float32."""
+IN_CACHE = 2**18
+"""Logits that a CPU goes over several times before the next, at most: 1 MiB in float32."""
 
 
 class FrozenLinears(TorchFunctionMode):
@@ -107,15 +109,22 @@ class _TargetLoss(torch.autograd.Function):
         multiply = _onednn if _suits_onednn(hidden, weight, bias) else functional.linear
 
         def few(states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # logits go when it returns
-            logits = multiply(states, weight, bias).float()  # (c, vocabulary)
-            found = logits.argmax(-1) == ids
-            normalizers = logits.logsumexp(-1, keepdim=True)
-            at_target = logits.gather(-1, ids[:, None])
-            total = (normalizers - at_target).sum()
-            if not ctx.needs_input_grad[0]:
-                return total, found, states
-            excess = logits.sub_(normalizers).exp_().scatter_add_(-1, ids[:, None], -torch.ones_like(at_target))
-            return total, found, multiply(excess.to(states.dtype), weight.t())
+            logits = multiply(states, weight, bias)  # (c, vocabulary)
+            parts = [fewer(*part) for part in zip(logits.split(in_cache), ids[:, None].split(in_cache), strict=True)]
+            losses, found = (torch.cat(part) for part in zip(*parts, strict=True))
+            return losses.sum(), found, multiply(logits, weight.t()) if ctx.needs_input_grad[0] else states
+
+        def fewer(logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:  # leaves their gradient in their place
+            exact = logits.float()
+            normalizers = exact.logsumexp(-1, keepdim=True)
+            at_target = exact.gather(-1, ids)
+            found = exact.argmax(-1, keepdim=True) == ids
+            if ctx.needs_input_grad[0]:
+                excess = exact.sub_(normalizers).exp_().scatter_add_(-1, ids, -torch.ones_like(at_target))
+                logits.copy_(excess)
+            return normalizers - at_target, found[:, 0]
+
+        in_cache = max(1, IN_CACHE // len(weight)) if hidden.device.type == "cpu" else chunk
 
         size = max(1, chunk // len(weight))
         parts = [few(*part) for part in zip(hidden.split(size), targets.split(size), strict=True)]

@@ -208,7 +208,9 @@ def _attend(
         pasts = [past[module.layer_idx] for past in packing.past]
         rows = zip(queries, keys, values, pasts, strict=True)
         return torch.cat([attention.after_past(*row) for row in rows], 1), None
-    head = [states[:, :, : packing.head] for states in (query, key, value)]
+    # without rests all is head
+    parts = [states.split([packing.head, *packing.lengths], 2) for states in (query, key, value)]
+    head, *rests = map(list, zip(*parts, strict=True))
     first = 0
     if packing.before:  # they have no queries, but with some that are dropped all is as if they were tokens
         states_before = [states.to(key) for states in packing.before[module.layer_idx]]
@@ -216,9 +218,11 @@ def _attend(
         nothing = query.new_zeros(*query.shape[:2], first, query.shape[3])
         head = [torch.cat(parts, 2) for parts in zip((nothing, *states_before), head, strict=True)]
     out = [attention.causal(*head)[:, first:]] if packing.head else []
-    if packing.lengths:
-        rests = [packing.rests(states) for states in (query, key, value)]  # (r, h, w, e)
-        out.append(attention.after(head, *rests).flatten(0, 1).index_select(0, packing.real)[None])
+    if not _pads(query):
+        out += [attention.after(head, *rest) for rest in rests]
+    elif rests:
+        padded = [packing.rests(states) for states in (query, key, value)]  # (r, h, w, e)
+        out.append(attention.after(head, *padded).flatten(0, 1).index_select(0, packing.real)[None])
     return torch.cat(out, 1), None
 
 
@@ -237,13 +241,11 @@ class _Attention:
         value: Float[Tensor, "r kv w e"],
     ) -> Float[Tensor, "r w h e"]:
         """Attention of rows to a head (query, key, value), and each to itself."""
-        queries, keys, values = (
-            torch.cat([before.expand(len(own), -1, -1, -1), own], 2)
-            for before, own in zip(head, (query, key, value), strict=True)
-        )
+        keys, values = (_behind(*states) for states in zip(head[1:], (key, value), strict=True))
         if self._is_short(keys):
             return self.by_products(query, keys, values)
-        return self.causal(queries, keys, values)[:, head[0].shape[2] :]  # as many queries as keys need no mask
+        # as many queries as keys need no mask
+        return self.causal(_behind(head[0], query), keys, values)[:, head[0].shape[2] :]
 
     def causal(
         self, query: Float[Tensor, "r h l e"], key: Float[Tensor, "r kv l e"], value: Float[Tensor, "r kv l e"]
@@ -265,11 +267,8 @@ class _Attention:
     ) -> Float[Tensor, "r q h e"]:
         """Attention by plain products."""
         width = query.shape[2]
-        grouped = self._grouped(query * self.scale, key)
-        scores = (grouped @ key.mT).unflatten(2, (-1, width))  # (r, kv, h / kv, q, k)
-        scores = scores.masked_fill(~self._allowed(width, key.shape[2], query.device), -torch.inf)
-        weights = functional.softmax(scores, -1).flatten(2, 3)  # inside, the kernel computes in float32
-        return self._by_head(weights @ value, width)
+        allowed = self._allowed(width, key.shape[2], query.device)
+        return self._by_head(_Products.apply(self._grouped(query * self.scale, key), key, value, allowed), width)
 
     def after_past(
         self,
@@ -305,6 +304,40 @@ class _Attention:
     @staticmethod
     def _is_short(key: Tensor) -> bool:
         return key.device.type == "cpu" and key.shape[2] <= SHORT
+
+
+def _pads(states: Tensor) -> bool:
+    """Whether rests attend in one call, all as long as the longest: where calls cost more than arithmetic."""
+    return states.device.type != "cpu"
+
+
+def _behind(head: Float[Tensor, "1 _ p e"], own: Float[Tensor, "r _ w e"]) -> Float[Tensor, "r _ p+w e"]:
+    return torch.cat([head.expand(len(own), -1, -1, -1), own], 2)
+
+
+class _Products(torch.autograd.Function):
+    """softmax(q kᵀ) v over the keys that are allowed, without the copies of all scores that autograd would make."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Float[Tensor, "r kv hq e"],
+        key: Float[Tensor, "r kv k e"],
+        value: Float[Tensor, "r kv k e"],
+        allowed: Bool[Tensor, "q k"],
+    ) -> Float[Tensor, "r kv hq e"]:
+        scores = query @ key.mT
+        scores.unflatten(2, (-1, len(allowed))).masked_fill_(~allowed, -torch.inf)
+        weights = functional.softmax(scores, -1)  # inside, the kernel computes in float32
+        ctx.save_for_backward(query, key, value, weights)
+        return weights @ value
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        query, key, value, weights = ctx.saved_tensors
+        # where a key is not allowed its weight is zero, and with it the gradient of its score
+        scores = torch._softmax_backward_data(gradient @ value.mT, weights, -1, weights.dtype)
+        return scores @ key, scores.mT @ query, weights.mT @ gradient, None
 
 
 AttentionInterface.register(ATTENTION, _attend)
