@@ -27,7 +27,7 @@ import timeit
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import TSLoss, claims, plots, report, report_evidence, stats
+from tslib import TSLoss, claims, plots, report, report_evidence, report_rates, stats
 from tslib.evidence import LEARNING_RATES, MAIN, Evidence
 from tslib.experiments import paired
 from tslib.records import RunStore
@@ -191,12 +191,12 @@ report_evidence.both_readings(evidence).style.hide(axis="index")
 
 # %% tags=["hide-input"]
 rates = Evidence(LEARNING_RATES)
-report_evidence.rate_table(rates).style.hide(axis="index")
+report_rates.rate_table(rates).style.hide(axis="index")
 
 # %% tags=["hide-input"]
-figure = plots.learning_rates(report_evidence.rates(rates))
+figure = plots.learning_rates(report_rates.rates(rates))
 plt.show()
-display(Markdown(report_evidence.read_rates(rates)))
+display(Markdown(report_rates.read_rates(rates)))
 
 # %% [markdown]
 # ## What this does and does not show

@@ -24,7 +24,7 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import TuneConfig, plots, report_evidence, report_findings, report_precision
+from tslib import TuneConfig, plots, report_evidence, report_findings, report_precision, report_rates
 from tslib.evidence import LEARNING_RATES, Evidence
 from tslib.records import RunStore
 
@@ -122,10 +122,10 @@ report_precision.words(report_precision.factors(evidence)).style.hide(axis="inde
 # Cross-entropy alone at six rates; a ring is the rate chosen ({doc}`03_convergence` says how):
 
 # %% tags=["hide-input"]
-rates = report_evidence.rates(Evidence(LEARNING_RATES))
+rates = report_rates.rates(Evidence(LEARNING_RATES))
 figure = plots.learning_rates(rates)
 plt.show()
-display(Markdown(report_evidence.read_rates(Evidence(LEARNING_RATES))))
+display(Markdown(report_rates.read_rates(Evidence(LEARNING_RATES))))
 
 # %% [markdown]
 # At $5\cdot10^{-5}$, the rate that the paper prints, with and without TSLoss:

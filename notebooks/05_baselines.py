@@ -25,7 +25,7 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import plots, report, report_evidence, report_findings
+from tslib import plots, report, report_evidence, report_findings, report_rates
 from tslib.evidence import LEARNING_RATES, Evidence, stacked
 from tslib.records import RunStore
 from tslib.sweeps import Grid
@@ -105,7 +105,7 @@ for name in ("gsm8k", "mmlu"):
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, "own rates, gsm8k")))
-own = report_evidence.own_rates(evidence, Evidence(LEARNING_RATES))
+own = report_rates.own_rates(evidence, Evidence(LEARNING_RATES))
 own.style.hide(axis="index")
 
 # %% [markdown]

@@ -9,7 +9,16 @@ import pandas as pd
 import pytest
 from made_runs import record
 
-from tslib import claims, plots, report_evidence, report_findings, report_questions, report_structure, report_verdicts
+from tslib import (
+    claims,
+    plots,
+    report_evidence,
+    report_findings,
+    report_questions,
+    report_rates,
+    report_structure,
+    report_verdicts,
+)
 from tslib.claims.criteria import MULTI, SINGLE
 from tslib.evidence import LEARNING_RATES, MAIN, Evidence
 from tslib.paper import TABLE2, TABLE3, TABLE4, table3_ratio
@@ -102,17 +111,17 @@ def test_baselines_are_compared_on_the_pairs_that_all_have(whole):
 
 
 def test_own_rates(whole):
-    table = report_evidence.own_rates(whole, Evidence(LEARNING_RATES))
+    table = report_rates.own_rates(whole, Evidence(LEARNING_RATES))
     assert table["method"].iloc[0] == "cross-entropy alone"
     assert table.loc[1, "rate 0.01"] == "191.0 (3 runs, 0 censored, 0 diverged)", "of the pairs 100, 101 and 102"
 
 
 def test_rates_and_the_one_that_was_chosen():
     rates = Evidence(LEARNING_RATES)
-    table = report_evidence.rates(rates)
+    table = report_rates.rates(rates)
     assert table.groupby(["model", "task"])["chosen"].sum().tolist() == [1] * 5
     assert table["runs"].eq(3).all()
-    gsm8k = report_evidence.rate_table(rates).set_index(["model", "task"]).loc[("smollm2-135m", "gsm8k")]
+    gsm8k = report_rates.rate_table(rates).set_index(["model", "task"]).loc[("smollm2-135m", "gsm8k")]
     assert gsm8k["0.03"].endswith("←")
     assert gsm8k["5e-05"] == "300.0 (3 censored, 0 diverged)"
 
@@ -129,7 +138,7 @@ def test_how_much_slower_the_papers_rate_is(paper, said):
         ("b", 0.03, 30.0, 0, True),
     ]
     found = pd.DataFrame(rows, columns=["task", "lr", "mean", "censored", "chosen"])
-    assert report_evidence.times_slower(found) == said
+    assert report_rates.times_slower(found) == said
 
 
 def test_interventions_are_differences_to_cross_entropy_alone(whole):
@@ -284,7 +293,7 @@ def test_figures_of_runs_by_method_value_and_bin(whole):
     assert ratio.lines[0].get_ydata() == pytest.approx(0.1)
     assert lifespan.lines[1].get_ydata() == pytest.approx(1 + 0.01 * records[1].config.seed)
     assert loops.lines[0].get_ydata()[0] == 10 + records[0].config.seed
-    (ax,) = plots.learning_rates(report_evidence.rates(Evidence(LEARNING_RATES))).axes
+    (ax,) = plots.learning_rates(report_rates.rates(Evidence(LEARNING_RATES))).axes
     said = [text.get_text() for text in ax.get_legend().get_texts()]
     assert len(said) == 5
     assert said[0] == "smollm2-135m, gsm8k (n = 3 a rate)"

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tslib import claims, report_evidence, report_structure, stats
+from tslib import claims, report_evidence, report_rates, report_structure, stats
 from tslib.config import PRESETS
 from tslib.evidence import Evidence
 from tslib.report import method_name
@@ -51,7 +51,7 @@ def sensitivity(evidence: Evidence, alone: Evidence) -> str:
         )
     return (
         f"{said} {report_evidence.not_there(evidence, *grids)} The paper's learning rate, {PRESETS['paper']:g}, costs "
-        f"cross-entropy alone {report_evidence.times_slower(report_evidence.rates(alone))} the iterations of the tuned "
+        f"cross-entropy alone {report_rates.times_slower(report_rates.rates(alone))} the iterations of the tuned "
         "one."
     )
 

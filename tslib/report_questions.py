@@ -11,7 +11,7 @@ from numpy import ndarray
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import logsumexp
 
-from tslib import bench, claims, report_cost, report_evidence, report_structure, stats
+from tslib import bench, claims, report_cost, report_evidence, report_rates, report_structure, stats
 from tslib.claims.criteria import MULTI
 from tslib.evidence import LEARNING_RATES, MAIN, Evidence
 from tslib.losses import TSLoss, descend
@@ -262,7 +262,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "Q3": Question(
         "Was the baseline's learning rate tuned at all?",
-        lambda evidence: report_evidence.read_rates(Evidence(LEARNING_RATES, evidence.store)),
+        lambda evidence: report_rates.read_rates(Evidence(LEARNING_RATES, evidence.store)),
         ("03_convergence", "04_sensitivity"),
     ),
     "Q4": Question(

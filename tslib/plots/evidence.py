@@ -232,7 +232,7 @@ def learning_rates(rows: pd.DataFrame) -> Figure:
     Parameters
     ----------
     rows
-        `tslib.report_evidence.rates`.
+        `tslib.report_rates.rates`.
     """
     figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
     groups = list(rows.groupby(["model", "task"], sort=False))
