@@ -83,16 +83,7 @@ OPEN_ALL = """() => {
     document.getAnimations().forEach(animation => animation.finish());
 }"""
 # Axe would load style sheets a second time, some from a wrong address.
-AXE: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
-CONTRAST = "color-contrast"
-"""The rule on colours, which takes axe longer than all others."""
-
-
-def rules(width: int, theme: str) -> dict[str, Any]:
-    """Ask axe for all rules of a light desktop; only colours depend on the theme, and all else on the width."""
-    if theme == "dark":
-        return AXE | {"runOnly": [CONTRAST]}
-    return AXE if width == DESKTOP else AXE | {"rules": {CONTRAST: {"enabled": False}}}
+AXE = {"resultTypes": ["violations"], "preload": False}
 
 
 @dataclass(frozen=True)
@@ -108,7 +99,7 @@ class Visit:
     facts: dict[str, Any]
     """The answer of ``LOOK``."""
     violations: list[str]
-    """Of axe-core's ``rules``, serious or critical, everything that folds open: rule, impact and elements."""
+    """Of axe-core's rules, serious or critical, everything that folds open: rule, impact and elements."""
 
 
 def missing() -> str:
@@ -153,7 +144,7 @@ def visit(browser: Browser, base: str, path: str, *, width: int = DESKTOP, theme
         n_bytes, seconds = load(page, base + path)
         facts = page.evaluate(LOOK)
         page.evaluate(OPEN_ALL)
-        found = Axe().run(page, options=rules(width, theme)).response["violations"]
+        found = Axe().run(page, options=AXE).response["violations"]
         if theme != (shown := page.evaluate("document.documentElement.dataset.theme")):
             errors.append(f"the theme is {shown}, not {theme}")
         return Visit(list(errors), n_bytes, seconds, facts, [_said(rule) for rule in found if _weighs(rule)])

@@ -427,12 +427,12 @@ def test_a_sweep_from_the_command_line(short, tmp_path, capsys, monkeypatch):
 
 def test_runs_are_made_in_the_order_of_priorities(tmp_path, tiny_model):
     fields = f"model: {tiny_model}, task: multiple-choice, n_tokens: 2, max_steps: 1, answer_every: 0, device: cpu"
-    grids = [f"  - {{name: g{p}, priority: {p}, fields: {{{fields}, seed: {p}}}}}\n" for p in (2, 1)]
+    grids = [f"  - {{name: g{p}, priority: {p}, fields: {{{fields}, seed: {p}}}}}\n" for p in (2, 3, 1)]
     sweep = sweep_of(tmp_path / "order.yaml", "title: t\ngrids:\n" + "".join(grids))
     store = RunStore(tmp_path / "runs")
     assert engine.run(sweep, store, jobs=1, group=1) == []
     made = sorted(store.folders(), key=lambda path: (path / "record.json").stat().st_mtime_ns)
-    assert [store.load(path).config.seed for path in made] == [1, 2]
+    assert [store.load(path).config.seed for path in made] == [1, 2, 3]
 
 
 def test_two_sweeps_at_once_on_one_store(short, tmp_path):
@@ -488,7 +488,7 @@ def test_a_sweep_that_is_stopped_keeps_the_runs_under_way(tmp_path, tiny_model, 
 
 def test_ten_kills(tmp_path):
     """Short: the long version is make torture."""
-    found = torture.torture(tmp_path, kills=10, seed=1, longest=8)
+    found = torture.torture(tmp_path, kills=10, seed=1)
     assert found["kills"] == {"all": 3, "jobs": 3, "engine": 2, "command": 2}
     assert found["runs"] >= 6
     assert [found[name] for name in ("missing", "differences", "stray", "damaged")] == [[], [], [], []]

@@ -125,7 +125,7 @@ def _does(process: psutil.Process, word: str) -> bool:
         return False
 
 
-def torture(folder: Path, kills: int, seed: int = 0, longest: float = LONGEST) -> dict[str, object]:
+def torture(folder: Path, kills: int, seed: int = 0) -> dict[str, object]:
     """Kill sweeps so many times and compare.
 
     Returns
@@ -153,7 +153,7 @@ def torture(folder: Path, kills: int, seed: int = 0, longest: float = LONGEST) -
             while not finished:
                 process = start(path, store.root)
                 victim = VICTIMS[killed.total() % len(VICTIMS)]
-                if killed.total() < kills and kill(process, victim, chance.uniform(0, longest)):
+                if killed.total() < kills and kill(process, victim, chance.uniform(0, LONGEST)):
                     killed[victim] += 1
                     bar.update()
                 finished = process.wait() == 0

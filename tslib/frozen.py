@@ -107,6 +107,7 @@ class _TargetLoss(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, chunk: int
     ) -> tuple[Tensor, Tensor]:
         multiply = _onednn if _suits_onednn(hidden, weight, bias) else functional.linear
+        at_once = IN_CACHE if hidden.device.type == "cpu" else chunk
 
         def few(states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # logits go when it returns
             logits = multiply(states, weight, bias)  # (c, vocabulary)
@@ -115,7 +116,7 @@ class _TargetLoss(torch.autograd.Function):
             return losses.sum(), found, multiply(logits, weight.t()) if ctx.needs_input_grad[0] else states
 
         def fewer(logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:  # leaves their gradient in their place
-            exact = logits.float()
+            exact = logits.float()  # in float32 it is `logits` itself, and so is `excess`
             normalizers = exact.logsumexp(-1, keepdim=True)
             at_target = exact.gather(-1, ids)
             found = exact.argmax(-1, keepdim=True) == ids
@@ -124,9 +125,7 @@ class _TargetLoss(torch.autograd.Function):
                 logits.copy_(excess)
             return normalizers - at_target, found[:, 0]
 
-        in_cache = max(1, IN_CACHE // len(weight)) if hidden.device.type == "cpu" else chunk
-
-        size = max(1, chunk // len(weight))
+        size, in_cache = (max(1, logits // len(weight)) for logits in (chunk, at_once))
         parts = [few(*part) for part in zip(hidden.split(size), targets.split(size), strict=True)]
         totals, matches, gradients = zip(*parts, strict=True)
         ctx.gradient = torch.cat(gradients)
