@@ -10,8 +10,11 @@ import nbformat
 import pytest
 from browser import BOOK, CHAPTERS, DESKTOP, PAGES, PHONE, READY, ROOT, load, opened, served, visit
 
-# The tests of a page follow one another, so that where processes share this file each loads a part of the pages.
-every_page = pytest.mark.parametrize("path", PAGES, scope="module")
+# The tests of a page follow one another, so that where processes share this file each loads a part of the pages. Pytest
+# tells pages by their place in a list: those of notebooks have the same in both.
+NOTEBOOKS = [path for path in CHAPTERS if "executed" in path]
+every_page = pytest.mark.parametrize("path", sorted(PAGES, key=lambda path: path not in NOTEBOOKS), scope="module")
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, scope="module")
 every_width = pytest.mark.parametrize("width", [DESKTOP, PHONE])
 
 
@@ -49,7 +52,7 @@ def test_pictures_have_alternative_text(visited, path):
     assert bad == []
 
 
-@pytest.mark.parametrize("path", [path for path in CHAPTERS if "executed" in path])
+@every_notebook
 def test_a_page_shows_every_picture_and_table_of_its_notebook(visited, path):
     notebook = nbformat.read((ROOT / path).with_suffix(".ipynb"), as_version=4)
     data = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -97,14 +100,16 @@ def test_there_are_formulas_to_typeset(visited):
     assert visited("book/executed/01_tsloss_by_hand.html").facts["formulas"] > 20
 
 
-@pytest.mark.parametrize("at", range(len(CHAPTERS)))
-def test_next_and_previous_follow_the_table_of_contents(visited, base, at):
-    facts = visited(CHAPTERS[at]).facts
-    around = [None, *(base + path for path in CHAPTERS), None]
-    assert (facts["previous"], facts["next"]) == (around[at], around[at + 2])
+@every_page
+def test_next_and_previous_follow_the_table_of_contents(visited, base, path):
+    facts = visited(path).facts
+    around = [None, *(base + chapter for chapter in CHAPTERS), None]
+    at = CHAPTERS.index(path) if path in CHAPTERS else None
+    expected = (None, None) if at is None else (around[at], around[at + 2])
+    assert (facts["previous"], facts["next"]) == expected
 
 
-@pytest.mark.parametrize("path", [path for path in CHAPTERS if "executed" in path])
+@every_notebook
 def test_code_is_folded(visited, path):
     assert visited(path).facts["unfolded"] == []
 
