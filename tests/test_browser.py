@@ -26,8 +26,9 @@ def base(book):
 
 @pytest.fixture(scope="module")
 def visited(browser, base):
-    """Loads a page once a width and theme, however many tests ask."""
-    return cache(lambda path, width=DESKTOP, theme="light": visit(browser, base, path, width=width, theme=theme))
+    """Loads a page once a width and theme, however many tests ask, and whether or not they name the defaults."""
+    once = cache(lambda path, width, theme: visit(browser, base, path, width=width, theme=theme))
+    return lambda path, width=DESKTOP, theme="light": once(path, width, theme)
 
 
 @every_page

@@ -113,6 +113,7 @@ def test_across_runs_at_one_step(many):
     found = structure.across(many, "first", "second", 40)
     assert found.value == pytest.approx(scipy_stats.spearmanr(here["first"], here["second"]).statistic)
     assert np.isnan(structure.across(many, "first", "second", 41).value), "no run has such a checkpoint"
+    assert structure.across(many.assign(second=1.0), "first", "second", 40) == Interval(0, 0, 0)
 
 
 def test_mean_curve_over_the_runs_that_are_there():

@@ -101,7 +101,7 @@ def chosen(everybody: list[psutil.Process], victim: str) -> list[psutil.Process]
 def kill(process: "subprocess.Popen[bytes]", victim: str, after: float) -> bool:
     """Kill a victim with SIGKILL some seconds after it is there, and all others then; say if it was still there."""
     while process.poll() is None and not chosen(family(process), victim):
-        time.sleep(0.5)
+        time.sleep(0.1)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(after)
     everybody = family(process)

@@ -150,7 +150,17 @@ def across(curves: pd.DataFrame, column: str, with_: str, step: int) -> Interval
     values = curves.loc[curves["step"] == step, [column, with_]].dropna().to_numpy(dtype=np.float64)
     if len(values) < 3:
         return Interval(float("nan"), float("nan"), float("nan"))
-    return stats.bootstrap(lambda runs: spearman(*values[runs].T), np.arange(len(values)), vectorized=False)
+
+    def rho(runs: Int[ndarray, "*batch runs"], axis: int = -1) -> Float[ndarray, "*batch"]:
+        assert axis == -1
+        ranks = scipy_stats.rankdata(values[runs], axis=-2)
+        apart = ranks - ranks.mean(axis=-2, keepdims=True)
+        sizes = np.linalg.norm(apart, axis=-2).prod(axis=-1)
+        found: Float[ndarray, "*batch"] = np.zeros_like(sizes)
+        np.divide(apart.prod(axis=-1).sum(axis=-1), sizes, out=found, where=sizes > 0)
+        return found
+
+    return stats.bootstrap(rho, np.arange(len(values)))
 
 
 def partial(values: Float[ndarray, "checkpoints 3"]) -> float:
