@@ -125,14 +125,22 @@ def execute(notebook: Path, output: Path, *, progress: bool = True) -> None:
     """Run a notebook at its default parameters and make a page of it."""
     import nbformat
     import papermill
+    from traitlets.config import Config
 
     from tslib.pages import finish
 
     output.parent.mkdir(exist_ok=True)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns of frozen modules
+    encrypted = Config(KernelManager={"transport_encryption": "auto"})  # without it each kernel warns of eavesdroppers
     try:
         papermill.execute_notebook(
-            notebook, output, cwd=str(ROOT), kernel_name="python3", log_output=False, progress_bar=progress
+            notebook,
+            output,
+            cwd=str(ROOT),
+            kernel_name="python3",
+            log_output=False,
+            progress_bar=progress,
+            config=encrypted,
         )
     except papermill.PapermillExecutionError as error:
         raise ResourceError(
