@@ -20,13 +20,14 @@ def checkout(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_notebook_that_raises_keeps_no_other_from_being_run(checkout, monkeypatch):
+def test_a_notebook_that_raises_keeps_no_other_from_being_run(checkout, monkeypatch, capfd):
     monkeypatch.setattr(book, "assemble", None)  # nothing is assembled from half of the pages
     with pytest.raises(ResourceError, match=r"^b.ipynb raised ValueError: in the middle; what it did until then is in"):
         book.build(checkout)
     made = {page.name: nbformat.read(page, 4).cells[-1].outputs for page in sorted((checkout / "executed").iterdir())}
     assert list(made) == ["a.ipynb", "b.ipynb", "c.ipynb"]
     assert made["c.ipynb"][0]["text"] == "3\n"
+    assert "WARNING" not in capfd.readouterr().err, "kernels have nothing to warn of"
 
 
 def test_no_notebooks(tmp_path):
