@@ -128,6 +128,17 @@ def test_lifespan_and_accuracy(verdict, lifespan, accuracy, expected, only):
     assert ("drift only" in found.said) == only
 
 
+def test_token_accuracy_is_told_beside_and_decides_nothing(verdict):
+    """The exact samples go against the lifespan; the tokens go with it, and after the step is taken out with nothing."""
+
+    def make(config):
+        return record(config, h0_mean_lifespan=falls(1, 2), exact=falls(1, 0), token_accuracy=falls(0, 1))
+
+    found = verdict("C7", STRUCTURE, make)
+    assert found.verdict == "contradicted"
+    assert "token by token, which does not decide here, it is 1.00 [1.00, 1.00]; given the step 0.00" in found.said
+
+
 def test_thirds_that_do_not_overlap_are_told_run_by_run(verdict):
     """The largest U of a run of sixteen checkpoints is 5 · 5, of one of thirteen 4 · 4."""
 

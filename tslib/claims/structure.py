@@ -134,11 +134,13 @@ def goes_with_accuracy(curves: pd.DataFrame) -> tuple[Verdict, str]:
     """C7: the mean H0 lifespan goes with accuracy."""
     rho = structure.correlation(curves, "h0_mean_lifespan", "exact")
     given = structure.correlation(curves, "h0_mean_lifespan", "exact", given="step")
+    tokens = [structure.correlation(curves, "h0_mean_lifespan", "token_accuracy", given=of) for of in (None, "step")]
     parted = structure.per_run(curves, _thirds_are_apart)
     verdict = decided(rho.value > 0.5 and rho.low > 0 and given.low > 0, rho.high < 0 or given.high < 0)
     said = (
         f"ρ of the mean $H_0$ lifespan with accuracy (samples that are exact) over checkpoints is {rho}; given the "
-        f"step {given}. In {parted.sum():.0f} of {len(parted)} runs the first and the last third do not overlap (U = 0 "
+        f"step {given}. With accuracy token by token, which does not decide here, it is {tokens[0]}; given the step "
+        f"{tokens[1]}. In {parted.sum():.0f} of {len(parted)} runs the first and the last third do not overlap (U = 0 "
         "or its largest value)."
     )
     drift = rho.value > 0.5 and rho.low > 0 and given.low <= 0 <= given.high
