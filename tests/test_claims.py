@@ -129,7 +129,7 @@ def test_lifespan_and_accuracy(verdict, lifespan, accuracy, expected, only):
 
 
 def test_token_accuracy_is_told_beside_and_decides_nothing(verdict):
-    """The exact samples go against the lifespan; the tokens go with it, and after the step is taken out with nothing."""
+    """The exact samples go against the lifespan; the tokens go with it, and given the step with nothing."""
 
     def make(config):
         return record(config, h0_mean_lifespan=falls(1, 2), exact=falls(1, 0), token_accuracy=falls(0, 1))
@@ -183,6 +183,17 @@ def test_fewer_iterations_everywhere(verdict, steps, expected):
     found = verdict("C9", [*COMBINATIONS.values()], by_method(**steps))
     assert found.verdict == expected
     assert found.missing == 0
+
+
+def test_where_no_run_is_correct_the_ratio_is_told_to_be_of_censoring(verdict):
+    def make(config):
+        steps = None if (config.task, config.samples) == ("gsm8k", 10) else 100
+        return record(config, steps, last=40)
+
+    said = verdict("C9", [*COMBINATIONS.values()], make).said
+    assert (
+        "above 0.75 in 8. In 1 of them no run is correct within its steps: that ratio is 1 by censoring alone." in said
+    )
 
 
 def test_fewer_iterations_with_wide_intervals(verdict):

@@ -9,10 +9,20 @@ from collections.abc import Callable
 from tslib.claims import held_out, iterations, structure
 from tslib.claims.criteria import Criterion, Finding, criteria
 from tslib.claims.held_out import held_out_gain
-from tslib.claims.iterations import COMBINATIONS, ratios
+from tslib.claims.iterations import COMBINATIONS, by_censoring, ratios
 from tslib.evidence import Evidence
 
-__all__ = ["COMBINATIONS", "JUDGES", "Criterion", "Finding", "criteria", "held_out_gain", "judge", "ratios"]
+__all__ = [
+    "COMBINATIONS",
+    "JUDGES",
+    "Criterion",
+    "Finding",
+    "by_censoring",
+    "criteria",
+    "held_out_gain",
+    "judge",
+    "ratios",
+]
 
 JUDGES: dict[str, Callable[[Evidence], Finding]] = {
     "C1": structure.h0_count,
