@@ -49,7 +49,7 @@ report_verdicts.table(findings, said).style.hide(axis="index")
 
 # %% [markdown]
 # "Not yet" is no verdict: runs that the criterion asks for are still to be made, and those that are there do not
-# decide alone. *Undecided* is one: the runs are there, and their interval reaches across the line.
+# decide alone. *Undecided* is one: the runs are there, and what they show fulfils neither criterion.
 #
 # ## The main claim, combination by combination
 #
