@@ -12,8 +12,9 @@ import json
 import sys
 from pathlib import Path
 
+from tslib.book import ROOT, pages  # what loads torch is imported where it is needed: a plan needs none of its seconds
+
 PYTHON = sys.executable
-ROOT = Path(workflow.basedir)
 COMMITTED = ROOT / "data" / "results"
 STORE = Path(config.get("store", COMMITTED)).resolve()
 THREADS = int(config.get("threads", 1))
@@ -21,7 +22,7 @@ EVERY = float(config.get("checkpoint_every", 60))
 STAMPS = []
 SOURCES = [str(path) for path in sorted((ROOT / "tslib").rglob("*.py"))]
 RECORDS = [str(path) for path in sorted([*COMMITTED.glob("[!.]*/record.json"), *COMMITTED.glob("evaluations/*.json")])]
-PAGES = {page.stem: str(page) for page in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+PAGES = {page.stem: str(page) for page in pages()}
 
 
 wildcard_constraints:
@@ -33,7 +34,7 @@ if "sweep" in config:
     if "plan" in config:  # the runs of each job, by their hashes
         PLAN = json.loads(Path(config["plan"]).read_text(encoding="utf-8"))
     else:
-        from tslib.sweeps import Sweep, groups  # here, since a plan needs none of its seconds
+        from tslib.sweeps import Sweep, groups
 
         PLAN = [[run.hash for run in job] for job in groups(Sweep.load(SWEEP).configs, 1)]
     STAMPS = [f"done/{job[0]}" for job in PLAN]

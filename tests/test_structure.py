@@ -108,6 +108,17 @@ def test_intervals_resample_runs_not_checkpoints(many):
     assert ten.high - ten.low == pytest.approx(once.high - once.low, rel=0.1)
 
 
+def test_spearman_of_many_at_once():
+    """Against SciPy, line by line, with ties; a constant line has 0."""
+    first, second = np.random.default_rng(0).integers(0, 5, size=(2, 3, 4, 12)).astype(float)
+    first[1, 2] = 7.0
+    found = structure.spearman(first, second)
+    assert found.shape == (3, 4)
+    for place in np.ndindex(3, 4):
+        expected = 0 if place == (1, 2) else scipy_stats.spearmanr(first[place], second[place]).statistic
+        assert found[place] == pytest.approx(expected)
+
+
 def test_across_runs_at_one_step(many):
     here = many[many["step"] == 40]
     found = structure.across(many, "first", "second", 40)

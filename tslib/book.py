@@ -11,9 +11,6 @@ import joblib
 from tqdm import tqdm
 
 from tslib.errors import ResourceError
-from tslib.report import headline, readme
-from tslib.report_mutation import mutation
-from tslib.report_sweeps import torture
 
 if TYPE_CHECKING:
     from tslib.evidence import Evidence
@@ -75,6 +72,9 @@ def assemble(root: Path = ROOT) -> Path:
     from tslib import report_questions, report_verdicts
     from tslib.claims import judge
     from tslib.evidence import MAIN, Evidence
+    from tslib.report import headline
+    from tslib.report_mutation import mutation
+    from tslib.report_sweeps import torture
 
     EXECUTED.mkdir(exist_ok=True)
     evidence = Evidence()
@@ -112,6 +112,7 @@ def write_readme(root: Path = ROOT) -> Path:
     """Renew the measured part of README.md and its figure from the committed records."""
     from tslib import plots
     from tslib.evidence import MAIN, Evidence
+    from tslib.report import readme
 
     committed = Evidence().runs(MAIN)
     path = root / "README.md"

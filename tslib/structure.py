@@ -60,16 +60,20 @@ def per_run(curves: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) ->
     return pd.Series(found, dtype=float)
 
 
-def spearman(first: Any, second: Any) -> float:
-    """Spearman's ρ of two columns or arrays; 0 where one is constant, which goes with nothing."""
-    if min(len(np.unique(first)), len(np.unique(second))) < 2:
-        return 0.0
-    return float(scipy_stats.spearmanr(first, second).statistic)
+def spearman(first: Any, second: Any, axis: int = -1) -> Any:
+    """Spearman's ρ of two columns; 0 where one is constant, which goes with nothing.
+
+    Of two arrays of one shape it is an array: a ρ for each line along the axis, counted from the last (-1).
+    """
+    ranks = scipy_stats.rankdata(np.stack([first, second]), axis=axis)
+    apart = ranks - ranks.mean(axis=axis, keepdims=True)
+    sizes = np.linalg.norm(apart, axis=axis).prod(axis=0)
+    return np.divide(apart.prod(axis=0).sum(axis=axis), sizes, out=np.zeros_like(sizes), where=sizes > 0)
 
 
 def drift(curve: pd.DataFrame, column: str) -> float:
     """Spearman's ρ of a column with the step."""
-    return spearman(curve[column], curve["step"])
+    return float(spearman(curve[column], curve["step"]))
 
 
 def last_third(curve: pd.DataFrame, column: str) -> float:
@@ -135,12 +139,10 @@ def correlation(curves: pd.DataFrame, column: str, with_: str, given: str | None
 
     def pooled(runs: Int[ndarray, "runs"]) -> float:
         values = np.concatenate([parts[int(run)] for run in runs])
-        ranks = scipy_stats.rankdata(values, axis=0)
-        if (np.ptp(ranks[:, :2], axis=0) == 0).any():
-            return 0.0
         if not given:
-            return float(np.corrcoef(ranks[:, 0], ranks[:, 1])[0, 1])
-        return partial(ranks)
+            return float(spearman(*values.T))
+        ranks = scipy_stats.rankdata(values, axis=0)
+        return 0.0 if (np.ptp(ranks[:, :2], axis=0) == 0).any() else partial(ranks)
 
     return stats.bootstrap(pooled, np.arange(len(parts)), vectorized=False)
 
@@ -150,17 +152,7 @@ def across(curves: pd.DataFrame, column: str, with_: str, step: int) -> Interval
     values = curves.loc[curves["step"] == step, [column, with_]].dropna().to_numpy(dtype=np.float64)
     if len(values) < 3:
         return Interval(float("nan"), float("nan"), float("nan"))
-
-    def rho(runs: Int[ndarray, "*batch runs"], axis: int = -1) -> Float[ndarray, "*batch"]:
-        assert axis == -1
-        ranks = scipy_stats.rankdata(values[runs], axis=-2)
-        apart = ranks - ranks.mean(axis=-2, keepdims=True)
-        sizes = np.linalg.norm(apart, axis=-2).prod(axis=-1)
-        found: Float[ndarray, "*batch"] = np.zeros_like(sizes)
-        np.divide(apart.prod(axis=-1).sum(axis=-1), sizes, out=found, where=sizes > 0)
-        return found
-
-    return stats.bootstrap(rho, np.arange(len(values)))
+    return stats.bootstrap(spearman, *values.T, paired=True)
 
 
 def partial(values: Float[ndarray, "checkpoints 3"]) -> float:
