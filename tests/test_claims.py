@@ -316,6 +316,21 @@ def test_stable_and_compact(verdict, sign, shift, expected):
     assert found.verdict == expected
 
 
+def test_what_goes_together_between_methods_only_is_told_apart(verdict):
+    """The method with the largest distances has the largest losses, and among its runs it is the other way."""
+    of_method = {"none": 0.0, "tsloss": -0.2, "l2": 0.2}
+
+    def make(config):
+        return record(config, mean_distance=1 + of_method[config.regularizer] + 0.01 * config.seed)
+
+    said = verdict(
+        "C13", STRUCTURE, make, lambda config: (0.5, 2 + of_method[config.regularizer] - 0.01 * config.seed)
+    ).said
+    pooled, within = said.split("Among the runs of one method, which does not decide here:")
+    assert re.search(r"pairwise distance over the norm 0\.\d+ \[0\.\d+, 0\.\d+\]", pooled)
+    assert re.search(r"pairwise distance over the norm -1\.00 \[-1\.00, -0\.\d+\]", within.partition("Second half")[0])
+
+
 @pytest.mark.parametrize(("gain", "expected"), [(0.2, "reproduced"), (-0.2, "contradicted"), (0.0, "undecided")])
 def test_held_out_accuracy(verdict, gain, expected):
     def score(config):

@@ -19,15 +19,18 @@ def stable_and_compact(evidence: Evidence) -> Finding:
     features = _steadiness(_curves(evidence, *MULTI))
     table = scores.set_index("run").join(features)
     names = {"apart": "distance between successive diagrams", "spread": "mean pairwise distance over the norm"}
-    rho = {name: _within_tasks(table, name) for name in names}
+    rho = {name: _within(["task"], table, name) for name in names}
+    of_method = {name: _within(["task", "regularizer"], table, name) for name in names}
     paired = _paired_steadiness(evidence)
     first = decided(min(found.low for found in rho.values()) > 0, min(found.high for found in rho.values()) < 0)
     second = decided(max(found.high for found in paired.values()) < 0, max(found.low for found in paired.values()) > 0)
     verdict = decided(first == second == "reproduced", "contradicted" in (first, second))
     goes = "; ".join(f"{said} {rho[name]}" for name, said in names.items())
+    apart = "; ".join(f"{said} {of_method[name]}" for name, said in names.items())
     moves = "; ".join(f"{said} {paired[name]}" for name, said in names.items())
     said = (
         f"First half ({first}): ρ with the held-out answer loss over {len(table)} runs of ten samples: {goes}. "
+        f"Among the runs of one method, which does not decide here: {apart}. "
         f"Second half ({second}): with TSLoss less without, over pairs: {moves}. {_left_out(evidence, *SINGLE, *MULTI)}"
     )
     return Finding(verdict, said, MORE)
@@ -45,15 +48,15 @@ def _steadiness(curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _within_tasks(table: pd.DataFrame, name: str) -> Interval:
-    """Spearman's ρ of a feature with the held-out loss: mean over the tasks, runs resampled within them."""
-    of_task = [part[[name, "answer_loss"]].to_numpy(float) for _, part in table.groupby("task")]
+def _within(groups: list[str], table: pd.DataFrame, name: str) -> Interval:
+    """Spearman's ρ of a feature with the held-out loss: mean over groups of runs, which are resampled within them."""
+    of_group = [part[[name, "answer_loss"]].to_numpy(float) for _, part in table.groupby(groups)]
 
     def rho(*indices: Int[ndarray, "_"]) -> float:
-        parts = [values[index] for values, index in zip(of_task, indices, strict=True)]
+        parts = [values[index] for values, index in zip(of_group, indices, strict=True)]
         return float(np.mean([structure.spearman(part[:, 0], part[:, 1]) for part in parts]))
 
-    return stats.bootstrap(rho, *(np.arange(len(values)) for values in of_task), vectorized=False)
+    return stats.bootstrap(rho, *(np.arange(len(values)) for values in of_group), vectorized=False)
 
 
 def _paired_steadiness(evidence: Evidence) -> dict[str, Interval]:
