@@ -38,6 +38,20 @@ def test_points_are_points():
     assert describe(figure) == "Points: death against birth."
 
 
+def test_a_panel_that_shares_its_axes_has_their_names():
+    """Only the outer panels have the names written on them."""
+    figure, axes = plt.subplots(2, 2, sharex="col", sharey="row")
+    for ax in axes.flat:
+        ax.plot([1, 2], [3, 4])
+    axes[0, 0].set_ylabel("density")
+    axes[1, 0].set(xlabel="step", ylabel="count")
+    axes[1, 1].set_xlabel("epoch")
+    assert describe(figure) == (
+        "4 panels. (1) Lines: density against step. (2) Lines: density against epoch. "
+        "(3) Lines: count against step. (4) Lines: count against epoch."
+    )
+
+
 def test_outside_of_a_notebook_style_only_sets_the_look():
     plots.style()
     assert plt.rcParams["axes.spines.top"] is False

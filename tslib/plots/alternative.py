@@ -1,6 +1,6 @@
 """Figures in words: the text that a reader gets who cannot see a figure, made from what is drawn."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def describe(figure: Figure) -> str:
 
 
 def _panel(ax: Axes) -> str:
-    x, y = _words(ax.get_xlabel()), _words(ax.get_ylabel())
+    x, y = _name(ax, "x"), _name(ax, "y")
     axes = f"{y} against {x}" if x and y else x or y or "no named axes"
     if not y and 0 < len(names := [_words(label.get_text()) for label in ax.get_yticklabels()]) <= 12:
         axes += f", for {', '.join(filter(None, names))}" if any(map(_plain_word, names)) else ""
@@ -35,6 +35,12 @@ def _panel(ax: Axes) -> str:
     series = "; ".join(dict.fromkeys(map(_words, ax.get_legend_handles_labels()[1])))
     text = f"{_kind(ax)}: {axes}" + (f"; {series}" if series else "") + "."
     return f"{title}. {text}" if title else text
+
+
+def _name(ax: Axes, axis: Literal["x", "y"]) -> str:
+    """Name of an axis: its own, or that of the panel it shares the axis with, where a reader sees it."""
+    sharing = getattr(ax, f"get_shared_{axis}_axes")().get_siblings(ax)
+    return next(filter(None, (_words(getattr(one, f"get_{axis}label")()) for one in (ax, *sharing))), "")
 
 
 def _kind(ax: Axes) -> str:
