@@ -1,5 +1,7 @@
 """C13 and C14: stable and compact prompts, and accuracy on rows that were not tuned on."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
@@ -52,11 +54,11 @@ def _within(groups: list[str], table: pd.DataFrame, name: str) -> Interval:
     """Spearman's ρ of a feature with the held-out loss: mean over groups of runs, which are resampled within them."""
     of_group = [part[[name, "answer_loss"]].to_numpy(float) for _, part in table.groupby(groups)]
 
-    def rho(*indices: Int[ndarray, "_"]) -> float:
+    def rho(*indices: Int[ndarray, "*resamples _"], axis: int = -1) -> Any:
         parts = [values[index] for values, index in zip(of_group, indices, strict=True)]
-        return float(np.mean([structure.spearman(part[:, 0], part[:, 1]) for part in parts]))
+        return np.mean([structure.spearman(part[..., 0], part[..., 1], axis) for part in parts], axis=0)
 
-    return stats.bootstrap(rho, *(np.arange(len(values)) for values in of_group), vectorized=False)
+    return stats.bootstrap(rho, *(np.arange(len(values)) for values in of_group))
 
 
 def _paired_steadiness(evidence: Evidence) -> dict[str, Interval]:
