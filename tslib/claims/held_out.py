@@ -21,18 +21,18 @@ def stable_and_compact(evidence: Evidence) -> Finding:
     features = _steadiness(_curves(evidence, *MULTI))
     table = scores.set_index("run").join(features)
     names = {"apart": "distance between successive diagrams", "spread": "mean pairwise distance over the norm"}
-    rho = {name: _within(["task"], table, name) for name in names}
-    of_method = {name: _within(["task", "regularizer"], table, name) for name in names}
+    rho = {name: _within(table, ["task"], name) for name in names}
+    of_method = {name: _within(table, ["task", "regularizer"], name) for name in names}
     paired = _paired_steadiness(evidence)
     first = decided(min(found.low for found in rho.values()) > 0, min(found.high for found in rho.values()) < 0)
     second = decided(max(found.high for found in paired.values()) < 0, max(found.low for found in paired.values()) > 0)
     verdict = decided(first == second == "reproduced", "contradicted" in (first, second))
     goes = "; ".join(f"{said} {rho[name]}" for name, said in names.items())
-    apart = "; ".join(f"{said} {of_method[name]}" for name, said in names.items())
+    within = "; ".join(f"{said} {of_method[name]}" for name, said in names.items())
     moves = "; ".join(f"{said} {paired[name]}" for name, said in names.items())
     said = (
         f"First half ({first}): ρ with the held-out answer loss over {len(table)} runs of ten samples: {goes}. "
-        f"Among the runs of one method, which does not decide here: {apart}. "
+        f"Among the runs of one method, which does not decide here: {within}. "
         f"Second half ({second}): with TSLoss less without, over pairs: {moves}. {_left_out(evidence, *SINGLE, *MULTI)}"
     )
     return Finding(verdict, said, MORE)
@@ -50,7 +50,7 @@ def _steadiness(curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _within(groups: list[str], table: pd.DataFrame, name: str) -> Interval:
+def _within(table: pd.DataFrame, groups: list[str], name: str) -> Interval:
     """Spearman's ρ of a feature with the held-out loss: mean over groups of runs, which are resampled within them."""
     of_group = [part[[name, "answer_loss"]].to_numpy(float) for _, part in table.groupby(groups)]
 
