@@ -91,7 +91,8 @@ if len(table4):
 #
 # β is the weight of $H_1$ against $H_0$ ($\beta_{H1}$ with $\beta_{H0} = 1$), λ_repel that of pushing near tokens apart
 # against pulling far ones together ($\lambda_{repel}$ with $\lambda_{attract} = 1$). Prompt length, initialisation and
-# precision also change runs of cross-entropy alone, and are held against those at the same value.
+# precision also change runs of cross-entropy alone, and are held against those at the same value. To save time all
+# these runs have the frozen model in bfloat16, the ones with the defaults too.
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_evidence.SENSITIVITY.values())))
@@ -156,8 +157,8 @@ scale.style.hide(axis="index")
 # %% [markdown]
 # ## Other prompt methods
 #
-# Prefix tuning and P-tuning, with TSLoss on what enters the model, at two learning rates, since none was chosen for
-# them:
+# Prefix tuning and P-tuning, with TSLoss on what enters the model (which is in bfloat16), at two learning rates, since
+# none was chosen for them:
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_evidence.METHODS)))
