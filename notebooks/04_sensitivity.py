@@ -79,7 +79,8 @@ if len(table4):
     plt.show()
     display(
         Markdown(
-            "By λ: iterations relative to those without TSLoss, with 95 % intervals, and the ratio of the gradients."
+            "By λ: iterations relative to those without TSLoss, with 95 % intervals; and how long TSLoss's gradient is "
+            "beside that of cross-entropy until a run is correct. On the grey line it would be as long."
         )
     )
     figure = plots.total_loss(evidence.steps(*grids))

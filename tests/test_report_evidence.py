@@ -41,6 +41,7 @@ def whole(tmp_path_factory, models_folder):
                 config,
                 None if config.weight == 10 else steps,
                 last=last,
+                grad_norm_reg=lambda step: np.where(config.stop_when_correct | (step <= steps), 0.1, 5.0),
                 h1_count=lambda step: 10 - step / 40 + config.seed % 3,
             )
 
@@ -83,10 +84,11 @@ def test_table4_has_the_papers_iterations_beside_ours(whole):
     assert rows["censored"].to_dict() == {0.1: 0, 0.5: 0, 1.0: 0, 10.0: 3}
     assert rows.loc[1.0, "ratio"] == pytest.approx(91 / 101)
     assert rows.loc[10.0, "ratio"] == pytest.approx(300 / 101)
-    assert rows.loc[1.0, "reg_share"] == pytest.approx(0.1)
+    assert rows.loc[1.0, ["reg_share", "longer"]].tolist() == pytest.approx([0.1, 0]), "until a run is correct"
+    assert rows.loc[10.0, ["reg_share", "longer"]].tolist() == pytest.approx([5, (210 + 209 + 208) / 900]), "never is"
     words = report_evidence.words(report_evidence.table4(whole))
     assert words["the paper"].tolist() == ["130", "112", "88", "never"]
-    assert words["gradients' ratio (median)"].tolist() == ["10.00%"] * 4
+    assert words["gradients' ratio until correct (median)"].tolist() == ["10.00%"] * 3 + ["500.00%"]
 
 
 def test_settings_are_held_against_their_own_baseline(whole):
@@ -207,6 +209,9 @@ def test_every_question_has_an_answer(whole):
     assert more.groups() == ("0.90", "0.90")
     assert "Prompt lengths: Over 2 values" in more[0]
     assert "Over 14 values the ratio of iterations lies between 0.90 and 0.90; 14 of" in page, "without the defaults"
+    ten = page[page.index("## Q25.") : page.index("## Q26.")]
+    assert "λ = 1: 10.0%, 0 of 3; λ = 10: 500.0%, 3 of 3. At λ = 10 it is the longer one in 70% of these" in ten
+    assert "steps: domination. The total loss rises by more than a tenth at" in ten
     assert page.count("Not yet") == 1, "the learning rates, whose sweep is another"
     for chapter in set(re.findall(r"executed/(\w+)", page)):
         assert (ROOT / "notebooks" / f"{chapter}.py").is_file()
@@ -246,7 +251,7 @@ def test_figures_of_the_evidence(whole):
 
     left, right = plots.weights(report_evidence.table4(whole)).axes
     assert [text.get_text() for text in left.get_xticklabels()] == ["0.1", "0.5", "1", "10"]
-    assert right.lines[0].get_ydata() == pytest.approx(0.1)
+    assert right.lines[0].get_ydata() == pytest.approx([0.1, 0.1, 0.1, 5])
 
     (ax,) = plots.progress(whole.progress).axes
     assert sum(bar.get_width() for bar in ax.patches) == whole.progress["runs"].sum()

@@ -9,6 +9,7 @@ from tslib import claims, stats
 from tslib.config import TuneConfig
 from tslib.evidence import Evidence
 from tslib.paper import TABLE3, TABLE4
+from tslib.records import RunRecord
 from tslib.report import METHOD_NAMES, method_name, method_table
 from tslib.stats import Interval
 
@@ -113,8 +114,9 @@ def by_setting(
     -------
     DataFrame
         ``value`` of the field, ``pairs``, ``censored`` and ``diverged`` (runs with TSLoss), ``iterations`` and
-        ``alone`` (restricted means with TSLoss and without), ``ratio``, ``low``, ``high``, ``reg_share`` (median of
-        the gradients' ratio), and ``paper``. Without runs it is empty.
+        ``alone`` (restricted means with TSLoss and without), ``ratio``, ``low``, ``high``, ``reg_share`` (how long
+        the regulariser's gradient is beside that of cross-entropy, median over the steps until a run is correct) and
+        ``longer`` (in which share of these steps it is the longer one), and ``paper``. Without runs it is empty.
     """
     table = evidence.paired(*grids)
     alone = table[table["regularizer"] == "none"]
@@ -123,8 +125,8 @@ def by_setting(
     for value, ours in table[table["regularizer"] != "none"].groupby(field):
         beside = alone[alone[field] == value] if field in VARIES_ALONE else alone
         ratio = stats.iteration_ratio(pd.concat([beside, ours]), str(ours["regularizer"].iloc[0]))
-        steps = [r.steps for r in records if r.config.regularizer != "none" and getattr(r.config, field) == value]
-        shares = pd.concat([of_run["grad_norm_reg"] / of_run["grad_norm_ce"] for of_run in steps])
+        of_value = [r for r in records if r.config.regularizer != "none" and getattr(r.config, field) == value]
+        shares = pd.concat([_gradients(record) for record in of_value])
         rows.append(
             {
                 "value": value,
@@ -136,10 +138,18 @@ def by_setting(
                 "low": ratio.low,
                 "high": ratio.high,
                 "reg_share": float(shares.median()),
+                "longer": float((shares > 1).mean()),
                 "paper": (paper or {}).get(value),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _gradients(record: RunRecord) -> pd.Series:
+    """The ratio of the gradients at each step until the run is correct: what comes after decides no iterations."""
+    last = record.iterations_to_correct if record.iterations_to_correct is not None else record.config.max_steps
+    steps = record.steps[record.steps["step"] <= last]
+    return steps["grad_norm_reg"] / steps["grad_norm_ce"]
 
 
 VARIES_ALONE = ("n_tokens", "init", "dtype", "prompt_scale", "lr")
@@ -221,7 +231,7 @@ def words(rows: pd.DataFrame) -> pd.DataFrame:
             "alone": f"{row['alone']:.1f}",
             "TSLoss": f"{row['iterations']:.1f}",
             "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])),
-            "gradients' ratio (median)": f"{row['reg_share']:.2%}",
+            "gradients' ratio until correct (median)": f"{row['reg_share']:.2%}",
         }
         | ({"the paper": "never" if pd.isna(row["paper"]) else f"{row['paper']:g}"} if has_paper else {})
         for row in rows.to_dict("records")

@@ -151,15 +151,12 @@ def loss_near_zero(evidence: Evidence) -> Finding:
     _table, missing = _by_weight(evidence)
     if missing:
         return not_yet(missing)
-    steps = evidence.steps(SINGLE[0], "the weight, gsm8k")
-    weight = steps["weight"].where(steps["regularizer"] != "none", 0.0)
-    steps = steps.assign(weight=weight.astype(float), total=steps["cross_entropy"] + steps["penalty"])
-    shares, rises = {}, {}
-    for value, runs in ((float(str(weight)), runs) for weight, runs in steps.groupby("weight")):
-        totals = [run.set_index("step")["total"] for _, run in runs.groupby("seed")]
-        shares[value] = float(np.mean([total.get(100, np.inf) < 0.1 * total.iloc[0] for total in totals]))
-        rises[value] = np.array([float((total > 1.1 * total.shift()).sum()) for total in totals])
-    more = stats.mean(rises[10.0] - rises[1.0])
+    totals = _totals(evidence)
+    shares = {
+        value: float(np.mean([total.get(100, np.inf) < 0.1 * total.iloc[0] for total in runs]))
+        for value, runs in totals.items()
+    }
+    more = rises(evidence)
     low = [share for value, share in shares.items() if value <= 1]
     verdict = decided(min(low) >= 0.9 and more.low > 0, min(low) <= 0.5 or more.high < 0)
     parts = ", ".join(f"{share:.0%} at λ = {value:g}" for value, share in shares.items())
@@ -168,6 +165,24 @@ def loss_near_zero(evidence: Evidence) -> Finding:
         f"more than a tenth: {more} more at λ = 10 than at 1."
     )
     return Finding(verdict, said, MORE)
+
+
+def rises(evidence: Evidence) -> Interval:
+    """Steps at which the total loss rises by more than a tenth: at λ = 10 less at 1, mean over pairs."""
+    totals = _totals(evidence)
+    ten, one = (np.array([float((run > 1.1 * run.shift()).sum()) for run in totals[value]]) for value in (10.0, 1.0))
+    return stats.mean(ten - one)
+
+
+def _totals(evidence: Evidence) -> dict[float, list[pd.Series]]:
+    """Total loss by step of each run of Table 4, in the order of the seeds, by its weight."""
+    steps = evidence.steps(SINGLE[0], "the weight, gsm8k")
+    weight = steps["weight"].where(steps["regularizer"] != "none", 0.0)
+    steps = steps.assign(weight=weight.astype(float), total=steps["cross_entropy"] + steps["penalty"])
+    return {
+        float(str(value)): [run.set_index("step")["total"] for _, run in runs.groupby("seed")]
+        for value, runs in steps.groupby("weight")
+    }
 
 
 def factors(evidence: Evidence) -> Finding:
