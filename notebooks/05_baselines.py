@@ -105,8 +105,8 @@ for name in ("gsm8k", "mmlu"):
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, "own rates, gsm8k")))
-own = report_rates.own_rates(evidence)
-own.style.hide(axis="index")
+display(report_rates.own_rates(evidence).style.hide(axis="index"))
+display(Markdown(report_rates.read_own_rates(evidence)))
 
 # %% [markdown]
 # ## Exact homology, and weights that adapt

@@ -117,6 +117,13 @@ def test_own_rates(whole):
     assert table["method"].iloc[0] == "cross-entropy alone"
     assert table.loc[0, "rate 0.03"] == "201.0 (3 runs, 0 censored, 0 diverged)"
     assert table.loc[1, "rate 0.01"] == "191.0 (3 runs, 0 censored, 0 diverged)", "of the pairs 100, 101 and 102"
+    said = report_rates.read_own_rates(whole)
+    assert (
+        "cross-entropy alone needs 201.0 iterations, and 5 of 8 regularisers fewer: TSLoss, off-diagonal (191.0),"
+        in said
+    )
+    assert "L2 (" not in said
+    assert "and they are 3: this can rule out a large gain" in said
 
 
 def test_rates_and_the_one_that_was_chosen():
@@ -223,6 +230,8 @@ def test_without_runs_nothing_is_claimed(nothing):
     assert report_evidence.settings_table(nothing).empty
     assert report_evidence.baselines(nothing, "mmlu").empty
     assert report_evidence.interventions(nothing).empty
+    assert report_rates.own_rates(nothing).empty
+    assert report_rates.read_own_rates(nothing) == ""
     assert report_evidence.by_rate(nothing, report_evidence.METHODS).empty
     assert report_evidence.read_table3(nothing) == "None of these runs is committed yet."
     assert report_evidence.not_there(nothing, MAIN) == "*30 of the 30 runs of this section are still to be made.*"
