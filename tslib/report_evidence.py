@@ -231,7 +231,7 @@ def words(rows: pd.DataFrame) -> pd.DataFrame:
             "alone": f"{row['alone']:.1f}",
             "TSLoss": f"{row['iterations']:.1f}",
             "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])),
-            "gradients' ratio until correct (median)": f"{row['reg_share']:.2%}",
+            "gradients' ratio": f"{row['reg_share']:.2%}",
         }
         | ({"the paper": "never" if pd.isna(row["paper"]) else f"{row['paper']:g}"} if has_paper else {})
         for row in rows.to_dict("records")
