@@ -123,7 +123,7 @@ def test_own_rates(whole):
         in said
     )
     assert "L2 (" not in said
-    assert "and they are 3: this can rule out a large gain" in said
+    assert "on the pairs that it is shown on, and they are 3: too few for an interval." in said
 
 
 def test_rates_and_the_one_that_was_chosen():

@@ -174,7 +174,7 @@ def _ten(evidence: Evidence) -> str:
     rows = report_evidence.table4(evidence).to_dict("records")
     parts = [f"λ = {row['value']:g}: {row['reg_share']:.1%}, {row['censored']} of {row['pairs']}" for row in rows]
     (ten,) = (row for row in rows if row["value"] == 10)
-    rises = claims.rises(evidence)
+    rises = claims.rises(claims.total_losses(evidence))
     dominates = "domination" if ten["reg_share"] > 1 else "no domination"
     unstable = "there is a sign" if rises.low > 0 else "no sign that can be told from chance"
     return (

@@ -107,5 +107,5 @@ def read_own_rates(evidence: Evidence) -> str:
     return (
         f"Each at the better of its rates: cross-entropy alone needs {alone:.1f} iterations, and {len(fewer)} of "
         f"{len(best)} regularisers fewer{': ' if fewer else ''}{', '.join(fewer)}. The better rate is chosen on the "
-        f"pairs that it is shown on, and they are {pairs}: this can rule out a large gain, and cannot show a small one."
+        f"pairs that it is shown on, and they are {pairs}: too few for an interval."
     )

@@ -146,6 +146,11 @@ def restricted_mean(runs: Iterations, horizon: float) -> float:
     return float(np.minimum(runs.steps, horizon).mean())
 
 
+def weights(table: pd.DataFrame) -> pd.Series:
+    """Return λ of each row, which is 0 for cross-entropy alone, whatever its config has in its place."""
+    return table["weight"].where(table["regularizer"] != "none", 0.0).astype(float)
+
+
 def mean_iterations(table: pd.DataFrame) -> float:
     """Restricted mean of iterations of the runs in a table, up to their ``max_steps``."""
     return restricted_mean(iterations(table), float(table["max_steps"].min()))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tslib.claims import held_out, iterations, structure
 from tslib.claims.criteria import Criterion, Finding, criteria
 from tslib.claims.held_out import held_out_gain
-from tslib.claims.iterations import COMBINATIONS, by_censoring, ratios, rises
+from tslib.claims.iterations import COMBINATIONS, by_censoring, ratios, rises, total_losses
 from tslib.evidence import Evidence
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "judge",
     "ratios",
     "rises",
+    "total_losses",
 ]
 
 JUDGES: dict[str, Callable[[Evidence], Finding]] = {

@@ -121,8 +121,7 @@ def _by_weight(evidence: Evidence) -> tuple[pd.DataFrame, int]:
     """Runs of Table 4 with the weight 0 for cross-entropy alone, and how many are missing."""
     grids = (SINGLE[0], "the weight, gsm8k")
     table = evidence.runs(*grids)
-    weight = table["weight"].where(table["regularizer"] != "none", 0.0)
-    return table.assign(weight=weight.astype(float)), evidence.missing(*grids)
+    return table.assign(weight=stats.weights(table)), evidence.missing(*grids)
 
 
 def weight(evidence: Evidence) -> Finding:
@@ -151,12 +150,12 @@ def loss_near_zero(evidence: Evidence) -> Finding:
     _table, missing = _by_weight(evidence)
     if missing:
         return not_yet(missing)
-    totals = _totals(evidence)
+    totals = total_losses(evidence)
     shares = {
         value: float(np.mean([total.get(100, np.inf) < 0.1 * total.iloc[0] for total in runs]))
         for value, runs in totals.items()
     }
-    more = rises(evidence)
+    more = rises(totals)
     low = [share for value, share in shares.items() if value <= 1]
     verdict = decided(min(low) >= 0.9 and more.low > 0, min(low) <= 0.5 or more.high < 0)
     parts = ", ".join(f"{share:.0%} at λ = {value:g}" for value, share in shares.items())
@@ -167,22 +166,20 @@ def loss_near_zero(evidence: Evidence) -> Finding:
     return Finding(verdict, said, MORE)
 
 
-def rises(evidence: Evidence) -> Interval:
-    """Steps at which the total loss rises by more than a tenth: at λ = 10 less at 1, mean over pairs."""
-    totals = _totals(evidence)
-    ten, one = (np.array([float((run > 1.1 * run.shift()).sum()) for run in totals[value]]) for value in (10.0, 1.0))
-    return stats.mean(ten - one)
-
-
-def _totals(evidence: Evidence) -> dict[float, list[pd.Series]]:
-    """Total loss by step of each run of Table 4, in the order of the seeds, by its weight."""
+def total_losses(evidence: Evidence) -> dict[float, list[pd.Series]]:
+    """Return the total loss by step of each run of Table 4, by its weight, in the order of the seeds."""
     steps = evidence.steps(SINGLE[0], "the weight, gsm8k")
-    weight = steps["weight"].where(steps["regularizer"] != "none", 0.0)
-    steps = steps.assign(weight=weight.astype(float), total=steps["cross_entropy"] + steps["penalty"])
+    steps = steps.assign(weight=stats.weights(steps), total=steps["cross_entropy"] + steps["penalty"])
     return {
         float(str(value)): [run.set_index("step")["total"] for _, run in runs.groupby("seed")]
         for value, runs in steps.groupby("weight")
     }
+
+
+def rises(totals: dict[float, list[pd.Series]]) -> Interval:
+    """Return at how many more steps the total loss rises by over a tenth with λ = 10 than with 1, mean over pairs."""
+    ten, one = (np.array([float((run > 1.1 * run.shift()).sum()) for run in totals[value]]) for value in (10.0, 1.0))
+    return stats.mean(ten - one)
 
 
 def factors(evidence: Evidence) -> Finding:

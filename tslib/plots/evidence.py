@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tslib import structure
+from tslib import stats, structure
 from tslib.paper import TABLE2
 from tslib.plots.clouds import H0_COLOUR, H1_COLOUR, POINT_COLOUR, WIDTH
 from tslib.plots.runs import around, forest, method_colours
@@ -121,8 +121,7 @@ def total_loss(steps: pd.DataFrame) -> Figure:
         ``Evidence.steps`` of runs that differ in their weight.
     """
     figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
-    weight = steps["weight"].where(steps["regularizer"] != "none", 0.0).astype(float)
-    steps = steps.assign(total=steps["cross_entropy"] + steps["penalty"], weight=weight)
+    steps = steps.assign(total=steps["cross_entropy"] + steps["penalty"], weight=stats.weights(steps))
     groups = list(steps.groupby("weight"))
     for (value, runs), colour in zip(groups, plt.get_cmap("viridis")(np.linspace(0, 0.9, len(groups))), strict=True):
         low, middle, high = (runs.groupby("step")["total"].quantile(share) for share in (0.25, 0.5, 0.75))
