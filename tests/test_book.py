@@ -38,3 +38,15 @@ def test_no_notebooks(tmp_path):
 def test_an_unknown_notebook(capsys):
     assert main(["book", "--only", "99_nonesuch"]) == 1
     assert "no notebook '99_nonesuch': give one of 00_persistent_homology, " in capsys.readouterr().err
+
+
+def test_what_a_kernel_logs_is_not_shown(tmp_path, capfd):
+    """Stopping a kernel interrupts it, and one that is not idle yet logs an error of that, which is none."""
+    cell = nbformat.v4.new_code_cell(
+        "log = get_ipython().kernel.log\nlog.error('caught in kernel')\nlog.critical('lost')"
+    )
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "made.ipynb")
+    book.execute(tmp_path / "made.ipynb", tmp_path / "out" / "made.ipynb", progress=False)
+    said = capfd.readouterr().err
+    assert "caught in kernel" not in said
+    assert "lost" in said

@@ -142,6 +142,7 @@ def execute(notebook: Path, output: Path, *, progress: bool = True) -> None:
             log_output=False,
             progress_bar=progress,
             config=encrypted,
+            extra_arguments=["--log-level=CRITICAL"],  # else one that is stopped as it ends says "KeyboardInterrupt"
         )
     except papermill.PapermillExecutionError as error:
         raise ResourceError(
