@@ -108,6 +108,15 @@ if len(settings):
     display(Markdown("Ratio of iterations with TSLoss to those without, by setting; left of 1 TSLoss is faster."))
 
 # %% [markdown]
+# And cross-entropy alone at each prompt length and initialisation, against itself at the defaults. The two runs of a
+# pair share the problem and the seed.
+
+# %% tags=["hide-input"]
+by_itself = report_evidence.by_itself(evidence)
+display(Markdown(report_evidence.read_by_itself(by_itself)))
+report_evidence.words_by_itself(by_itself).style.hide(axis="index")
+
+# %% [markdown]
 # ## How much of it is rounding?
 #
 # The same pairs once more, with the frozen model in bfloat16 in place of float32; the later runs were also made with a

@@ -138,7 +138,8 @@ def _follow(command: Sequence[str], said: Any, asked: Sequence[TuneConfig], stor
                     bar.refresh()  # the clock goes on
     except KeyboardInterrupt:
         # Snakemake starts no more jobs then, and those under way keep their states
-        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait()
         raise
     finally:

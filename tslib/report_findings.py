@@ -47,7 +47,8 @@ def sensitivity(evidence: Evidence, alone: Evidence) -> str:
             f"Values other than the defaults whose runs are all made: {len(rows)}, of "
             f"{', '.join(dict.fromkeys(rows['setting']))}. At {below} of them TSLoss needs fewer iterations than "
             f"cross-entropy alone (the interval lies below 1), at {above} more; each interval stands for "
-            "itself, uncorrected for their number."
+            f"itself, and by chance alone {0.05 * len(rows):.1f} of so many would miss 1. "
+            f"{report_evidence.read_by_itself(report_evidence.by_itself(evidence))}"
         )
     return (
         f"{said} {report_evidence.not_there(evidence, *grids)} The paper's learning rate, {PRESETS['paper']:g}, costs "
