@@ -24,7 +24,7 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import TuneConfig, plots, report_evidence, report_findings, report_precision, report_rates
+from tslib import TuneConfig, plots, report_evidence, report_findings, report_precision, report_rates, report_settings
 from tslib.evidence import LEARNING_RATES, Evidence
 from tslib.records import RunStore
 
@@ -71,8 +71,8 @@ display(Markdown(f"What changes with {setting}: the loss, how hard TSLoss pulls,
 # %% tags=["hide-input"]
 grids = ["one sample to the end, gsm8k", "the weight, gsm8k"]
 display(Markdown(report_evidence.not_there(evidence, *grids)))
-table4 = report_evidence.table4(evidence)
-report_evidence.words(table4).style.hide(axis="index")
+table4 = report_settings.table4(evidence)
+report_settings.words(table4).style.hide(axis="index")
 
 # %% tags=["hide-input"]
 if len(table4):
@@ -97,24 +97,25 @@ if len(table4):
 # these runs have the frozen model in bfloat16, the ones with the defaults too.
 
 # %% tags=["hide-input"]
-display(Markdown(report_evidence.not_there(evidence, *report_evidence.SENSITIVITY.values())))
-settings = report_evidence.settings_table(evidence)
-report_evidence.words(settings).style.hide(axis="index")
+display(Markdown(report_evidence.not_there(evidence, *report_settings.SENSITIVITY.values())))
+settings = report_settings.settings_table(evidence)
+report_settings.words(settings).style.hide(axis="index")
 
 # %% tags=["hide-input"]
 if len(settings):
     figure = plots.settings(settings)
     plt.show()
     display(Markdown("Ratio of iterations with TSLoss to those without, by setting; left of 1 TSLoss is faster."))
+    display(Markdown(report_settings.read_again(evidence)))
 
 # %% [markdown]
 # And cross-entropy alone at each prompt length and initialisation, against itself at the defaults. The two runs of a
 # pair share the problem and the seed.
 
 # %% tags=["hide-input"]
-by_itself = report_evidence.by_itself(evidence)
-display(Markdown(report_evidence.read_by_itself(by_itself)))
-report_evidence.words_by_itself(by_itself).style.hide(axis="index")
+by_itself = report_settings.by_itself(evidence)
+display(Markdown(report_settings.read_by_itself(by_itself)))
+report_settings.words_by_itself(by_itself).style.hide(axis="index")
 
 # %% [markdown]
 # ## How much of it is rounding?

@@ -16,6 +16,7 @@ from tslib import (
     report_findings,
     report_questions,
     report_rates,
+    report_settings,
     report_structure,
     report_verdicts,
 )
@@ -80,20 +81,20 @@ def test_table3_words(whole):
 
 
 def test_table4_has_the_papers_iterations_beside_ours(whole):
-    rows = report_evidence.table4(whole).set_index("value")
+    rows = report_settings.table4(whole).set_index("value")
     assert rows["paper"].dropna().to_dict() == {0.1: 130, 0.5: 112, 1.0: 88}
     assert rows["censored"].to_dict() == {0.1: 0, 0.5: 0, 1.0: 0, 10.0: 3}
     assert rows.loc[1.0, "ratio"] == pytest.approx(91 / 101)
     assert rows.loc[10.0, "ratio"] == pytest.approx(300 / 101)
     assert rows.loc[1.0, ["reg_share", "longer"]].tolist() == pytest.approx([0.1, 0]), "until a run is correct"
     assert rows.loc[10.0, ["reg_share", "longer"]].tolist() == pytest.approx([5, (210 + 209 + 208) / 900]), "never is"
-    words = report_evidence.words(report_evidence.table4(whole))
+    words = report_settings.words(report_settings.table4(whole))
     assert words["the paper"].tolist() == ["130", "112", "88", "never"]
     assert words["gradients' ratio"].tolist() == ["10.00%"] * 3 + ["500.00%"]
 
 
 def test_settings_are_held_against_their_own_baseline(whole):
-    rows = report_evidence.settings_table(whole)
+    rows = report_settings.settings_table(whole)
     values = rows.groupby("setting")["value"].apply(list).to_dict()
     assert values == {
         **{"tau": [0.1, 1.0, 10.0], "alpha": [1.0, 10.0, 100.0], "beta_h1": [0.1, 1.0, 10.0]},
@@ -108,14 +109,14 @@ def test_settings_are_held_against_their_own_baseline(whole):
 
 def test_settings_by_themselves_are_held_against_the_default(whole, nothing):
     """Made so: from the vocabulary cross-entropy alone needs 50 iterations fewer."""
-    rows = report_evidence.by_itself(whole)
+    rows = report_settings.by_itself(whole)
     assert rows[["setting", "value"]].to_numpy().tolist() == [
         *(["n_tokens", 5], ["n_tokens", 50], ["init", "text"], ["init", "vocabulary"])
     ]
     assert rows["ratio"].tolist() == pytest.approx([1, 1, 1, 51 / 101])
     assert rows[["iterations", "default"]].to_numpy()[-1] == pytest.approx([51, 101])
     assert (rows["pairs"] == 3).all()
-    assert report_evidence.words_by_itself(rows).iloc[-1, :7].tolist() == [
+    assert report_settings.words_by_itself(rows).iloc[-1, :7].tolist() == [
         "init",
         "vocabulary",
         3,
@@ -124,12 +125,16 @@ def test_settings_by_themselves_are_held_against_the_default(whole, nothing):
         "101.0",
         "51.0",
     ]
-    said = report_evidence.read_by_itself(rows)
+    said = report_settings.read_by_itself(rows)
     assert "a setting of its own: on gsm8k it needs 51.0 iterations with init = vocabulary, 101.0 with the" in said
     assert "with the default gaussian, a ratio of 0.50 [0.50, 0.51] on 3 pairs." in said
-    assert report_evidence.read_by_itself(rows.iloc[:3]).startswith("No other prompt length or initialisation clearly")
-    assert report_evidence.by_itself(nothing).empty
-    assert report_evidence.read_by_itself(report_evidence.by_itself(nothing)) == ""
+    assert report_settings.read_by_itself(rows.iloc[:3]).startswith("No other prompt length or initialisation clearly")
+    assert report_settings.read_again(whole).endswith(
+        "on 3 pairs that it was not found on: 0.82 [0.82, 0.82]. It holds."
+    )
+    assert report_settings.read_again(nothing) == ""
+    assert report_settings.by_itself(nothing).empty
+    assert report_settings.read_by_itself(report_settings.by_itself(nothing)) == ""
 
 
 def test_baselines_are_compared_on_the_pairs_that_all_have(whole):
@@ -255,8 +260,8 @@ def test_every_question_has_an_answer(whole):
 
 def test_without_runs_nothing_is_claimed(nothing):
     assert report_evidence.table3(nothing).empty
-    assert report_evidence.table4(nothing).empty
-    assert report_evidence.settings_table(nothing).empty
+    assert report_settings.table4(nothing).empty
+    assert report_settings.settings_table(nothing).empty
     assert report_evidence.baselines(nothing, "mmlu").empty
     assert report_evidence.interventions(nothing).empty
     assert report_rates.own_rates(nothing).empty
@@ -287,7 +292,7 @@ def test_figures_of_the_evidence(whole):
     assert ours.get_ydata()[[0, -1]] == pytest.approx([11, 3.5])
     assert twins.get_ydata() == pytest.approx(10)
 
-    left, right = plots.weights(report_evidence.table4(whole)).axes
+    left, right = plots.weights(report_settings.table4(whole)).axes
     assert [text.get_text() for text in left.get_xticklabels()] == ["0.1", "0.5", "1", "10"]
     assert right.lines[0].get_ydata() == pytest.approx([0.1, 0.1, 0.1, 5])
 
@@ -302,7 +307,7 @@ def test_figures_of_the_evidence(whole):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         *("cross-entropy alone (n = 3)", "TSLoss, off-diagonal (n = 3)", "TSLoss, as printed (n = 3)")
     ]
-    (ax,) = plots.settings(report_evidence.settings_table(whole)).axes
+    (ax,) = plots.settings(report_settings.settings_table(whole)).axes
     assert len(ax.get_yticklabels()) == 19
 
 
@@ -356,8 +361,9 @@ def test_findings(whole):
     said = report_findings.sensitivity(whole, Evidence(LEARNING_RATES))
     settings = "weight, tau, alpha, beta_h1, lambda_repel, metric, n_tokens, init, dtype"
     assert said.startswith(f"Values other than the defaults whose runs are all made: {values}, of {settings}. ")
-    assert f"At {values - 1} of them TSLoss needs fewer iterations than cross-entropy alone" in said
-    assert f"at 1 more; each interval stands for itself, and by chance alone {0.05 * values:.1f} of so many" in said
+    assert f"At {values - 1} TSLoss needs fewer iterations than cross-entropy alone" in said
+    assert "at 1 (weight = 10.0) more; each interval stands for itself, and by chance alone" in said
+    assert f"alone {0.05 * values:.1f} of so many would miss 1. The interval of init = vocabulary" in said
     assert "alone is helped by a setting of its own: on gsm8k it needs 51.0 iterations with init = vocabulary" in said
     assert "costs cross-entropy alone at least 3.0 to 5.6 times the iterations of the tuned one" in said
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tslib import claims, report_evidence, report_rates, report_structure, stats
+from tslib import claims, report_evidence, report_rates, report_settings, report_structure, stats
 from tslib.config import PRESETS
 from tslib.evidence import Evidence
 from tslib.report import method_name
@@ -37,24 +37,31 @@ def sensitivity(evidence: Evidence, alone: Evidence) -> str:
     alone
         Those that choose the learning rate.
     """
-    tables = [report_evidence.table4(evidence).assign(setting="weight"), report_evidence.settings_table(evidence)]
-    rows = pd.concat([report_evidence.varied(table) for table in tables if len(table)] or [pd.DataFrame()])
-    grids = ("the weight, gsm8k", *report_evidence.SENSITIVITY.values())
+    tables = [report_settings.table4(evidence).assign(setting="weight"), report_settings.settings_table(evidence)]
+    rows = pd.concat([report_settings.varied(table) for table in tables if len(table)] or [pd.DataFrame()])
+    grids = ("the weight, gsm8k", *report_settings.SENSITIVITY.values())
     said = "Of no setting of TSLoss are all runs made."
     if len(rows):
-        below, above = int((rows["high"] < 1).sum()), int((rows["low"] > 1).sum())
+        below, above = rows[rows["high"] < 1], rows[rows["low"] > 1]
         said = (
             f"Values other than the defaults whose runs are all made: {len(rows)}, of "
-            f"{', '.join(dict.fromkeys(rows['setting']))}. At {below} of them TSLoss needs fewer iterations than "
-            f"cross-entropy alone (the interval lies below 1), at {above} more; each interval stands for "
+            f"{', '.join(dict.fromkeys(rows['setting']))}. At {_few(below)} TSLoss needs fewer iterations "
+            f"than cross-entropy alone (the interval lies below 1), at {_few(above)} more; each interval stands for "
             f"itself, and by chance alone {0.05 * len(rows):.1f} of so many would miss 1. "
-            f"{report_evidence.read_by_itself(report_evidence.by_itself(evidence))}"
+            f"{report_settings.read_again(evidence)}\n\n"
+            f"{report_settings.read_by_itself(report_settings.by_itself(evidence))}"
         )
     return (
         f"{said} {report_evidence.not_there(evidence, *grids)} The paper's learning rate, {PRESETS['paper']:g}, costs "
         f"cross-entropy alone {report_rates.times_slower(report_rates.rates(alone))} the iterations of the tuned "
         "one."
     )
+
+
+def _few(rows: pd.DataFrame) -> str:
+    """Count rows of settings, and name them where they are few."""
+    names = [f"{setting} = {value}" for setting, value in rows[["setting", "value"]].to_numpy().tolist()]
+    return f"{len(names)} ({', '.join(names)})" if 0 < len(names) <= 3 else str(len(names))
 
 
 def baselines(evidence: Evidence) -> str:

@@ -11,7 +11,7 @@ from numpy import ndarray
 from scipy.spatial.distance import pdist, squareform
 from scipy.special import logsumexp
 
-from tslib import bench, claims, report_cost, report_evidence, report_rates, report_structure, stats
+from tslib import bench, claims, report_cost, report_evidence, report_rates, report_settings, report_structure, stats
 from tslib.claims.criteria import MULTI
 from tslib.evidence import LEARNING_RATES, MAIN, Evidence
 from tslib.losses import TSLoss, descend
@@ -76,12 +76,13 @@ def _spread(rows: pd.DataFrame) -> str:
 
 
 def _settings(evidence: Evidence) -> str:
-    return _spread(report_evidence.varied(report_evidence.settings_table(evidence)))
+    spread = _spread(report_settings.varied(report_settings.settings_table(evidence)))
+    return f"{spread} {report_settings.read_again(evidence)}".rstrip()
 
 
 def _setting(name: str) -> Callable[[Evidence], str]:
     def said(evidence: Evidence) -> str:
-        table = report_evidence.settings_table(evidence)
+        table = report_settings.settings_table(evidence)
         return _spread(table[table["setting"] == name])
 
     return said
@@ -171,7 +172,7 @@ def _best_of(table: Callable[[Evidence], pd.DataFrame]) -> Callable[[Evidence], 
 
 
 def _ten(evidence: Evidence) -> str:
-    rows = report_evidence.table4(evidence).to_dict("records")
+    rows = report_settings.table4(evidence).to_dict("records")
     parts = [f"λ = {row['value']:g}: {row['reg_share']:.1%}, {row['censored']} of {row['pairs']}" for row in rows]
     (ten,) = (row for row in rows if row["value"] == 10)
     rises = claims.rises(claims.total_losses(evidence))
@@ -257,7 +258,7 @@ def _exact(evidence: Evidence) -> pd.DataFrame:
 
 
 WEIGHTS = ("one sample to the end, gsm8k", "the weight, gsm8k")
-SENSITIVE = ("sensitivity, defaults", *report_evidence.SENSITIVITY.values())
+SENSITIVE = ("sensitivity, defaults", *report_settings.SENSITIVITY.values())
 
 QUESTIONS: dict[str, Question] = {
     "Q1": Question("Does TSLoss help on unseen examples under a fixed budget?", _of_claim("C14"), ("09_verdicts",)),

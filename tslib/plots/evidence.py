@@ -88,7 +88,7 @@ def weights(rows: pd.DataFrame) -> Figure:
     Parameters
     ----------
     rows
-        `tslib.report_evidence.by_setting` with the field ``weight``.
+        `tslib.report_settings.by_setting` with the field ``weight``.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
     x = np.arange(len(rows))
