@@ -176,3 +176,12 @@ scale.style.hide(axis="index")
 display(Markdown(report_evidence.not_there(evidence, *report_evidence.METHODS)))
 methods = report_evidence.by_rate(evidence, report_evidence.METHODS)
 methods.style.hide(axis="index")
+
+# %% [markdown]
+# TSLoss has no scale of its own: it grows with the distances between tokens, up to their square, so that the same λ
+# pulls harder where a method pushes tokens farther apart. Mean distances of two tokens of what enters the model, at the
+# start and at the end, and the length of TSLoss's gradient over that of cross-entropy; in the first row prompt tuning,
+# with the defaults:
+
+# %% tags=["hide-input"]
+report_evidence.distances(evidence, ["sensitivity, defaults", *report_evidence.METHODS]).style.hide(axis="index")

@@ -205,6 +205,15 @@ def test_by_rate(whole):
     assert table["ratio [95 %]"].str.startswith("0.90 [").all()
 
 
+def test_distances(whole, nothing):
+    table = report_evidence.distances(whole, report_evidence.METHODS)
+    assert table[["method", "learning rate"]].to_numpy().tolist() == [
+        *(["prefix-tuning", "0.03"], ["prefix-tuning", "0.003"], ["p-tuning", "0.03"], ["p-tuning", "0.003"])
+    ]
+    assert (table["gradients' ratio"] == "0.100").all()
+    assert report_evidence.distances(nothing, report_evidence.METHODS).empty
+
+
 def test_structure_tables(whole):
     settings = report_structure.by_setting(whole)
     assert {title: of_runs["run"].nunique() for title, of_runs in settings.items()} == {
@@ -249,6 +258,7 @@ def test_every_question_has_an_answer(whole):
     )
     assert more.groups() == ("0.90", "0.90")
     assert "Prompt lengths: Over 2 values" in more[0]
+    assert re.search(r"p-tuning at 0\.003: 0\.90 \[0\.\d\d, 0\.\d\d\] \(0\.100\)", page)
     assert "Over 14 values the ratio of iterations lies between 0.80 and 0.90; 14 of" in page, "without the defaults"
     ten = page[page.index("## Q25.") : page.index("## Q26.")]
     assert "λ = 1: 10.0%, 0 of 3; λ = 10: 500.0%, 3 of 3. At λ = 10 it is the longer one in 70% of these" in ten

@@ -8,6 +8,7 @@ from tslib import claims, stats
 from tslib.evidence import Evidence
 from tslib.paper import TABLE3
 from tslib.report import METHOD_NAMES, method_name, method_table
+from tslib.report_settings import gradients
 from tslib.stats import Interval
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "both_readings",
     "by_rate",
     "compared",
+    "distances",
     "interventions",
     "not_there",
     "read_baselines",
@@ -138,6 +140,43 @@ def by_rate(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
                     "ratio [95 %]": row["ratio [95 %]"],
                 }
             )
+    return pd.DataFrame(rows)
+
+
+def distances(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
+    """How far apart tokens come to lie, by method and learning rate, and how hard TSLoss pulls on them.
+
+    Returns
+    -------
+    DataFrame
+        ``method`` and ``learning rate``; the mean distance of two tokens of what enters the model ``at the start``, and
+        at the last checkpoint ``alone`` and with ``TSLoss``; and the ``gradients' ratio``, TSLoss's over that of
+        cross-entropy, at the steps until a run is correct. All are medians.
+    """
+    runs = pd.DataFrame(
+        {
+            "method": record.config.method,
+            "lr": record.config.lr,
+            "with": record.config.regularizer != "none",
+            "start": record.topology["mean_distance"].iloc[0],
+            "end": record.topology["mean_distance"].iloc[-1],
+            "share": gradients(record).median(),
+        }
+        for record in evidence.records(*grids)
+    )
+    rows = []
+    for (method, lr), of_rate in runs.groupby(["method", "lr"], sort=False) if len(runs) else ():
+        alone, ours = of_rate[~of_rate["with"]], of_rate[of_rate["with"]]
+        rows.append(
+            {
+                "method": method,
+                "learning rate": f"{lr:g}",
+                "at the start": f"{of_rate['start'].median():,.1f}",
+                "alone": f"{alone['end'].median():,.1f}",
+                "TSLoss": f"{ours['end'].median():,.1f}",
+                "gradients' ratio": f"{ours['share'].median():,.3f}",
+            }
+        )
     return pd.DataFrame(rows)
 
 

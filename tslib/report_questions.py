@@ -193,9 +193,16 @@ def _scale(evidence: Evidence) -> str:
 
 
 def _methods(evidence: Evidence) -> str:
-    rows = report_evidence.by_rate(evidence, report_evidence.METHODS).to_dict("records")
-    parts = [f"{row['method']} at {row['learning rate']}: {row['ratio [95 %]']}" for row in rows]
-    return f"Ratio of iterations with TSLoss: {'; '.join(parts)}."
+    rows = report_evidence.by_rate(evidence, report_evidence.METHODS)
+    rows = rows.merge(report_evidence.distances(evidence, report_evidence.METHODS), on=["method", "learning rate"])
+    parts = [
+        f"{row['method']} at {row['learning rate']}: {row['ratio [95 %]']} ({pull})"
+        for row, pull in zip(rows.to_dict("records"), rows["gradients' ratio"], strict=True)
+    ]
+    return (
+        f"Ratio of iterations with TSLoss, and in brackets the length of its gradient over that of cross-entropy: "
+        f"{'; '.join(parts)}. TSLoss has no scale of its own, so λ has to be chosen anew for each method."
+    )
 
 
 def initial(seed: int) -> Float[ndarray, "20 576"]:

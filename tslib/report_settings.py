@@ -15,6 +15,7 @@ from tslib.stats import Interval
 __all__ = [
     "by_itself",
     "by_setting",
+    "gradients",
     "read_again",
     "read_by_itself",
     "settings_table",
@@ -64,7 +65,7 @@ def by_setting(
         beside = alone[alone[field] == value] if field in VARIES_ALONE else alone
         ratio = stats.iteration_ratio(pd.concat([beside, ours]), str(ours["regularizer"].iloc[0]))
         of_value = [r for r in records if r.config.regularizer != "none" and getattr(r.config, field) == value]
-        shares = pd.concat([_gradients(record) for record in of_value])
+        shares = pd.concat([gradients(record) for record in of_value])
         rows.append(
             {
                 "value": value,
@@ -83,7 +84,7 @@ def by_setting(
     return pd.DataFrame(rows)
 
 
-def _gradients(record: RunRecord) -> pd.Series:
+def gradients(record: RunRecord) -> pd.Series:
     """The ratio of the gradients at each step until the run is correct: what comes after decides no iterations."""
     last = record.iterations_to_correct if record.iterations_to_correct is not None else record.config.max_steps
     steps = record.steps[record.steps["step"] <= last]
