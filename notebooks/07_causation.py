@@ -81,7 +81,7 @@ display(Markdown(f"{said} {report.read_ends(stacked(records, 'steps'), loss)}"))
 # down would move accuracy in opposite directions. {term}`Answer loss <answer loss>` is the finer measure.
 
 # %% tags=["hide-input"]
-display(Markdown(report_evidence.not_there(evidence, "interventions, ten samples, mmlu", "ten samples, mmlu")))
+display(Markdown(report_evidence.not_there(evidence, report_evidence.MEASURED, *report_evidence.PUSHES)))
 pushed = report_evidence.interventions(evidence)
 pushed.style.hide(axis="index")
 

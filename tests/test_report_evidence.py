@@ -1,6 +1,7 @@
 """What tables and answers say of the evidence is what its records hold."""
 
 import re
+import shutil
 from pathlib import Path
 
 import made_runs
@@ -190,6 +191,24 @@ def test_interventions_are_differences_to_cross_entropy_alone(whole):
     assert table["push"].tolist()[:2] == ["longer H0", "shorter H0"]
     assert table["accuracy"].tolist() == ["0.00 [0.00, 0.00]"] * 6
     assert table["pairs"].tolist() == [3] * 6
+
+
+def test_pushes_are_told_of_once_their_own_grid_is_whole(tmp_path):
+    grids = [report_evidence.MEASURED, *report_evidence.PUSHES]
+    some = made_runs.evidence(tmp_path, grids, record, lambda config: (0.5, 1.0))
+    for config in some.asked("interventions, H1")[1:]:
+        shutil.rmtree(some.store.path(config))
+    some = Evidence(some.sweep.path, some.store)
+    assert report_evidence.interventions(some)["push"].tolist() == [
+        *("longer H0", "shorter H0", "more entropy", "less entropy")
+    ]
+    said = report_findings.causation(some)
+    assert said.startswith("Of 4 pushes on a topological quantity 0 move")
+    assert said.endswith("*5 of the 27 runs of this section are still to be made.*")
+    shutil.rmtree(some.store.path(some.asked(report_evidence.MEASURED)[0]))
+    some = Evidence(some.sweep.path, some.store)
+    assert report_evidence.interventions(some).empty
+    assert report_findings.causation(some).startswith("Nothing is decided about causes. *6 of the 27 runs")
 
 
 def test_both_readings(whole):

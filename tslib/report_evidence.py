@@ -182,13 +182,16 @@ def distances(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
 
 SCALES = ("prompt scale, SmolLM2", "prompt scale, Gemma")
 METHODS = ("prefix tuning", "P-tuning")
+MEASURED = "ten samples, mmlu"
+"""What pushes are held against: cross-entropy alone."""
+PUSHES = ("interventions, H0", "interventions, H1", "interventions, entropy")
 
 
 def interventions(evidence: Evidence) -> pd.DataFrame:
     """Held-out accuracy and answer loss, and the quantity pushed, of each push less cross-entropy alone, over pairs."""
-    grids = ("interventions, ten samples, mmlu", "ten samples, mmlu")
+    grids = (MEASURED, *PUSHES)
     scores = evidence.evaluations(*grids)
-    if scores.empty:
+    if evidence.missing(MEASURED) or scores.empty:
         return pd.DataFrame()
     ends = evidence.topology(*grids).groupby("run").last()
     scores = scores.join(ends[list(MOVED)], on="run")

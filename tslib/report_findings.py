@@ -78,15 +78,16 @@ def baselines(evidence: Evidence) -> str:
 
 def causation(evidence: Evidence) -> str:
     """Say which pushes on a topological quantity move held-out accuracy."""
-    grids = ("interventions, ten samples, mmlu", "ten samples, mmlu")
+    grids = (report_evidence.MEASURED, *report_evidence.PUSHES)
     scores = evidence.evaluations(*grids)
-    if scores.empty or evidence.missing(*grids):
-        return f"Nothing is decided about causes. {report_evidence.not_there(evidence, *grids)}"
     pushes = [name for name in dict.fromkeys(scores["regularizer"]) if str(name).startswith("push-")]
+    note = report_evidence.not_there(evidence, *grids)
+    if evidence.missing(report_evidence.MEASURED) or not pushes:
+        return f"Nothing is decided about causes. {note}"
     gains = {name: claims.held_out_gain(scores, "none", "score", name) for name in pushes}
     clear = [f"{method_name(name)} ({gain})" for name, gain in gains.items() if gain.low > 0 or gain.high < 0]
     return (
         f"Of {len(pushes)} pushes on a topological quantity {len(clear)} move held-out accuracy by an interval that "
         f"excludes 0{': ' if clear else ''}{', '.join(clear)}. Each interval stands for itself, uncorrected for "
-        f"{len(pushes)} pushes. Runs that diverged: {stats.ended(evidence.runs(*grids))['diverged']}."
-    )
+        f"{len(pushes)} pushes. Runs that diverged: {stats.ended(evidence.runs(*grids))['diverged']}. {note}"
+    ).rstrip()

@@ -316,7 +316,7 @@ QUESTIONS: dict[str, Question] = {
     "Q12": Question(
         "Do topological features cause accuracy?",
         _after(
-            ("interventions, ten samples, mmlu", "ten samples, mmlu"),
+            (report_evidence.MEASURED, *report_evidence.PUSHES),
             lambda evidence: (
                 "Held-out accuracy less that of cross-entropy alone: "
                 + "; ".join(
