@@ -216,6 +216,18 @@ def test_a_count_that_stays_is_decided_by_every_run(verdict, last, expected):
     assert found.missing > 0
 
 
+def test_features_that_are_fewer_at_the_start_are_told_with_how_the_runs_begin(verdict):
+    def make(config):
+        text = config.init == "text"
+        return record(config, h0_count=lambda step: np.where(text & (step == 0), config.n_tokens - 9, config.n_tokens))
+
+    grids = ["sensitivity, init", "sensitivity, defaults"]
+    found = verdict("C1", grids, make)
+    assert found.verdict == "contradicted"
+    assert "at some checkpoint in 6 of 18 runs" in found.said
+    assert "These runs begin with init = text, and differ up to step 0: tokens that coincide" in found.said
+
+
 def test_one_combination_does_not_contradict_before_its_runs_are_made(verdict):
     def make(config):
         if (config.task, config.samples) != ("mmlu", 1) or (config.seed, config.regularizer) == (2, "tsloss"):

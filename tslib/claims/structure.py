@@ -8,6 +8,7 @@ import pandas as pd
 from tslib import stats, structure
 from tslib.claims.criteria import MORE, MULTI, SINGLE, Finding, decided, not_yet
 from tslib.evidence import Evidence
+from tslib.records import RunRecord
 from tslib.stats import Interval, Verdict
 
 
@@ -43,15 +44,32 @@ def h0_count(evidence: Evidence) -> Finding:
     missing = evidence.missing(*grids)
     if not records:
         return not_yet(missing)
-    changed = sum(bool((record.topology["h0_count"] != record.config.n_tokens).any()) for record in records)
+    differs = {record.config.hash: _steps_that_differ(record) for record in records}
+    changed = [record for record in records if differs[record.config.hash]]
     checkpoints = sum(len(record.topology) for record in records)
     said = (
-        f"The number of $H_0$ features differs from $n$ at some checkpoint in {changed} of {len(records)} runs "
+        f"The number of $H_0$ features differs from $n$ at some checkpoint in {len(changed)} of {len(records)} runs "
         f"({checkpoints} checkpoints). It holds by construction: $n$ distinct points give $n$ bars, in noise as well."
     )
-    if missing and not changed:  # "at every checkpoint of every run"
-        return Finding(None, said, "The missing runs, in principle.", missing)
-    return Finding("contradicted" if changed else "reproduced", said, "Nothing: it is a theorem.", missing)
+    if not changed:
+        if missing:  # "at every checkpoint of every run"
+            return Finding(None, said, "The missing runs, in principle.", missing)
+        return Finding("reproduced", said, "Nothing: it is a theorem.", missing)
+    last = max(step for steps in differs.values() for step in steps)
+    begun = ", ".join(sorted({record.config.init for record in changed}))
+    said += (
+        f" These runs begin with init = {begun}, and differ up to step {last}: tokens that coincide are one feature "
+        "until they part."
+    )
+    return Finding(
+        "contradicted", said, "Leaving out prompts with tokens that coincide: then it is a theorem.", missing
+    )
+
+
+def _steps_that_differ(record: RunRecord) -> list[int]:
+    """Steps at which there are fewer H0 features than tokens."""
+    table = record.topology
+    return [int(step) for step in table.loc[table["h0_count"] != record.config.n_tokens, "step"]]
 
 
 def h1_falls(curves: pd.DataFrame) -> tuple[Verdict, str]:
