@@ -128,7 +128,8 @@ def test_settings_by_themselves_are_held_against_the_default(whole, nothing):
     ]
     said = report_settings.read_by_itself(rows)
     assert "a setting of its own: on gsm8k it needs 51.0 iterations with init = vocabulary, 101.0 with the" in said
-    assert "with the default gaussian, a ratio of 0.50 [0.50, 0.51] on 3 pairs." in said
+    assert "gaussian (both with the frozen model in bfloat16): a ratio of 0.50 [0.50, 0.51] on 3 pairs, the" in said
+    assert said.endswith("the smallest of 4 values.")
     assert report_settings.read_by_itself(rows.iloc[:3]).startswith("No other prompt length or initialisation clearly")
     assert report_settings.read_again(whole).endswith(
         "on 3 pairs that it was not found on: 0.82 [0.82, 0.82]. It holds."

@@ -131,8 +131,8 @@ def by_itself(evidence: Evidence) -> pd.DataFrame:
     -------
     DataFrame
         ``setting``, ``value``, ``pairs``, ``censored`` and ``diverged`` (of both sides), ``iterations`` and ``default``
-        (restricted means at the value and at the default), and their ``ratio`` with its 95 % interval, ``low`` to
-        ``high``. Settings whose runs are not all made are left out.
+        (restricted means at the value and at the default), ``dtype`` of the frozen model, and ``ratio`` with its 95 %
+        interval, ``low`` to ``high``. Settings whose runs are not all made are left out.
     """
     rows = []
     for field in ("n_tokens", "init"):
@@ -151,6 +151,7 @@ def by_itself(evidence: Evidence) -> pd.DataFrame:
                     **stats.ended(both),
                     "iterations": stats.mean_iterations(runs),
                     "default": stats.mean_iterations(default),
+                    "dtype": runs["dtype"].iloc[0],
                     "ratio": ratio.value,
                     "low": ratio.low,
                     "high": ratio.high,
@@ -164,13 +165,16 @@ def read_by_itself(rows: pd.DataFrame) -> str:
     if rows.empty:
         return ""
     best = rows.nsmallest(1, "ratio").to_dict("records")[0]
-    ratio = f"a ratio of {Interval(best['ratio'], best['low'], best['high'])} on {best['pairs']} pairs"
+    ratio = (
+        f"a ratio of {Interval(best['ratio'], best['low'], best['high'])} on {best['pairs']} pairs, the smallest of "
+        f"{len(rows)} values"
+    )
     if best["high"] >= 1:
         return f"No other prompt length or initialisation clearly helps cross-entropy alone: at best {ratio}."
     return (
         f"Cross-entropy alone is helped by a setting of its own: on gsm8k it needs {best['iterations']:.1f} iterations "
         f"with {best['setting']} = {best['value']}, {best['default']:.1f} with the default "
-        f"{getattr(TuneConfig(), best['setting'])}, {ratio}."
+        f"{getattr(TuneConfig(), best['setting'])} (both with the frozen model in {best['dtype']}): {ratio}."
     )
 
 
@@ -197,7 +201,7 @@ def read_again(evidence: Evidence) -> str:
     holds = "It holds" if ratio.high < 1 else "It does not hold"
     return (
         f"The interval of init = vocabulary was tried once more on {ratio.pairs} pairs that it was not found on: "
-        f"{Interval(*ratio[:3])}. {holds}."
+        f"{ratio}. {holds}."
     )
 
 
