@@ -163,18 +163,18 @@ if len(paper):
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_evidence.SCALES)))
-scale = report_evidence.by_rate(evidence, report_evidence.SCALES)
+scale = report_evidence.by_rate(evidence, report_evidence.SCALES).drop(columns="method", errors="ignore")
 scale.style.hide(axis="index")
 
 # %% [markdown]
 # ## Other prompt methods
 #
-# Prefix tuning and P-tuning, with TSLoss on what enters the model (which is in bfloat16), at two learning rates, since
-# none was chosen for them:
+# Prefix tuning and P-tuning of SmolLM2-135M, with TSLoss on what enters the model (which is in bfloat16), at two
+# learning rates, since none was chosen for them:
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_evidence.METHODS)))
-methods = report_evidence.by_rate(evidence, report_evidence.METHODS)
+methods = report_evidence.by_rate(evidence, report_evidence.METHODS).drop(columns=["model", "factor"], errors="ignore")
 methods.style.hide(axis="index")
 
 # %% [markdown]

@@ -222,7 +222,8 @@ def forest(rows: pd.DataFrame, paper: str | None = None) -> Figure:
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.set_xlabel("iterations to correct, relative to cross-entropy alone (left of 1: faster)")
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.22 - 1.1 / height), ncols=2, frameon=False)
+        inches = ax.get_position().height * figure.get_figheight()  # half an inch below the axis, however many rows
+        ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.5 / inches), ncols=2, frameon=False)
     return figure
 
 
