@@ -329,7 +329,7 @@ def test_figures_of_the_evidence(whole):
     (ax,) = plots.progress(whole.progress).axes
     assert sum(bar.get_width() for bar in ax.patches) == whole.progress["runs"].sum()
 
-    (ax,) = plots.total_loss(whole.steps(SINGLE[0], "the weight, gsm8k")).axes
+    (ax,) = plots.total_loss(claims.total_losses(whole)).axes
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         *("λ = 0 (n = 3)", "λ = 0.1 (n = 3)", "λ = 0.5 (n = 3)", "λ = 1 (n = 3)", "λ = 10 (n = 3)")
     ]

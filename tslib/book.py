@@ -69,7 +69,7 @@ def assemble(root: Path = ROOT) -> Path:
     ResourceError
         If a page has a warning.
     """
-    from tslib import report_questions, report_settings, report_verdicts
+    from tslib import report_precision, report_questions, report_settings, report_verdicts
     from tslib.claims import judge
     from tslib.evidence import MAIN, Evidence
     from tslib.report import headline
@@ -79,7 +79,8 @@ def assemble(root: Path = ROOT) -> Path:
     EXECUTED.mkdir(exist_ok=True)
     evidence = Evidence()
     own = report_settings.read_by_itself(report_settings.by_itself(evidence))
-    parts = (headline(evidence.runs(MAIN)), own, report_verdicts.summary(judge(evidence)))
+    twice = report_precision.read_twice(evidence)
+    parts = (headline(evidence.runs(MAIN)), twice, own, report_verdicts.summary(judge(evidence)))
     said = "\n\n".join(part for part in parts if part) + "\n"
     (EXECUTED / "headline.md").write_text(said, encoding="utf-8")
     front_figure(evidence)

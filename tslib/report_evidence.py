@@ -19,6 +19,7 @@ __all__ = [
     "distances",
     "interventions",
     "not_there",
+    "pushes",
     "read_baselines",
     "read_progress",
     "read_table3",
@@ -187,6 +188,11 @@ MEASURED = "ten samples, mmlu"
 PUSHES = ("interventions, H0", "interventions, H1", "interventions, entropy")
 
 
+def pushes(scores: pd.DataFrame) -> list[str]:
+    """Names of the interventions in a table of evaluations, each once."""
+    return [str(name) for name in dict.fromkeys(scores["regularizer"]) if str(name).startswith("push-")]
+
+
 def interventions(evidence: Evidence) -> pd.DataFrame:
     """Held-out accuracy and answer loss, and the quantity pushed, of each push less cross-entropy alone, over pairs."""
     grids = (MEASURED, *PUSHES)
@@ -195,9 +201,8 @@ def interventions(evidence: Evidence) -> pd.DataFrame:
         return pd.DataFrame()
     ends = evidence.topology(*grids).groupby("run").last()
     scores = scores.join(ends[list(MOVED)], on="run")
-    pushes = [name for name in dict.fromkeys(scores["regularizer"]) if str(name).startswith("push-")]
     rows = []
-    for name in pushes:
+    for name in pushes(scores):
         columns = {"accuracy": "score", "answer loss": "answer_loss"} | {said: one for one, said in MOVED.items()}
         gains = {said: claims.held_out_gain(scores, "none", column, name) for said, column in columns.items()}
         diverged = stats.ended(evidence.runs(*grids, regularizer=name))["diverged"]

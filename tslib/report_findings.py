@@ -80,7 +80,7 @@ def causation(evidence: Evidence) -> str:
     """Say which pushes on a topological quantity move held-out accuracy."""
     grids = (report_evidence.MEASURED, *report_evidence.PUSHES)
     scores = evidence.evaluations(*grids)
-    pushes = [name for name in dict.fromkeys(scores["regularizer"]) if str(name).startswith("push-")]
+    pushes = report_evidence.pushes(scores)
     note = report_evidence.not_there(evidence, *grids)
     if evidence.missing(report_evidence.MEASURED) or not pushes:
         return f"Nothing is decided about causes. {note}"

@@ -1,4 +1,4 @@
-"""What other rounding of the same model does to a run, beside what a regulariser does: the noise of one pair."""
+"""What other rounding of the same run does to it, beside what a regulariser does: the noise of one pair."""
 
 import numpy as np
 import pandas as pd
@@ -7,26 +7,36 @@ from tslib import stats
 from tslib.evidence import MAIN, Evidence
 from tslib.stats import Interval
 
-__all__ = ["GRIDS", "factors", "read_factors", "words"]
+__all__ = ["GRIDS", "factors", "read_factors", "read_twice", "words"]
 
-GRIDS = (MAIN, "sensitivity, dtype", "baselines, gsm8k")
-"""The runs in float32, those in bfloat16, and the ones with a random direction."""
+AGAIN = "one sample to the end, gsm8k"
+"""The runs of `MAIN` made again: these go on after they are correct, and until then differ in nothing but rounding."""
+BFLOAT16 = "sensitivity, dtype"
+"""Some of them with the frozen model in bfloat16."""
+BASELINES = "baselines, gsm8k"
+SAME = ("none", "tsloss")
+"""The methods that were run twice."""
+GRIDS = (MAIN, AGAIN, BFLOAT16, BASELINES)
 
 CHANGES = {
-    "rounding, cross-entropy alone": (("none", "float32"), ("none", "bfloat16")),
-    "rounding, with TSLoss": (("tsloss", "float32"), ("tsloss", "bfloat16")),
-    "TSLoss, in float32": (("none", "float32"), ("tsloss", "float32")),
-    "TSLoss, in bfloat16": (("none", "bfloat16"), ("tsloss", "bfloat16")),
-    "a random direction, in float32": (("none", "float32"), ("random-direction", "float32")),
+    "rounding, made again, cross-entropy alone": ((MAIN, "none"), (AGAIN, "none")),
+    "rounding, made again, with TSLoss": ((MAIN, "tsloss"), (AGAIN, "tsloss")),
+    "rounding, bfloat16, cross-entropy alone": ((MAIN, "none"), (BFLOAT16, "none")),
+    "rounding, bfloat16, with TSLoss": ((MAIN, "tsloss"), (BFLOAT16, "tsloss")),
+    "TSLoss": ((MAIN, "none"), (MAIN, "tsloss")),
+    "TSLoss, made again": ((AGAIN, "none"), (AGAIN, "tsloss")),
+    "TSLoss, in bfloat16": ((BFLOAT16, "none"), (BFLOAT16, "tsloss")),
+    "a random direction": ((MAIN, "none"), (BASELINES, "random-direction")),
 }
-"""What is changed, and the (regulariser, precision) of the two runs."""
+"""What is changed, and the (grid, regulariser) of the two runs."""
 
 
 def factors(evidence: Evidence) -> pd.DataFrame:
     r"""By what factor the iterations of a pair change, in either direction, when one thing is changed.
 
-    The factor of two runs with :math:`a` and :math:`b` iterations is :math:`\exp|\log(a/b)|`, never below 1; over pairs
-    its geometric mean is taken, with a BCa bootstrap interval. A censored run counts with ``max_steps``.
+    The factor of two runs with :math:`a` and :math:`b` iterations is :math:`\exp|\log(a/b)|`, never below 1; over the
+    pairs that both sides have its geometric mean is taken, with a BCa bootstrap interval. A censored run counts with
+    ``max_steps``.
 
     Returns
     -------
@@ -34,17 +44,17 @@ def factors(evidence: Evidence) -> pd.DataFrame:
         One row for each of `CHANGES`, which are its index: ``pairs``, ``censored`` and ``diverged`` (pairs with such a
         run), ``factor``, ``low``, ``high``. Empty while runs are missing.
     """
-    runs = evidence.paired(*GRIDS)
-    if runs.empty:
+    if evidence.missing(*GRIDS):
         return pd.DataFrame()
-    sides = {key: part.set_index(stats.PAIR).sort_index() for key, part in runs.groupby(["regularizer", "dtype"])}
     rows = {}
     for what, pair in CHANGES.items():
-        first, second = (stats.iterations(sides[key]) for key in pair)
+        sides = [evidence.runs(grid, regularizer=name).set_index(stats.PAIR) for grid, name in pair]
+        common = sides[0].index.intersection(sides[1].index).sort_values()
+        first, second = (stats.iterations(side.loc[common]) for side in sides)
         found = stats.mean(np.abs(np.log(np.maximum(first.steps, 1) / np.maximum(second.steps, 1))))
-        diverged = (sides[pair[0]]["status"] == "diverged") | (sides[pair[1]]["status"] == "diverged")
+        diverged = np.any([side.loc[common, "status"] == "diverged" for side in sides], axis=0)
         rows[what] = {
-            "pairs": len(first.steps),
+            "pairs": len(common),
             "censored": int((~first.correct | ~second.correct).sum()),
             "diverged": int(diverged.sum()),
             **dict(zip(("factor", "low", "high"), np.exp(found), strict=True)),
@@ -62,26 +72,45 @@ def words(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_factors(evidence: Evidence) -> str:
-    """Say whether TSLoss changes a run by more than rounding does, and between which processors that was seen."""
+    """Say whether TSLoss changes a run by more than rounding does."""
     table = factors(evidence)
     if table.empty:
         return ""
     rounding = table[table.index.str.startswith("rounding")]
-    (ours,) = table.loc[["TSLoss, in float32"]].to_dict("records")
+    (ours,) = table.loc[["TSLoss"]].to_dict("records")
     more = "more than rounding does" if ours["low"] > rounding["high"].max() else "no more than rounding can"
     return (
-        f"On {ours['pairs']} pairs rounding alone ({_where(evidence)}) changes the iterations by a factor of "
-        f"{rounding['factor'].min():.2f} to {rounding['factor'].max():.2f}, up or down; TSLoss changes them by "
-        f"{Interval(ours['factor'], ours['low'], ours['high'])}, {more}. So two runs, one with and one without, say "
-        "nothing about a method: what counts is the mean over pairs."
+        f"Rounding alone changes the iterations of a run by a factor of {rounding['factor'].min():.2f} to "
+        f"{rounding['factor'].max():.2f}, up or down; TSLoss changes them by "
+        f"{Interval(ours['factor'], ours['low'], ours['high'])} ({ours['pairs']} pairs), {more}. So two runs, one with "
+        "and one without, say nothing about a method: what counts is the mean over pairs."
     )
 
 
-def _where(evidence: Evidence) -> str:
-    """Name the processors of either precision: a run in another precision may be one on another machine, too."""
-    parts = []
-    for dtype in ("float32", "bfloat16"):
-        environments = [record.environment for record in evidence.records(*GRIDS[:2], dtype=dtype)]
-        machines = sorted({str(environment.get("machine", "unknown")) for environment in environments})
-        parts.append(f"{dtype} on {' and '.join(machines)}")
-    return ", ".join(parts)
+def read_twice(evidence: Evidence) -> str:
+    """Say where the same runs were made twice, how far apart they begin, and what becomes of the ratio of TSLoss."""
+    if evidence.missing(MAIN, AGAIN):
+        return ""
+    first, second = (
+        stats.iteration_ratio(pd.concat([evidence.runs(grid, regularizer=name) for name in SAME]), "tsloss")
+        for grid in (MAIN, AGAIN)
+    )
+    apart = [_first_losses(evidence, grid) for grid in (MAIN, AGAIN)]
+    return (
+        f"The same runs of {first.pairs} pairs, made on {_machines(evidence, MAIN)} and again on "
+        f"{_machines(evidence, AGAIN)}, give TSLoss ratios of {first} and {second}, though at the first step the "
+        f"losses of a run and its double differ by {(apart[0] / apart[1] - 1).abs().max():.0e} of their size at most: "
+        "tuning multiplies what rounding begins."
+    )
+
+
+def _first_losses(evidence: Evidence, grid: str) -> pd.Series:
+    """Return the cross-entropy at the first step by pair and regulariser."""
+    steps = pd.concat([evidence.steps(grid, regularizer=name) for name in SAME])
+    return steps[steps["step"] == 1].set_index([*stats.PAIR, "regularizer"])["cross_entropy"]
+
+
+def _machines(evidence: Evidence, grid: str) -> str:
+    """Name the processors that the runs of a grid were made on."""
+    machines = {str(record.environment.get("machine", "unknown")) for record in evidence.records(grid)}
+    return " and ".join(sorted(machines))

@@ -7,7 +7,7 @@ from pathlib import Path
 from tslib.errors import ResourceError
 from tslib.stats import Verdict
 
-__all__ = ["MORE", "MULTI", "PAGE", "SINGLE", "Criterion", "Finding", "criteria", "decided", "not_yet"]
+__all__ = ["MULTI", "PAGE", "SINGLE", "Criterion", "Finding", "criteria", "decided", "not_yet"]
 
 PAGE = Path(__file__).resolve().parents[2] / "book" / "claims.md"
 """The page with the criteria."""
@@ -15,10 +15,6 @@ PAGE = Path(__file__).resolve().parents[2] / "book" / "claims.md"
 SINGLE = ("one sample to the end, gsm8k", "one sample to the end, mmlu")
 MULTI = ("ten samples, gsm8k", "ten samples, mmlu")
 """The grids on structure, whose runs go on to the last step."""
-
-
-MORE = "More runs, where an interval reaches across the line; other models, which this cannot speak for."
-"""What would change most verdicts."""
 
 
 @dataclass(frozen=True)

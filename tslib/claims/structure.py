@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from tslib import stats, structure
-from tslib.claims.criteria import MORE, MULTI, SINGLE, Finding, decided, not_yet
+from tslib.claims.criteria import MULTI, SINGLE, Finding, decided, not_yet
 from tslib.evidence import Evidence
 from tslib.records import RunRecord
 from tslib.stats import Interval, Verdict
@@ -24,15 +24,15 @@ def _of_runs(curves: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -
     return stats.mean(structure.per_run(curves, statistic).to_numpy())
 
 
-def on_structure(decide: Callable[[pd.DataFrame], tuple[Verdict, str]]) -> Callable[[Evidence], Finding]:
-    """Make a judge out of a function of the curves of all runs on structure."""
+def on_structure(decide: Callable[[pd.DataFrame], tuple[Verdict, str, str]]) -> Callable[[Evidence], Finding]:
+    """Make a judge of a function of the curves of all runs on structure: verdict, evidence, what would change it."""
 
     def judge(evidence: Evidence) -> Finding:
         curves, missing = _structure(evidence)
         if missing:
             return not_yet(missing)
-        verdict, said = decide(curves)
-        return Finding(verdict, f"{said} ({curves['run'].nunique()} runs.)", MORE)
+        verdict, said, change = decide(curves)
+        return Finding(verdict, f"{said} ({curves['run'].nunique()} runs.)", change)
 
     return judge
 
@@ -72,7 +72,7 @@ def _steps_that_differ(record: RunRecord) -> list[int]:
     return [int(step) for step in table.loc[table["h0_count"] != record.config.n_tokens, "step"]]
 
 
-def h1_falls(curves: pd.DataFrame) -> tuple[Verdict, str]:
+def h1_falls(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
     """C2: the number of H1 features falls and approaches zero."""
     rho = _of_runs(curves, partial(structure.drift, column="h1_count"))
     null = _of_runs(curves, partial(structure.drift, column="null_h1_count"))
@@ -83,7 +83,11 @@ def h1_falls(curves: pd.DataFrame) -> tuple[Verdict, str]:
         f"Spearman's ρ of the $H_1$ count with the step is {rho} per run; for the random twin {null}. In the last "
         f"third the count is {rest} of that at the first checkpoint."
     )
-    return verdict, said + (" So it does for noise." if noise and verdict == "reproduced" else "")
+    change = (
+        "Runs whose loops stay: a trend that may be 0, or more than a fifth of them left. That loops vanish because "
+        "something is learnt would take twins that keep theirs."
+    )
+    return verdict, said + (" So it does for noise." if noise and verdict == "reproduced" else ""), change
 
 
 def multi_falls_faster(evidence: Evidence) -> Finding:
@@ -104,10 +108,15 @@ def multi_falls_faster(evidence: Evidence) -> Finding:
         f"Ten samples less one: the relative fall of the $H_1$ count after 100 steps differs by {falls}, the share of "
         f"checkpoints at which it does not rise by {steady}."
     )
-    return Finding(verdict, said, MORE)
+    precisions = [", ".join(sorted({config.dtype for config in evidence.asked(*of)})) for of in (MULTI, SINGLE)]
+    change = (
+        "Both differences on the same side of 0: more runs, and the same precision of the frozen model for both (ten "
+        f"samples: {precisions[0]}; one: {precisions[1]})."
+    )
+    return Finding(verdict, said, change)
 
 
-def h0_lengthens(curves: pd.DataFrame) -> tuple[Verdict, str]:
+def h0_lengthens(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
     """C4: H0 features become longer."""
     ratio = _of_runs(curves, partial(structure.relative, column="h0_mean_lifespan"))
     null = _of_runs(curves, partial(structure.relative, column="null_h0_mean_lifespan"))
@@ -118,10 +127,14 @@ def h0_lengthens(curves: pd.DataFrame) -> tuple[Verdict, str]:
         f"The mean $H_0$ lifespan of the last third is {ratio} times that of the first checkpoint; for the random "
         f"twin {null}; relative to the tokens' mean norm {norm}."
     )
-    return verdict, said
+    change = (
+        "Lifespans that shrink. The claim is about absolute lengths, which grow with the norm of whatever moves away "
+        "from 0: one about lengths relative to the norm would be judged by the last of these figures."
+    )
+    return verdict, said, change
 
 
-def entropy_drops(curves: pd.DataFrame) -> tuple[Verdict, str]:
+def entropy_drops(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
     """C5: persistence entropy drops early, modestly, then is stable."""
     column = "persistence_entropy"
     early = _of_runs(curves, partial(structure.fall, column=column, step=60))
@@ -132,10 +145,14 @@ def entropy_drops(curves: pd.DataFrame) -> tuple[Verdict, str]:
         f"At step 60 the entropy has fallen by {early} of its first value (the twin's by {null}); its mean absolute "
         f"slope after that is {slope} of that before."
     )
-    return verdict, said
+    change = (
+        "An entropy that rises at first, falls by more than a fifth, or goes on changing after step 60. That the drop "
+        "is the work of training would take one that is larger than the twin's."
+    )
+    return verdict, said, change
 
 
-def density_falls(curves: pd.DataFrame) -> tuple[Verdict, str]:
+def density_falls(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
     """C6: H1 density falls clearly while the overall density hardly does."""
     loops = structure.per_run(curves, partial(structure.relative, column="h1_density"))
     overall = structure.per_run(curves, partial(structure.relative, column="density"))
@@ -145,10 +162,14 @@ def density_falls(curves: pd.DataFrame) -> tuple[Verdict, str]:
         f"In the last third the $H_1$ density is {one} of its first value, the overall density {all_}; the second less "
         f"the first is {apart}."
     )
-    return verdict, said
+    change = (
+        "An overall density that keeps four fifths of its first value would make it reproduced, one that falls as far "
+        "as that of the loops contradicted."
+    )
+    return verdict, said, change
 
 
-def goes_with_accuracy(curves: pd.DataFrame) -> tuple[Verdict, str]:
+def goes_with_accuracy(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
     """C7: the mean H0 lifespan goes with accuracy."""
     rho = structure.correlation(curves, "h0_mean_lifespan", "exact")
     given = structure.correlation(curves, "h0_mean_lifespan", "exact", given="step")
@@ -162,7 +183,11 @@ def goes_with_accuracy(curves: pd.DataFrame) -> tuple[Verdict, str]:
         "or its largest value)."
     )
     drift = rho.value > 0.5 and rho.low > 0 and given.low <= 0 <= given.high
-    return verdict, said + (" Reproduced as drift only." if drift else "")
+    change = (
+        "Runs in which accuracy is higher where lifespans are longer at the same step: that alone tells a relation "
+        "from two quantities that both change with time."
+    )
+    return verdict, said + (" Reproduced as drift only." if drift else ""), change
 
 
 def _thirds_are_apart(curve: pd.DataFrame) -> bool:
@@ -170,7 +195,7 @@ def _thirds_are_apart(curve: pd.DataFrame) -> bool:
     return u in (0, (len(curve) // 3) ** 2)
 
 
-def other_features(curves: pd.DataFrame) -> tuple[Verdict, str]:
+def other_features(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
     """C8: entropy and H1 count go against accuracy, the mean H1 lifespan does not go with it."""
     names = {"persistence_entropy": "entropy", "h1_count": "$H_1$ count", "h1_mean_lifespan": "mean $H_1$ lifespan"}
     rho = {name: structure.correlation(curves, name, "exact") for name in names}
@@ -180,4 +205,8 @@ def other_features(curves: pd.DataFrame) -> tuple[Verdict, str]:
         max(first.high, second.high) < 0 and third.low >= -0.2 and third.high <= 0.2, first.low > 0 or second.low > 0
     )
     parts = [f"{said} {rho[name]}, given the step {given[name]}" for name, said in names.items()]
-    return verdict, f"ρ with accuracy (samples that are exact) over checkpoints: {'; '.join(parts)}."
+    change = (
+        "More runs: whole runs are drawn, and checkpoints of one run are much alike. Intervals below 0 for the first "
+        "two, and within ±0.2 for the third, would make it reproduced."
+    )
+    return verdict, f"ρ with accuracy (samples that are exact) over checkpoints: {'; '.join(parts)}.", change

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tslib import stats, structure
+from tslib import structure
 from tslib.paper import TABLE2
 from tslib.plots.clouds import H0_COLOUR, H1_COLOUR, POINT_COLOUR, WIDTH
 from tslib.plots.runs import around, forest, method_colours
@@ -112,20 +112,19 @@ def settings(rows: pd.DataFrame) -> Figure:
     return forest(rows.assign(label=labels, regularizer="tsloss", value=rows["ratio"]))
 
 
-def total_loss(steps: pd.DataFrame) -> Figure:
+def total_loss(totals: Mapping[float, Sequence[pd.Series]]) -> Figure:
     """Total loss against the step by the weight λ: median over runs and the middle half (the paper's Figure 4).
 
     Parameters
     ----------
-    steps
-        ``Evidence.steps`` of runs that differ in their weight.
+    totals
+        `tslib.claims.total_losses`.
     """
     figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
-    steps = steps.assign(total=steps["cross_entropy"] + steps["penalty"], weight=stats.weights(steps))
-    groups = list(steps.groupby("weight"))
-    for (value, runs), colour in zip(groups, plt.get_cmap("viridis")(np.linspace(0, 0.9, len(groups))), strict=True):
-        low, middle, high = (runs.groupby("step")["total"].quantile(share) for share in (0.25, 0.5, 0.75))
-        ax.plot(middle.index, middle, color=colour, label=f"λ = {value:g} (n = {runs['run'].nunique()})")
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(totals)))
+    for (value, runs), colour in zip(totals.items(), colours, strict=True):
+        low, middle, high = (pd.concat(runs, axis=1).quantile(share, axis=1) for share in (0.25, 0.5, 0.75))
+        ax.plot(middle.index, middle, color=colour, label=f"λ = {value:g} (n = {len(runs)})")
         ax.fill_between(middle.index, low, high, color=colour, alpha=0.2, linewidth=0)
     ax.set(xlabel="optimiser step", ylabel="total loss: median, middle half", yscale="log")
     ax.legend()
