@@ -81,6 +81,17 @@ def test_table3_words(whole):
     assert "Of 11 ratios 11 have an interval below 1 and 0 one above it" in report_evidence.read_table3(whole)
 
 
+def test_tasks_that_nothing_was_chosen_on(whole, nothing):
+    table = report_evidence.table3(whole, claims.KEPT_BACK)
+    assert table["model, task, samples"].tolist() == ["smollm2-135m, math, one sample", "smollm2-135m, bbh, one sample"]
+    assert table[["alone", "with it", "paper, Gemma-2B-IT"]].to_numpy().tolist() == [["101.0", "91.0", ""]] * 2
+    said = report_evidence.read_kept_back(whole)
+    assert re.search(r"is 0\.90 \[[\d., ]+\] on math and 0\.90 \[[\d., ]+\] on bbh \(3 pairs each\): 2 of 2", said)
+    assert said in report_findings.baselines(whole)
+    assert report_evidence.table3(nothing, claims.KEPT_BACK).empty
+    assert report_evidence.read_kept_back(nothing) == ""
+
+
 def test_table4_has_the_papers_iterations_beside_ours(whole):
     rows = report_settings.table4(whole).set_index("value")
     assert rows["paper"].dropna().to_dict() == {0.1: 130, 0.5: 112, 1.0: 88}

@@ -73,7 +73,7 @@ def baselines(evidence: Evidence) -> str:
             parts.append(f"On {task}: {report_evidence.read_baselines(comparison)}")
         else:
             parts.append(f"On {task} nothing is decided. {report_evidence.not_there(evidence, f'baselines, {task}')}")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, report_evidence.read_kept_back(evidence)]).rstrip()
 
 
 def causation(evidence: Evidence) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tslib import stats, structure
 from tslib.claims.criteria import MULTI, SINGLE
-from tslib.claims.iterations import COMBINATIONS
+from tslib.claims.iterations import COMBINATIONS, KEPT_BACK
 from tslib.evidence import Evidence
 from tslib.meaning import plane
 from tslib.paper import TABLE2
@@ -28,7 +28,6 @@ __all__ = [
     "words",
 ]
 
-KEPT_BACK = ("kept back, math", "kept back, bbh")
 STEP = 40
 """At which runs are compared with each other."""
 BINNED = ("h0_mean_lifespan", "persistence_entropy")
@@ -41,7 +40,7 @@ def by_dataset(evidence: Evidence) -> dict[tuple[str, int], pd.DataFrame]:
     Where there are runs that go on to the last step, those; else those that end when they are correct.
     """
     found: dict[tuple[str, int], pd.DataFrame] = {}
-    for grid in (*SINGLE, *MULTI, *COMBINATIONS.values(), *KEPT_BACK):
+    for grid in (*SINGLE, *MULTI, *COMBINATIONS.values(), *KEPT_BACK.values()):
         curves = evidence.topology(grid, regularizer="none", model="smollm2-135m")
         if len(curves):
             found.setdefault((str(curves["task"].iloc[0]), int(curves["samples"].iloc[0])), curves)

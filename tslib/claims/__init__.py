@@ -9,12 +9,13 @@ from collections.abc import Callable
 from tslib.claims import held_out, iterations, structure
 from tslib.claims.criteria import Criterion, Finding, criteria
 from tslib.claims.held_out import held_out_gain
-from tslib.claims.iterations import COMBINATIONS, by_censoring, ratios, rises, total_losses
+from tslib.claims.iterations import COMBINATIONS, KEPT_BACK, by_censoring, ratios, rises, total_losses
 from tslib.evidence import Evidence
 
 __all__ = [
     "COMBINATIONS",
     "JUDGES",
+    "KEPT_BACK",
     "Criterion",
     "Finding",
     "by_censoring",

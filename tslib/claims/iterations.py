@@ -1,5 +1,6 @@
 """C9 to C12 and C15: iterations until a prompt is correct, with TSLoss and without."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,26 @@ COMBINATIONS = {
 }
 """The grid of each combination of model, task and setting of Table 3."""
 
+KEPT_BACK = {
+    ("smollm2-135m", "math", "one sample"): "kept back, math",
+    ("smollm2-135m", "bbh", "one sample"): "kept back, bbh",
+}
+"""Those of the tasks that nothing was chosen on."""
 
-def ratios(evidence: Evidence, confidence: float = 0.95) -> pd.DataFrame:
+
+def ratios(
+    evidence: Evidence, confidence: float = 0.95, combinations: Mapping[tuple[str, str, str], str] = COMBINATIONS
+) -> pd.DataFrame:
     """Return the ratio of iterations, TSLoss over cross-entropy alone, for each whole combination and variant.
+
+    Parameters
+    ----------
+    evidence
+        The runs.
+    confidence
+        Of the intervals.
+    combinations
+        The grid of each (model, task, setting).
 
     Returns
     -------
@@ -44,7 +62,7 @@ def ratios(evidence: Evidence, confidence: float = 0.95) -> pd.DataFrame:
         on the task of that name in the paper (NaN where it has none).
     """
     rows = []
-    for (model, task, setting), grid in COMBINATIONS.items():
+    for (model, task, setting), grid in combinations.items():
         table = evidence.runs(grid)
         for regularizer in [name for name in VARIANTS if name in set(table["regularizer"])]:
             ratio = stats.iteration_ratio(table, regularizer, confidence=confidence)
