@@ -76,7 +76,7 @@ display(Markdown(f"What changes with {setting}: the loss, how hard TSLoss pulls,
 # The paper's iterations for Gemma-2B-IT fall from 154 without TSLoss to 88 at λ = 1; at λ = 10 it was never correct.
 # Ours, for SmolLM2-135M on one GSM8K problem, ten pairs, 300 steps. The gradients' ratio is the length of
 # TSLoss's gradient over that of cross-entropy, the median over the steps until a run is correct. At λ = 1 these are the
-# runs of the front page [made again](#how-much-of-it-is-rounding), and need not give the same ratio:
+# runs of the front page {ref}`made again <rounding>`, and need not give the same ratio:
 
 # %% tags=["hide-input"]
 grids = ["one sample to the end, gsm8k", "the weight, gsm8k"]
@@ -128,6 +128,7 @@ display(Markdown(report_settings.read_by_itself(by_itself)))
 report_settings.words_by_itself(by_itself).style.hide(axis="index")
 
 # %% [markdown]
+# (rounding)=
 # ## How much of it is rounding?
 #
 # The runs of the front page made again, with the same config (save that these go on once they are correct), on another
@@ -137,7 +138,7 @@ report_settings.words_by_itself(by_itself).style.hide(axis="index")
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_precision.GRIDS)))
-display(Markdown(report_precision.read_twice(evidence)))
+display(Markdown(f"{report_precision.read_twice(evidence)} {report_precision.read_audits(evidence)}"))
 report_precision.words(report_precision.factors(evidence)).style.hide(axis="index")
 
 # %% [markdown]

@@ -87,8 +87,16 @@ def test_the_same_runs_twice(tmp_path):
     assert "differ by 2e-06 of their size at most" in said
 
 
+def test_how_often_an_audit_would_find_other_iterations(tmp_path):
+    """Here (100, 50), (25, 50), (50, 100) and 80 of 100, the last within a fifth; and one that is right but once."""
+    changed = {(report.AGAIN, "none"): (80, 50, None)}
+    said = report.read_audits(evidence(tmp_path, changed))
+    assert said.startswith("Of 6 runs that were made twice 4 differ in their iterations by more than the 20% that")
+
+
 def test_nothing_is_said_while_runs_are_missing(tmp_path):
     nothing = made_runs.evidence(tmp_path, report.GRIDS, lambda config: None)
     assert report.words(report.factors(nothing)).empty
     assert report.read_factors(nothing) == ""
     assert report.read_twice(nothing) == ""
+    assert report.read_audits(nothing) == ""

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 
 from tslib import stats
+from tslib.audit import ITERATIONS
 from tslib.evidence import MAIN, Evidence
 from tslib.stats import Interval
 
-__all__ = ["GRIDS", "factors", "read_factors", "read_twice", "words"]
+__all__ = ["GRIDS", "factors", "read_audits", "read_factors", "read_twice", "words"]
 
 AGAIN = "one sample to the end, gsm8k"
 """The runs of `MAIN` made again: these go on after they are correct, and until then differ in nothing but rounding."""
@@ -101,6 +102,24 @@ def read_twice(evidence: Evidence) -> str:
         f"{_machines(evidence, AGAIN)}, give TSLoss ratios of {first} and {second}, though at the first step the "
         f"losses of a run and its double differ by {(apart[0] / apart[1] - 1).abs().max():.0e} of their size at most: "
         "tuning multiplies what rounding begins."
+    )
+
+
+def read_audits(evidence: Evidence) -> str:
+    """Say for how many of the runs that were made twice an audit would find another number of iterations."""
+    if evidence.missing(MAIN, AGAIN):
+        return ""
+    main, again = (
+        pd.concat([evidence.runs(grid, regularizer=name) for name in SAME])
+        .set_index([*stats.PAIR, "regularizer"])
+        .sort_index()["iterations_to_correct"]
+        for grid in (MAIN, AGAIN)
+    )
+    apart = (main.isna() != again.isna()) | ((again / main.clip(lower=1) - 1).abs() > ITERATIONS)
+    return (
+        f"Of {len(apart)} runs that were made twice {int(apart.sum())} differ in their iterations by more than the "
+        f"{ITERATIONS:.0%} that `tslib.audit` allows on another machine: there a record that fails an audit by its "
+        "iterations alone need not be wrong."
     )
 
 
