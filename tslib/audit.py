@@ -14,7 +14,7 @@ from tslib.record_files import TABLES, compact
 from tslib.records import RunRecord, RunStore
 from tslib.tuning import tune
 
-__all__ = ["FIRST", "ITERATIONS", "LOSS", "Finding", "audit", "compare"]
+__all__ = ["FIRST", "ITERATIONS", "LOSS", "Finding", "audit", "compare", "iterations_gap"]
 
 FIRST = 10
 """Steps whose losses are compared where other code or another machine made the record: rounding grows from step to
@@ -125,10 +125,15 @@ def compare(name: str, record: RunRecord, again: RunRecord) -> Finding:
     else:
         if loss > LOSS:
             differences.append(f"a loss of the first {length} steps differs by {loss:.1%}, {LOSS:.0%} may be")
-        if (correct[0] is None) != (correct[1] is None):
-            differences.append(f"iterations to correct {correct[0]}, again {correct[1]}")
-        elif correct[0] is not None and correct[1] is not None:
-            gap = abs(correct[1] - correct[0]) / max(correct[0], 1)
-            if gap > ITERATIONS:
-                differences.append(f"iterations to correct {correct[0]}, again {correct[1]}, {ITERATIONS:.0%} may be")
+        gap = iterations_gap(*correct)
+        if gap > ITERATIONS:
+            bound = f", {ITERATIONS:.0%} may be" if gap < np.inf else ""
+            differences.append(f"iterations to correct {correct[0]}, again {correct[1]}{bound}")
     return Finding(name, "bits" if bits else "tolerance", *correct, loss, tuple(differences))
+
+
+def iterations_gap(recorded: int | None, again: int | None) -> float:
+    """Relative difference of the iterations to correct: 0 where both runs are censored, infinite where one is."""
+    if recorded is None or again is None:
+        return 0.0 if recorded is again else np.inf
+    return abs(again - recorded) / max(recorded, 1)

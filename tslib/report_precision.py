@@ -1,11 +1,14 @@
 """What other rounding of the same run does to it, beside what a regulariser does: the noise of one pair."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from tslib import stats
-from tslib.audit import ITERATIONS
+from tslib.audit import ITERATIONS, iterations_gap
 from tslib.evidence import MAIN, Evidence
+from tslib.records import RunRecord
 from tslib.stats import Interval
 
 __all__ = ["GRIDS", "factors", "read_audits", "read_factors", "read_twice", "words"]
@@ -15,8 +18,6 @@ AGAIN = "one sample to the end, gsm8k"
 BFLOAT16 = "sensitivity, dtype"
 """Some of them with the frozen model in bfloat16."""
 BASELINES = "baselines, gsm8k"
-SAME = ("none", "tsloss")
-"""The methods that were run twice."""
 GRIDS = (MAIN, AGAIN, BFLOAT16, BASELINES)
 
 CHANGES = {
@@ -90,46 +91,42 @@ def read_factors(evidence: Evidence) -> str:
 
 def read_twice(evidence: Evidence) -> str:
     """Say where the same runs were made twice, how far apart they begin, and what becomes of the ratio of TSLoss."""
-    if evidence.missing(MAIN, AGAIN):
+    doubles = _doubles(evidence)
+    if not doubles:
         return ""
-    first, second = (
-        stats.iteration_ratio(pd.concat([evidence.runs(grid, regularizer=name) for name in SAME]), "tsloss")
-        for grid in (MAIN, AGAIN)
-    )
-    apart = [_first_losses(evidence, grid) for grid in (MAIN, AGAIN)]
+    first, second = (stats.iteration_ratio(evidence.runs(grid), "tsloss") for grid in (MAIN, AGAIN))
+    one, other = (_machines(side) for side in zip(*doubles, strict=True))
+    losses = np.array([[record.steps["cross_entropy"].iloc[0] for record in pair] for pair in doubles])
     return (
-        f"The same runs of {first.pairs} pairs, made on {_machines(evidence, MAIN)} and again on "
-        f"{_machines(evidence, AGAIN)}, give TSLoss ratios of {first} and {second}, though at the first step the "
-        f"losses of a run and its double differ by {(apart[0] / apart[1] - 1).abs().max():.0e} of their size at most: "
-        "tuning multiplies what rounding begins."
+        f"The same runs of {first.pairs} pairs, made on {one} and again on {other}, give TSLoss ratios of {first} and "
+        f"{second}, though at the first step the losses of a run and its double differ by "
+        f"{np.abs(losses[:, 0] / losses[:, 1] - 1).max():.0e} of their size at most: tuning multiplies what rounding "
+        "begins."
     )
 
 
 def read_audits(evidence: Evidence) -> str:
     """Say for how many of the runs that were made twice an audit would find another number of iterations."""
-    if evidence.missing(MAIN, AGAIN):
+    doubles = _doubles(evidence)
+    if not doubles:
         return ""
-    main, again = (
-        pd.concat([evidence.runs(grid, regularizer=name) for name in SAME])
-        .set_index([*stats.PAIR, "regularizer"])
-        .sort_index()["iterations_to_correct"]
-        for grid in (MAIN, AGAIN)
-    )
-    apart = (main.isna() != again.isna()) | ((again / main.clip(lower=1) - 1).abs() > ITERATIONS)
+    gaps = [iterations_gap(*(record.iterations_to_correct for record in pair)) for pair in doubles]
     return (
-        f"Of {len(apart)} runs that were made twice {int(apart.sum())} differ in their iterations by more than the "
-        f"{ITERATIONS:.0%} that `tslib.audit` allows on another machine: there a record that fails an audit by its "
-        "iterations alone need not be wrong."
+        f"Of {len(gaps)} runs that were made twice {sum(gap > ITERATIONS for gap in gaps)} differ in their iterations "
+        f"by more than the {ITERATIONS:.0%} that `tslib.audit` allows on another machine: there a record that fails an "
+        "audit by its iterations alone need not be wrong."
     )
 
 
-def _first_losses(evidence: Evidence, grid: str) -> pd.Series:
-    """Return the cross-entropy at the first step by pair and regulariser."""
-    steps = pd.concat([evidence.steps(grid, regularizer=name) for name in SAME])
-    return steps[steps["step"] == 1].set_index([*stats.PAIR, "regularizer"])["cross_entropy"]
+def _doubles(evidence: Evidence) -> list[tuple[RunRecord, RunRecord]]:
+    """Return the runs that were made twice, each beside its double; none unless both grids are whole."""
+    main, again = (
+        {(record.config.regularizer, record.config.sample_seed, record.config.seed): record for record in records}
+        for records in (evidence.records(grid) for grid in (MAIN, AGAIN))
+    )
+    return [(main[run], double) for run, double in again.items() if run in main]
 
 
-def _machines(evidence: Evidence, grid: str) -> str:
-    """Name the processors that the runs of a grid were made on."""
-    machines = {str(record.environment.get("machine", "unknown")) for record in evidence.records(grid)}
-    return " and ".join(sorted(machines))
+def _machines(records: Sequence[RunRecord]) -> str:
+    """Name the processors that some runs were made on."""
+    return " and ".join(sorted({str(record.environment.get("machine", "unknown")) for record in records}))
