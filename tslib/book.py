@@ -69,7 +69,7 @@ def assemble(root: Path = ROOT) -> Path:
     ResourceError
         If a page has a warning.
     """
-    from tslib import report_precision, report_questions, report_settings, report_verdicts
+    from tslib import report_questions, report_settings, report_verdicts
     from tslib.claims import judge
     from tslib.evidence import MAIN, Evidence
     from tslib.report import headline
@@ -79,8 +79,7 @@ def assemble(root: Path = ROOT) -> Path:
     EXECUTED.mkdir(exist_ok=True)
     evidence = Evidence()
     own = report_settings.read_by_itself(report_settings.by_itself(evidence))
-    twice = report_precision.read_twice(evidence)
-    parts = (headline(evidence.runs(MAIN)), twice, own, report_verdicts.summary(judge(evidence)))
+    parts = (headline(evidence.runs(MAIN)), own, report_verdicts.summary(judge(evidence)))
     said = "\n\n".join(part for part in parts if part) + "\n"
     (EXECUTED / "headline.md").write_text(said, encoding="utf-8")
     front_figure(evidence)
@@ -95,9 +94,10 @@ def assemble(root: Path = ROOT) -> Path:
 
 
 def front_figure(evidence: "Evidence") -> None:
-    """Draw the one figure of the front page, and write the directive that shows it with its words."""
+    """Draw the one figure of the front page; write the page's part that shows it, and what rounding does to it."""
     from tslib import claims, plots
     from tslib.report_evidence import read_table3
+    from tslib.report_precision import read_twice
 
     plots.style()
     figure = plots.combinations(claims.ratios(evidence))
@@ -108,7 +108,7 @@ def front_figure(evidence: "Evidence") -> None:
         f"intervals. Left of 1 TSLoss is faster; diamonds are the paper's, with another model. {read_table3(evidence)}"
         "\n```\n"
     )
-    (EXECUTED / "front.md").write_text(directive, encoding="utf-8")
+    (EXECUTED / "front.md").write_text(f"{directive}\n{read_twice(evidence)}\n", encoding="utf-8")
 
 
 def write_readme(root: Path = ROOT) -> Path:

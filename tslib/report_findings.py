@@ -89,5 +89,6 @@ def causation(evidence: Evidence) -> str:
     return (
         f"Of {len(pushes)} pushes on a topological quantity {len(clear)} move held-out accuracy by an interval that "
         f"excludes 0{': ' if clear else ''}{', '.join(clear)}. Each interval stands for itself, uncorrected for "
-        f"{len(pushes)} pushes. Runs that diverged: {stats.ended(evidence.runs(*grids))['diverged']}. {note}"
+        f"{len(pushes)} pushes: {', '.join(map(method_name, pushes))}. Runs that diverged: "
+        f"{stats.ended(evidence.runs(*grids))['diverged']}. {note}"
     ).rstrip()
