@@ -43,7 +43,8 @@ def build(root: Path = ROOT) -> Path:
         raise ResourceError(f"no notebooks in {root / 'notebooks'}: the book is built in a checkout of the project")
     cores = joblib.cpu_count()
     at_once = min(len(notebooks), cores, MOST)
-    jobs = (joblib.delayed(_why_not)(notebook, EXECUTED / notebook.name) for notebook in notebooks)
+    # The short ones come first in the book; run last, they fill what the long ones leave of the cores.
+    jobs = (joblib.delayed(_why_not)(notebook, EXECUTED / notebook.name) for notebook in reversed(notebooks))
     with joblib.parallel_config("loky", inner_max_num_threads=max(1, cores // at_once)):
         done = joblib.Parallel(at_once, return_as="generator_unordered")(jobs)
         failed = sorted(filter(None, tqdm(done, "notebooks", len(notebooks), unit="notebook")))
