@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import InitVar
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
@@ -67,7 +68,7 @@ class Hashed:
         """Return the fields as plain values; ``type(config)(**config.as_dict())`` is the same config."""
         return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Twelve hexadecimal digits that identify the config together with the schema version.
 

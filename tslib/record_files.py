@@ -79,10 +79,12 @@ def read_table(path: Path, files: dict[str, str]) -> pd.DataFrame:
 
     content = read_bytes(path, files)
     try:
-        found = parquet.ParquetFile(io.BytesIO(content)).metadata
-        if found.num_rows * found.num_columns > MOST:
-            raise ValueError(f"{path.name} says that it has {found.num_rows} rows of {found.num_columns} columns")
-        return pd.read_parquet(io.BytesIO(content))
+        file = parquet.ParquetFile(io.BytesIO(content))
+        said = file.metadata
+        if said.num_rows * said.num_columns > MOST:
+            raise ValueError(f"{path.name} says that it has {said.num_rows} rows of {said.num_columns} columns")
+        table: pd.DataFrame = file.read().to_pandas()
+        return table
     except ArrowException as error:
         raise ValueError(f"{path.name}: {error}") from error
 

@@ -360,12 +360,12 @@ class RunStore:
         configs
             The runs to list, in this order, those left out that are not here; by default all.
         """
-        folders = self.folders()
-        if configs is not None:
-            here = set(folders)
-            folders = [path for config in configs if (path := self.path(config)) in here]
+        if configs is None:
+            paths = self.folders()
+        else:
+            paths = [path for path in map(self.path, configs) if (path / "record.json").is_file()]
         rows = []
-        for path in folders:
+        for path in paths:
             try:
                 rows.append(_row(read_document(path)))
             except (OSError, ValueError, KeyError, TypeError) as error:

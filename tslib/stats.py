@@ -270,9 +270,14 @@ def difference(
 
 
 def bootstrap(
-    statistic: Any, *samples: Any, paired: bool = False, vectorized: bool = True, confidence: float = 0.95
+    statistic: Any,
+    *samples: Any,
+    paired: bool = False,
+    resamples: int = 9999,
+    batch: int | None = None,
+    confidence: float = 0.95,
 ) -> Interval:
-    """Return a statistic of some samples with its BCa bootstrap interval (``scipy.stats.bootstrap``, 9,999 resamples).
+    """Return a statistic of some samples with its BCa bootstrap interval (``scipy.stats.bootstrap``).
 
     Without a spread (all resamples agree) the interval is the value itself; of a single run there is none (NaN).
     """
@@ -285,9 +290,10 @@ def bootstrap(
             samples,
             statistic,
             paired=paired,
-            vectorized=vectorized,
+            vectorized=True,
             confidence_level=confidence,
-            n_resamples=9999 if vectorized else 1999,
+            n_resamples=resamples,
+            batch=batch,
             rng=np.random.default_rng(0),
         )
     low, high = found.confidence_interval

@@ -133,18 +133,37 @@ def correlation(curves: pd.DataFrame, column: str, with_: str, given: str | None
     given
         A column whose part in both ranks is taken out (partial correlation of the ranks).
     """
-    seen = curves.dropna(subset=[column, with_])
     names = [column, with_] + ([given] if given else [])
-    parts = [part[names].to_numpy(dtype=np.float64) for _, part in seen.groupby("run", sort=False)]
+    seen = curves.dropna(subset=names)
+    runs = seen.groupby("run", sort=False)
+    run, place = runs.ngroup().to_numpy(), runs.cumcount().to_numpy()
+    # One table of all runs, so that many resamples are ranked at once; what fills up short runs ranks behind the rest.
+    table = np.full((run.max() + 1, place.max() + 1, len(names)), len(seen))
+    table[run, place] = np.column_stack([np.unique(seen[name], return_inverse=True)[1] for name in names])
 
-    def pooled(runs: Int[ndarray, "runs"]) -> float:
-        values = np.concatenate([parts[int(run)] for run in runs])
-        if not given:
-            return float(spearman(*values.T))
-        ranks = scipy_stats.rankdata(values, axis=0)
-        return 0.0 if (np.ptp(ranks[:, :2], axis=0) == 0).any() else partial(ranks)
+    def pooled(chosen: Int[ndarray, "*resamples runs"], axis: int = -1) -> Float[ndarray, "*resamples"]:
+        values = table[chosen].reshape(*chosen.shape[:-1], -1, len(names))
+        ranks = np.where(values < len(seen), scipy_stats.rankdata(values, axis=-2), np.nan)
+        apart = np.nan_to_num(ranks - np.nanmean(ranks, axis=-2, keepdims=True))
+        products = apart.swapaxes(-1, -2) @ apart
+        norms = np.sqrt(np.diagonal(products, axis1=-2, axis2=-1))
+        sizes = norms[..., None] * norms[..., None, :]
+        rho = np.divide(products, sizes, out=np.zeros_like(products), where=sizes > 0)
+        return partial(rho) if given else rho[..., 0, 1]
 
-    return stats.bootstrap(pooled, np.arange(len(parts)), vectorized=False)
+    return stats.bootstrap(pooled, np.arange(len(table)), resamples=1999, batch=100)
+
+
+def partial(rho: Float[ndarray, "*resamples 3 3"]) -> Float[ndarray, "*resamples"]:
+    """Partial correlation of the first two of three columns given the third, from the plain ones.
+
+    It is 0 where all of one is the third's.
+    """
+    left = 1 - rho[..., :2, 2] ** 2
+    sizes = np.sqrt(left.prod(axis=-1))
+    beyond = rho[..., 0, 1] - rho[..., 0, 2] * rho[..., 1, 2]
+    found: ndarray = np.divide(beyond, sizes, out=np.zeros_like(beyond), where=(left > 1e-12).all(axis=-1))
+    return found
 
 
 def across(curves: pd.DataFrame, column: str, with_: str, step: int) -> Interval:
@@ -153,16 +172,6 @@ def across(curves: pd.DataFrame, column: str, with_: str, step: int) -> Interval
     if len(values) < 3:
         return Interval(float("nan"), float("nan"), float("nan"))
     return stats.bootstrap(spearman, *values.T, paired=True)
-
-
-def partial(values: Float[ndarray, "checkpoints 3"]) -> float:
-    """Pearson's partial correlation of the first two columns given the third."""
-    around = np.column_stack([np.ones(len(values)), values[:, 2]])
-    rest = values[:, :2] - around @ np.linalg.lstsq(around, values[:, :2], rcond=None)[0]
-    sizes = np.linalg.norm(rest, axis=0)
-    if (sizes < 1e-9 * np.linalg.norm(values[:, :2] - values[:, :2].mean(0), axis=0) + 1e-300).any():
-        return 0.0  # all of one is the third's
-    return float(rest[:, 0] @ rest[:, 1] / sizes.prod())
 
 
 def mean_curve(curves: pd.DataFrame, column: str) -> pd.DataFrame:
