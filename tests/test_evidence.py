@@ -6,8 +6,9 @@ import made_runs
 import pytest
 from made_runs import record
 
+from tslib import evidence
 from tslib.claims.criteria import MULTI
-from tslib.errors import InputError
+from tslib.errors import InputError, ResourceError
 from tslib.evidence import MAIN, Evidence, stacked
 from tslib.stats import iteration_ratio
 
@@ -94,6 +95,12 @@ def test_evaluations_are_those_that_the_sweep_asks_for(tmp_path, own_cache):
     assert len(table) == 3 * made_runs.PAIRS
     assert table["answer_loss"].tolist() == table["seed"].tolist()
     assert made.evaluations(MULTI[1], regularizer="l2")["score"].tolist() == [0.25] * made_runs.PAIRS
+
+
+def test_a_library_that_was_installed_without_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence, "COMMITTED", tmp_path / "results")
+    with pytest.raises(ResourceError, match=r"there is no .*results: the book's runs come with a checkout"):
+        Evidence()
 
 
 def test_the_committed_evidence():

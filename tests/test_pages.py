@@ -1,6 +1,11 @@
 """From a notebook that was run to a page: finding, folded code, captions, and lines that run it."""
 
+import os
+import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import nbformat
 import papermill.cli
@@ -9,6 +14,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from tslib import book
 from tslib.pages import command, finish
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def shown(kind, content, **metadata):
@@ -105,7 +112,27 @@ def test_links_to_run_it_elsewhere_need_a_repository():
     assert "colab" not in here
     assert "https://colab.research.google.com/github/them/that/blob/main/notebooks/03_x.ipynb" in there
     assert "https://mybinder.org/v2/gh/them/that/main?urlpath=lab/tree/notebooks/03_x.ipynb" in there
-    assert "%pip install git+https://github.com/them/that" in there
+    assert "git clone" not in here
+
+
+def test_what_colab_runs_first_finds_the_committed_records(tmp_path):
+    """Its cell is run in an empty folder, but for pip; Git takes this checkout for the repository on GitHub."""
+    cell = re.search(r"```\n(.*?)%pip install \.\n```", page(repository="them/that").cells[0].source, re.DOTALL)
+    shown = "from tslib.evidence import SWEEP\nprint(SWEEP.is_file(), SWEEP)"
+    asked = [sys.executable, "-m", "IPython", "--no-banner", "--HistoryManager.enabled=False", "-c"]
+    instead = {
+        "GIT_CONFIG_KEY_0": f"url.{ROOT.as_uri()}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://github.com/them/that",
+    }
+    found = subprocess.run(
+        [*asked, cell.group(1) + shown],
+        cwd=tmp_path,
+        env=os.environ | instead | {"GIT_CONFIG_COUNT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.endswith(f"True {tmp_path / 'book' / 'data' / 'sweeps' / 'evidence.yaml'}\n")
 
 
 def test_the_box_has_a_line_that_papermill_takes(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 
 from tslib.config import TuneConfig
-from tslib.errors import InputError
+from tslib.errors import InputError, ResourceError
 from tslib.records import COMMITTED, RunRecord, RunStore
 from tslib.stats import PAIR
 from tslib.sweeps import Sweep, status
@@ -49,9 +49,19 @@ class Evidence:
         A sweep file.
     store
         Where its records are; by default those that are committed.
+
+    Raises
+    ------
+    ResourceError
+        If there are no committed records, since the library was installed without them.
     """
 
     def __init__(self, sweep: Path | str = SWEEP, store: RunStore | None = None) -> None:
+        if store is None and not COMMITTED.is_dir():
+            raise ResourceError(
+                f"there is no {COMMITTED}: the book's runs come with a checkout of the project, not with the installed "
+                "package; work in the folder of a checkout, whose tslib is then the one that is found"
+            )
         self.sweep = Sweep.load(sweep)
         self.store = store or RunStore()
         self._records: dict[str, RunRecord] = {}

@@ -150,7 +150,13 @@ def _ways(name: str, repository: str) -> str:
         colab = f"https://colab.research.google.com/github/{repository}/blob/main/{path}"
         binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/{path}"
         links += [f"[Open in Colab]({colab})", f"[Launch on Binder]({binder})"]
-    first = f"\n\nOn Colab, first run `%pip install git+https://github.com/{repository}`." if repository else ""
+    # Committed records are in a checkout only, and Python finds what is in the folder where it works first.
+    first = (
+        "\n\nOn Colab, first run in a cell of its own:\n\n"
+        f"```\n!git clone --depth 1 https://github.com/{repository} book\n%cd book\n%pip install .\n```"
+        if repository
+        else ""
+    )
     return f":::{{div}} ways\n{' · '.join(links)}{first}\n:::"
 
 
