@@ -159,7 +159,7 @@ def partial(rho: Float[ndarray, "*resamples 3 3"]) -> Float[ndarray, "*resamples
 
     It is 0 where all of one is the third's.
     """
-    left = 1 - rho[..., :2, 2] ** 2
+    left = np.clip(1 - rho[..., :2, 2] ** 2, 0, None)  # a correlation of 1 may come out above it
     sizes = np.sqrt(left.prod(axis=-1))
     beyond = rho[..., 0, 1] - rho[..., 0, 2] * rho[..., 1, 2]
     found: ndarray = np.divide(beyond, sizes, out=np.zeros_like(beyond), where=(left > 1e-12).all(axis=-1))
