@@ -117,6 +117,8 @@ def test_the_last_closed_box(text, content):
         ("", None),
         ("$5$" + " and so on" * 1000, None),  # only the end counts
         ("$" + "x" * 500 + "$ is what $y$ becomes for $z$", "z"),  # an end that begins within a formula
+        ("$a$" + " and so on" * 50 + ", so it costs 5 $", "5"),  # one that does not
+        ("(" * 13 + "so the answer is 5", None),  # too deep for the parser
     ],
 )
 def test_the_answer_of_a_reply(text, found):
