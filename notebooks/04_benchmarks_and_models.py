@@ -161,7 +161,7 @@ display(Markdown(f"The small model before any tuning. {read_untuned(untuned)}"))
 model = "smollm2-135m"
 task = "multiple-choice"
 samples = 10
-max_steps = 15
+max_steps = 10
 limit = 25  # held-out rows
 shots = 0
 max_context = None  # positions at most; longer prompts of LongBench lose their middle

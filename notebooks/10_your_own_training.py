@@ -54,7 +54,7 @@ n_tokens = 20
 weight = 0.1
 steps = 12
 learning_rate = 0.03
-method_steps = 3  # of each method and regulariser, further down
+method_steps = 2  # of each method and regulariser, further down
 store = "runs"
 
 # %% [markdown]
