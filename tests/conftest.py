@@ -26,11 +26,6 @@ settings.register_profile("tests", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("tests")
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Half as many processes again as there are cores: some wait, for a browser, a kernel or a sweep of their own."""
-    return 3 * (os.cpu_count() or 1) // 2
-
-
 class Toy(Task):
     """Rows made by a test, their target also their answer."""
 
