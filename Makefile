@@ -15,7 +15,7 @@ help:  ## this list
 setup: $(VENV)/.installed  ## .venv, the pinned requirements and the embedded model
 	@$(BIN)/python -m tslib fetch $(MODEL)
 
-# Python compiles what it imports; pip would compile all that is installed, which takes a minute more.
+# Python compiles what it imports; pip would compile all that is installed, most of it for nothing.
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": call make with PYTHON=python3.12, say")'
 	$(PYTHON) -m venv $(VENV)

@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import papermill.cli
@@ -14,8 +13,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from tslib import book
 from tslib.pages import command, finish
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def shown(kind, content, **metadata):
@@ -121,7 +118,7 @@ def test_what_colab_runs_first_finds_the_committed_records(tmp_path):
     shown = "from tslib.evidence import SWEEP\nprint(SWEEP.is_file(), SWEEP)"
     asked = [sys.executable, "-m", "IPython", "--no-banner", "--HistoryManager.enabled=False", "-c"]
     instead = {
-        "GIT_CONFIG_KEY_0": f"url.{ROOT.as_uri()}.insteadOf",
+        "GIT_CONFIG_KEY_0": f"url.{book.ROOT.as_uri()}.insteadOf",
         "GIT_CONFIG_VALUE_0": "https://github.com/them/that",
     }
     found = subprocess.run(

@@ -144,19 +144,15 @@ def _head(cell: NotebookNode, name: str, repository: str, finding: str) -> Noteb
 
 def _ways(name: str, repository: str) -> str:
     """Return the line of links: the notebook to keep, and to run elsewhere."""
-    links = [f"{{download}}`Download the notebook <../../notebooks/{name}.ipynb>`"]
+    links, first = [f"{{download}}`Download the notebook <../../notebooks/{name}.ipynb>`"], ""
     if repository:
         path = f"notebooks/{name}.ipynb"
         colab = f"https://colab.research.google.com/github/{repository}/blob/main/{path}"
         binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/{path}"
         links += [f"[Open in Colab]({colab})", f"[Launch on Binder]({binder})"]
-    # Committed records are in a checkout only, and Python finds what is in the folder where it works first.
-    first = (
-        "\n\nOn Colab, first run in a cell of its own:\n\n"
-        f"```\n!git clone --depth 1 https://github.com/{repository} book\n%cd book\n%pip install .\n```"
-        if repository
-        else ""
-    )
+        # Committed records are in a checkout only; Python looks first into the folder where it works.
+        clone = f"!git clone --depth 1 https://github.com/{repository} book"
+        first = f"\n\nOn Colab, first run in a cell of its own:\n\n```\n{clone}\n%cd book\n%pip install .\n```"
     return f":::{{div}} ways\n{' · '.join(links)}{first}\n:::"
 
 

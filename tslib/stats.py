@@ -279,7 +279,8 @@ def bootstrap(
 ) -> Interval:
     """Return a statistic of some samples with its BCa bootstrap interval (``scipy.stats.bootstrap``).
 
-    Without a spread (all resamples agree) the interval is the value itself; of a single run there is none (NaN).
+    Along its ``axis`` the statistic is given ``batch`` resamples at once, by default all. Without a spread (all
+    resamples agree) the interval is the value itself; of a single run there is none (NaN).
     """
     value = float(statistic(*samples))
     if min(len(sample) for sample in samples) < 2:

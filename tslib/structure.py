@@ -65,10 +65,18 @@ def spearman(first: Any, second: Any, axis: int = -1) -> Any:
 
     Of two arrays of one shape it is an array: a ρ for each line along the axis, counted from the last (-1).
     """
-    ranks = scipy_stats.rankdata(np.stack([first, second]), axis=axis)
-    apart = ranks - ranks.mean(axis=axis, keepdims=True)
-    sizes = np.linalg.norm(apart, axis=axis).prod(axis=0)
-    return np.divide(apart.prod(axis=0).sum(axis=axis), sizes, out=np.zeros_like(sizes), where=sizes > 0)
+    columns = np.stack([np.moveaxis(np.asarray(one), axis, -1) for one in (first, second)], axis=-1)
+    return _correlations(scipy_stats.rankdata(columns, axis=-2))[..., 0, 1]
+
+
+def _correlations(ranks: Float[ndarray, "*many rows columns"]) -> Float[ndarray, "*many columns columns"]:
+    """Pearson's correlations of columns, whose NaN are left out of all; 0 where one is constant."""
+    apart = np.nan_to_num(ranks - np.nanmean(ranks, axis=-2, keepdims=True))
+    products = apart.swapaxes(-1, -2) @ apart
+    norms = np.sqrt(np.diagonal(products, axis1=-2, axis2=-1))
+    sizes = norms[..., None] * norms[..., None, :]
+    found: ndarray = np.divide(products, sizes, out=np.zeros_like(products), where=sizes > 0)
+    return found
 
 
 def drift(curve: pd.DataFrame, column: str) -> float:
@@ -136,19 +144,15 @@ def correlation(curves: pd.DataFrame, column: str, with_: str, given: str | None
     names = [column, with_] + ([given] if given else [])
     seen = curves.dropna(subset=names)
     runs = seen.groupby("run", sort=False)
-    run, place = runs.ngroup().to_numpy(), runs.cumcount().to_numpy()
     # One table of all runs, so that many resamples are ranked at once; what fills up short runs ranks behind the rest.
-    table = np.full((run.max() + 1, place.max() + 1, len(names)), len(seen))
-    table[run, place] = np.column_stack([np.unique(seen[name], return_inverse=True)[1] for name in names])
+    table = np.full((runs.ngroups, runs.size().max(), len(names)), len(seen))
+    table[runs.ngroup(), runs.cumcount()] = np.column_stack(
+        [np.unique(seen[name], return_inverse=True)[1] for name in names]
+    )
 
     def pooled(chosen: Int[ndarray, "*resamples runs"], axis: int = -1) -> Float[ndarray, "*resamples"]:
         values = table[chosen].reshape(*chosen.shape[:-1], -1, len(names))
-        ranks = np.where(values < len(seen), scipy_stats.rankdata(values, axis=-2), np.nan)
-        apart = np.nan_to_num(ranks - np.nanmean(ranks, axis=-2, keepdims=True))
-        products = apart.swapaxes(-1, -2) @ apart
-        norms = np.sqrt(np.diagonal(products, axis1=-2, axis2=-1))
-        sizes = norms[..., None] * norms[..., None, :]
-        rho = np.divide(products, sizes, out=np.zeros_like(products), where=sizes > 0)
+        rho = _correlations(np.where(values < len(seen), scipy_stats.rankdata(values, axis=-2), np.nan))
         return partial(rho) if given else rho[..., 0, 1]
 
     return stats.bootstrap(pooled, np.arange(len(table)), resamples=1999, batch=100)
