@@ -15,11 +15,10 @@ help:  ## this list
 setup: $(VENV)/.installed  ## .venv, the pinned requirements and the embedded model
 	@$(BIN)/python -m tslib fetch $(MODEL)
 
-# Python compiles what it imports; pip would compile all that is installed, most of it for nothing.
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": call make with PYTHON=python3.12, say")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --use-pep517 --requirement requirements.txt --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --requirement requirements.txt --editable .
 	@touch $@
 
 book: setup  ## run every notebook on the embedded model and build _build/html
