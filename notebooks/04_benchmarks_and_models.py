@@ -30,6 +30,7 @@ from tslib.evaluation import EvaluationStore, of_run
 from tslib.experiments import EVALUATIONS, EXPERIMENTS
 from tslib.records import RunStore
 from tslib.report_tasks import (
+    extracted,
     read_before_and_after,
     read_lengths,
     read_memory,
@@ -37,7 +38,6 @@ from tslib.report_tasks import (
     tour_table,
     untuned_table,
 )
-from tslib.tasks import TASKS
 
 plots.style()
 
@@ -72,7 +72,8 @@ tasks.style.hide(axis="index")
 
 # %%
 train, heldout = load_task("multiple-choice", "train", limit=10), load_task("multiple-choice", "heldout", limit=100)
-len(train), len(heldout), len({row.prompt for row in train} & {row.prompt for row in heldout})
+both = {row.prompt for row in train} & {row.prompt for row in heldout}
+print(f"{len(train)} training rows, {len(heldout)} held-out rows, {len(both)} questions in both")
 
 # %% [markdown]
 # ## How a row becomes tokens
@@ -110,7 +111,8 @@ display(Markdown(read_lengths(tokens)))
 # %% [markdown]
 # ## How a reply is scored
 #
-# Each benchmark has its own rule. The replies below were made up to show where rules differ.
+# Each benchmark has its own rule. The replies below were made up to show where rules differ; beside each stands the
+# answer that the rule takes from it.
 
 # %%
 replies = {
@@ -120,8 +122,7 @@ replies = {
     "multiple-choice": ["(B)", "Answer: b", "A man walks."],
     "two-hop": ["Answer: the town of Ober", "yes, I think so", "no"],
 }
-for task, texts in replies.items():
-    print(f"{task:26}", *(f"{text!r} → {TASKS[task].extract(text)!r}" for text in texts), sep="  ")
+extracted(replies).style.hide(axis="index")
 
 # %% [markdown]
 # Closed questions can be scored in a second way: by the likelihood of each choice as the next token, which takes one

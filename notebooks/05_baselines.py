@@ -70,8 +70,8 @@ display(Markdown(f"{said} {report.read_ends(stacked(records, 'steps'), loss)}"))
 pulling = {name: [r for r in records if r.config.regularizer == name] for name in regularizers if name != "none"}
 figure = plots.gradients(pulling)
 plt.show()
-for name, runs in pulling.items():
-    display(Markdown(f"*{report.method_name(name)}.* {report.read_gradients(runs)}"))
+said = [f"{report.method_name(name)}: {report.read_gradients(runs)}" for name, runs in pulling.items()]
+display(Markdown(" ".join(said)))
 
 # %% tags=["hide-input"]
 of_prompt = {"mean_distance": "mean distance of two tokens", "mean_norm": "mean norm of a token"}
@@ -101,7 +101,8 @@ for name in ("gsm8k", "mmlu"):
 # ## Each method at its own best rate
 #
 # All methods above use the rate that suits cross-entropy alone. Might a regulariser prefer another? On the three
-# pairs that chose that rate, with the frozen model in bfloat16:
+# pairs that chose that rate, with the frozen model in bfloat16; in brackets runs that were censored or diverged, where
+# there were any:
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, "own rates, gsm8k")))

@@ -148,7 +148,8 @@ display(Markdown(report_training.read_loss(logged, "loss")))
 # from trl import SFTConfig, SFTTrainer
 #
 # name = "HuggingFaceTB/SmolLM2-135M-Instruct"
-# trainer = SFTTrainer(name, args=SFTConfig("out"), train_dataset=rows, peft_config=settings)
+# arguments = SFTConfig("out")
+# trainer = SFTTrainer(name, args=arguments, train_dataset=rows, peft_config=settings)
 # add_regularizer(trainer, TSLoss(0.1))
 # trainer.train()
 # ```
@@ -222,7 +223,8 @@ report_training.methods(of_methods).style.format(precision=4).hide(axis="index")
 
 # %% tags=["hide-input"]
 table = report_training.regularizers(of_regularizers)
-display(table.style.format(precision=3, na_rep="").hide(axis="index"))
+digits = {"value": "{:.2g}", "gradient ratio": "{:.2g}", "cosine": "{:.3f}"}
+display(table.style.format(digits, na_rep="").hide(axis="index"))
 display(Markdown(report_training.read_regularizers(table)))
 
 # %% [markdown]

@@ -1,11 +1,14 @@
 """Figures of runs show what the tables hold."""
 
+from itertools import combinations
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from test_report import table
+from test_report_tasks import FITS
 
 from tslib import plots, stats
 
@@ -90,13 +93,68 @@ def test_ratios_draws_each_interval():
     assert ax.get_yticklabels()[0].get_text() == "TSLoss, off-diagonal"
 
 
+SEVERAL = pd.DataFrame(
+    [
+        {"run": run, "regularizer": name, "task": name, "step": step, "h1_count": count + step, "token_accuracy": 0.5}
+        for name in ("none", "tsloss", "l2")
+        for run, count in ((f"{name}-1", 1.0), (f"{name}-2", 40.0))
+        for step in (0, 20)
+    ]
+)
+"""Topology of two runs a method."""
+
+
+def laid_out(draw):
+    """A figure with the layout that notebooks have, drawn: a warning that axes have no room is an error."""
+    with mpl.rc_context():
+        plots.style()
+        figure = draw()
+        figure.canvas.draw()
+    return figure
+
+
+def overlap(*boxes):
+    return any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_data_sets_beside_and_below_each_other():
+    """Six of them: their titles do not overlap, no interval is cut off, and all have one scale."""
+    names = ["gsm8k", "mmlu", "hotpotqa-short", "longbench", "math", "bbh", "multiple-choice"]
+    runs = {name: SEVERAL.assign(h1_count=SEVERAL["h1_count"] + at) for at, name in enumerate(names)}
+    figure = laid_out(lambda: plots.bands(runs, {"h1_count": "number of loops"}))
+    assert [ax.get_title() for ax in figure.axes] == [f"{name} (n = 6 runs)" for name in names]
+    titles = [ax.title.get_window_extent() for ax in figure.axes]
+    assert not overlap(*titles)
+    assert len({round(box.y0) for box in titles}) == 3
+    assert len({ax.get_ylim() for ax in figure.axes}) == 1
+    for ax in figure.axes:
+        (band,) = ax.collections
+        assert ax.get_ylim()[0] == 0
+        assert ax.get_ylim()[1] >= band.get_datalim(ax.transData).y1
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.bands({"two": SEVERAL}, {"h1_count": "loops"}),
+        lambda: plots.by_method(SEVERAL, {"h1_count": "number of loops"}),
+        lambda: plots.scatter_at(SEVERAL, ["h1_count"], 20),
+        lambda: plots.memory(FITS),
+    ],
+    ids=["bands", "by method", "scatter", "memory"],
+)
+def test_a_legend_covers_nothing(draw):
+    figure = laid_out(draw)
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) >= 1
+    for ax in figure.axes:
+        assert not overlap(legend.get_window_extent(), ax.get_tightbbox())
+
+
 @pytest.mark.parametrize("rows", [1, 2, 3, 20])
 def test_the_legend_of_few_ratios_has_room_below_them(rows):
     made = {"setting": "tau", "value": range(rows), "ratio": 1.0, "low": 0.9, "high": 1.2}
-    with mpl.rc_context():
-        plots.style()  # the layout that notebooks have
-        figure = plots.settings(pd.DataFrame(made, index=range(rows)))
-        figure.canvas.draw()  # a warning that axes have no room is an error
+    figure = laid_out(lambda: plots.settings(pd.DataFrame(made, index=range(rows))))
     (ax,) = figure.axes
     assert ax.get_legend().get_window_extent().y1 < ax.xaxis.label.get_window_extent().y0
     assert ax.get_window_extent().height > 0.25 * rows * figure.dpi

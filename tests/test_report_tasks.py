@@ -90,6 +90,15 @@ def test_read_memory():
     )
 
 
+def test_replies_and_the_answers_taken_from_them():
+    found = report.extracted({"multiple-choice": ["(B) < (C)"], "gsm-symbolic": ["no number", r"\$1,234.50"]})
+    assert found.to_dict("split")["data"] == [
+        ["multiple-choice", "<code>&#x27;(B) &lt; (C)&#x27;</code>", "<code>&#x27;B&#x27;</code>"],
+        ["gsm-symbolic", "<code>&#x27;no number&#x27;</code>", "none"],
+        ["gsm-symbolic", "<code>&#x27;\\\\$1,234.50&#x27;</code>", "<code>&#x27;1234.50&#x27;</code>"],
+    ]
+
+
 def test_lengths_and_their_figure():
     tokens = {"short": [10, 30, 20], "long": [1000, 3000, 9000]}
     assert report.read_lengths(tokens) == (

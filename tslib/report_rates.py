@@ -44,12 +44,16 @@ def rate_table(evidence: Evidence) -> pd.DataFrame:
     """Word `rates`: one row a model and task, a column a learning rate; an arrow at the chosen one."""
     found = rates(evidence)
     words = [
-        f"{row['mean']:.1f} ({row['censored']} censored, {row['diverged']} diverged)" + (" ←" * row["chosen"])
-        for row in found.to_dict("records")
+        _words(row["mean"], row["censored"], row["diverged"]) + " ←" * row["chosen"] for row in found.to_dict("records")
     ]
     table = found.assign(words=words, lr=found["lr"].map("{:g}".format))
     wide = table.pivot_table(index=["model", "task"], columns="lr", values="words", aggfunc="first")
     return wide[list(dict.fromkeys(table["lr"]))].reset_index()
+
+
+def _words(mean: float, censored: int, diverged: int) -> str:
+    ended = [f"{number} {how}" for how, number in (("censored", censored), ("diverged", diverged)) if number]
+    return f"{mean:.1f}" + (f" ({', '.join(ended)})" if ended else "")
 
 
 def times_slower(found: pd.DataFrame) -> str:
@@ -84,10 +88,7 @@ def own_rates(evidence: Evidence) -> pd.DataFrame:
     for name in dict.fromkeys(table["regularizer"]):
         row = {"method": method_name(name)}
         for rate, runs in table[table["regularizer"] == name].groupby("lr"):
-            censored, diverged = stats.ended(runs).values()
-            row[f"rate {rate:g}"] = (
-                f"{stats.mean_iterations(runs):.1f} ({len(runs)} runs, {censored} censored, {diverged} diverged)"
-            )
+            row[f"rate {rate:g}"] = _words(stats.mean_iterations(runs), **stats.ended(runs))
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -1,6 +1,7 @@
 """Sentences and tables of the chapter on benchmarks and models; every measured number in them comes from a record."""
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -33,6 +34,27 @@ def evaluation_table(evaluation: Evaluation) -> str:
             "seconds": f"{results['seconds']:.0f}",
         }
     )
+
+
+def extracted(replies: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return one line a reply: its task, the reply, and the answer that is taken from it, both as HTML.
+
+    Parameters
+    ----------
+    replies
+        By the name of their task.
+    """
+    rows = [
+        {"task": task, "reply": _code(text), "answer": "none" if answer is None else _code(answer)}
+        for task, texts in replies.items()
+        for text in texts
+        for answer in [find_task(task).extract(text)]
+    ]
+    return pd.DataFrame(rows)
+
+
+def _code(text: str) -> str:
+    return f"<code>{escape(repr(text))}</code>"
 
 
 def untuned_table(table: pd.DataFrame) -> pd.DataFrame:

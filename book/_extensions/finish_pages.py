@@ -15,7 +15,8 @@ def repaired(page: str) -> str:
     """Return a page without what the theme loads in vain, and with the roles and names that a screen reader needs.
 
     Icons come from a font too, a tenth of their script. A bibliography and the parameters of a signature are lists, the
-    empty corner of a table is no header, and what unfolds the pages of a chapter has a name.
+    empty corner of a table is no header, and what unfolds the pages of a chapter has a name. An interval in a table is
+    not broken between its ends.
     """
     page = re.sub(r"<script [^>]*fontawesome\.js[^>]*></script>", "", page)
     page = page.replace('role="doc-biblioentry"', 'role="listitem"')
@@ -23,6 +24,7 @@ def repaired(page: str) -> str:
     page = page.replace('<dd><em class="sig-param">', '<dd role="listitem"><em class="sig-param">')
     named = '<summary aria-label="Show or hide the pages of this section"><span class="toctree-toggle"'
     page = page.replace('<summary><span class="toctree-toggle"', named)
+    page = re.sub(r"\[([-+]?[\d.]+), ([-+]?[\d.]+)\](?=[^<>]*(?:</p>)?</td>)", r"[\1,&nbsp;\2]", page)
     return re.sub(r"<th([^>]*)>((?:<p>\s*</p>|&nbsp;|\s)*)</th>", r"<td\1>\2</td>", page)
 
 

@@ -10,6 +10,7 @@ from numpy import ndarray
 from tslib import stats, structure
 from tslib.claims.criteria import MULTI, SINGLE, Finding, decided, not_yet
 from tslib.evidence import Evidence
+from tslib.report import method_name
 from tslib.stats import Interval
 
 
@@ -95,9 +96,9 @@ def held_out(evidence: Evidence) -> Finding:
     gains = {name: held_out_gain(scores, name, "score") for name in ("none", "l2", "pairwise")}
     losses = {name: held_out_gain(scores, name, "answer_loss") for name in gains}
     verdict = decided(min(gain.low for gain in gains.values()) > 0, min(gain.high for gain in gains.values()) < 0)
-    parts = "; ".join(f"than {name} by {gains[name]} (answer loss {losses[name]})" for name in gains)
+    parts = "; ".join(f"{method_name(name)} {gains[name]} (answer loss {losses[name]})" for name in gains)
     said = (
-        f"Held-out accuracy with TSLoss is higher {parts}; mean difference over pairs, 100 rows each. "
+        f"Held-out accuracy with TSLoss less that with {parts}; mean difference over pairs, 100 rows each. "
         f"{_left_out(evidence, *grids)}"
     )
     return Finding(verdict, said, "More pairs; models large enough to solve held-out problems.")

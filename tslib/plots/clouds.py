@@ -49,6 +49,12 @@ def style() -> None:
     )
 
 
+def legend_below(figure: Figure, columns: int = 3) -> None:
+    """Put the legend of a figure's first panel below all of them, where it covers nothing."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9)
+
+
 def _axes(ax: Axes | None) -> Axes:
     return plt.subplots()[1] if ax is None else ax
 

@@ -1,5 +1,6 @@
 """Figures of many runs: ratios of iterations, settings, and the structure of prompts with its random twin."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 from tslib import structure
 from tslib.paper import TABLE2
-from tslib.plots.clouds import H0_COLOUR, H1_COLOUR, POINT_COLOUR, WIDTH
+from tslib.plots.clouds import H0_COLOUR, H1_COLOUR, POINT_COLOUR, WIDTH, legend_below
 from tslib.plots.runs import around, forest, method_colours
 from tslib.records import RunRecord
 from tslib.report import method_name
@@ -23,10 +24,14 @@ QUANTITIES = {
     "h1_density": "H1 density (1 / distance)",
 }
 """What the paper follows, of those that the random twin has too."""
+COLUMNS = 3
+"""Panels beside each other whose titles have room."""
 
 
 def bands(curves: Mapping[str, pd.DataFrame], quantities: Mapping[str, str] = QUANTITIES) -> Figure:
     """Mean of each quantity over runs against the step, with its 95 % interval, and that of the random twins, dashed.
+
+    Each quantity has one scale for all; of many columns, a few stand beside each other and the others below.
 
     Parameters
     ----------
@@ -35,22 +40,33 @@ def bands(curves: Mapping[str, pd.DataFrame], quantities: Mapping[str, str] = QU
     quantities
         Columns, and what the figure calls them; a column without a twin has no dashed line.
     """
-    figure, axes = plt.subplots(
-        len(quantities), len(curves), figsize=(WIDTH, 2.1 * len(quantities)), sharex="col", sharey="row", squeeze=False
-    )
-    for column, (title, of_runs) in enumerate(curves.items()):
+    wide = min(len(curves), COLUMNS)
+    high = len(quantities) * math.ceil(len(curves) / wide)
+    figure, axes = plt.subplots(high, wide, figsize=(WIDTH, 2.1 * high), squeeze=False)
+    for at, (title, of_runs) in enumerate(curves.items()):
+        first, column = len(quantities) * (at // wide), at % wide
         for row, (name, label) in enumerate(quantities.items()):
-            ax = axes[row, column]
+            ax = axes[first + row, column]
             _band(ax, of_runs, name, POINT_COLOUR, "-", "prompts")
             if f"null_{name}" in of_runs:
                 _band(ax, of_runs, f"null_{name}", "grey", "--", "random twins")
-            if name != "persistence_entropy":  # whose changes are small
-                ax.set_ylim(bottom=0)
+            if at:
+                ax.sharey(axes[row, 0])
+            if row:
+                ax.sharex(axes[first, column])
             if column == 0:
                 ax.set_ylabel(label.replace(" (", "\n("))
-        axes[0, column].set_title(f"{title} (n = {of_runs['run'].nunique()} runs)")
-        axes[-1, column].set_xlabel("optimiser step")
-    axes[0, 0].legend()
+            ax.tick_params(labelleft=column == 0, labelbottom=row == len(quantities) - 1)
+        axes[first, column].set_title(f"{title} (n = {of_runs['run'].nunique()} runs)")
+        ax.set_xlabel("optimiser step")
+    for row, name in enumerate(quantities):
+        axes[row, 0].autoscale(axis="y")  # to all that share it
+        if name != "persistence_entropy":  # whose changes are small
+            axes[row, 0].set_ylim(bottom=0)
+    for ax in axes.flat:
+        if not ax.has_data():
+            ax.remove()
+    legend_below(figure)
     return figure
 
 
@@ -72,13 +88,13 @@ def by_method(curves: pd.DataFrame, quantities: Mapping[str, str]) -> Figure:
     """
     names = list(dict.fromkeys(curves["regularizer"]))
     colours = method_colours(names)
-    figure, axes = plt.subplots(1, len(quantities), figsize=(WIDTH, 3.1), squeeze=False)
+    figure, axes = plt.subplots(1, len(quantities), figsize=(WIDTH, 3.4), squeeze=False)
     for ax, (column, label) in zip(axes[0], quantities.items(), strict=True):
         for name in names:
             runs = curves[curves["regularizer"] == name]
             _band(ax, runs, column, colours[name], "-", f"{method_name(name)} (n = {runs['run'].nunique()})")
         ax.set(xlabel="optimiser step", ylabel=label)
-    axes[0, 0].legend(fontsize=9)
+    legend_below(figure)
     return figure
 
 
@@ -265,7 +281,7 @@ def by_value(records: Sequence[RunRecord], setting: str) -> Figure:
 def scatter_at(curves: pd.DataFrame, features: Sequence[str], step: int, accuracy: str = "token_accuracy") -> Figure:
     """Accuracy against each feature, one dot a run, all at the same step; colours are tasks."""
     here = curves[curves["step"] == step]
-    figure, axes = plt.subplots(1, len(features), figsize=(WIDTH, 2.9), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(features), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
     tasks = list(dict.fromkeys(here["task"]))
     for ax, feature in zip(axes[0], features, strict=True):
         for task, colour in zip(tasks, sns.color_palette("colorblind", len(tasks)), strict=True):
@@ -273,5 +289,5 @@ def scatter_at(curves: pd.DataFrame, features: Sequence[str], step: int, accurac
             ax.scatter(runs[feature], runs[accuracy], color=colour, label=f"{task} (n = {len(runs)})", s=18)
         ax.set_xlabel(feature.replace("_", " "))
     axes[0, 0].set_ylabel(f"{accuracy.replace('_', ' ')}, step {step}")
-    axes[0, 0].legend(fontsize=9)
+    legend_below(figure)
     return figure

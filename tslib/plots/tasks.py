@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from tslib.plots.clouds import POINT_COLOUR, WIDTH
+from tslib.plots.clouds import POINT_COLOUR, WIDTH, legend_below
 
 
 def scores(table: pd.DataFrame) -> Figure:
@@ -49,7 +49,7 @@ def memory(fits: pd.DataFrame) -> Figure:
     colours = dict(zip(parts, sns.color_palette("colorblind", len(parts)), strict=True))
     shown = fits[(fits["n_tokens"] == fits["n_tokens"].min()) & ~fits["too_long"]]
     dtypes = list(dict.fromkeys(shown["dtype"]))
-    figure, axes = plt.subplots(1, len(dtypes), figsize=(WIDTH, 0.24 * len(shown) / len(dtypes) + 1.2), sharey=True)
+    figure, axes = plt.subplots(1, len(dtypes), figsize=(WIDTH, 0.24 * len(shown) / len(dtypes) + 1.5), sharey=True)
     for ax, dtype in zip(np.atleast_1d(axes), dtypes, strict=True):
         rows = shown[shown["dtype"] == dtype].iloc[::-1]
         left = np.zeros(len(rows))
@@ -60,5 +60,5 @@ def memory(fits: pd.DataFrame) -> Figure:
             ax.axvline(limit, color="grey", linewidth=0.8, linestyle=":")
         ax.set_yticks(range(len(rows)), [f"{row.model}, {row.context}" for row in rows.itertuples()])
         ax.set(title=dtype, xlabel="GiB (dotted: 16 and 80)")
-    np.atleast_1d(axes)[0].legend(loc="lower right", fontsize="small")
+    legend_below(figure)
     return figure
