@@ -67,6 +67,7 @@ LOOK = r"""() => {
         text: document.querySelector('main').innerText,
         figures: all('main figure img').length,
         tables: all('.cell_output table').length,
+        broken_intervals: all('td').filter(cell => /\[[-+]?[\d.]+, /.test(cell.textContent)).map(name),
         links: all('a[href]').map(link => link.href),
         formulas: all('.math').length,
         not_set: all('.math').filter(formula => !formula.querySelector('mjx-container')).map(name),
@@ -84,6 +85,30 @@ OPEN_ALL = """() => {
 }"""
 # Axe would load style sheets a second time, some from a wrong address.
 AXE = {"resultTypes": ["violations"], "preload": False}
+COLOURS = ["color-contrast", "link-in-text-block"]
+"""Axe's rules on colours, which take most of its time: colours depend on the theme, not on the width."""
+RULES: dict[str, dict[str, Any]] = {
+    "all": {},
+    "colours": {"runOnly": COLOURS},
+    "others": {"rules": {rule: {"enabled": False} for rule in COLOURS}},
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """A way to look at a page."""
+
+    width: int
+    theme: str
+    folder: bool = False
+    """From a folder, not over HTTP."""
+    rules: str = "all"
+    """Which of Axe's rules."""
+
+
+DESKTOP_LIGHT = Look(DESKTOP, "light")
+PHONE_LIGHT = Look(PHONE, "light", folder=True, rules="others")
+DESKTOP_DARK = Look(DESKTOP, "dark", rules="colours")
 
 
 @dataclass(frozen=True)
@@ -138,15 +163,16 @@ def load(page: Page, address: str, lands: str | None = None) -> tuple[int, float
     return sum(request.sizes()["responseBodySize"] for request in finished), seconds
 
 
-def visit(browser: Browser, base: str, path: str, *, width: int = DESKTOP, theme: str = "light") -> Visit:
-    """Load a page, wait until it can be used, and look at it."""
-    with opened(browser, base, width=width, theme=theme) as (page, errors):
+def visit(browser: Browser, base: str, path: str, look: Look) -> Visit:
+    """Load a page, wait until it can be used, and look at it; ``base`` is not asked for what a folder has."""
+    base = f"{BOOK.as_uri()}/" if look.folder else base
+    with opened(browser, base, width=look.width, theme=look.theme) as (page, errors):
         n_bytes, seconds = load(page, base + path)
         facts = page.evaluate(LOOK)
         page.evaluate(OPEN_ALL)
-        found = Axe().run(page, options=AXE).response["violations"]
-        if theme != (shown := page.evaluate("document.documentElement.dataset.theme")):
-            errors.append(f"the theme is {shown}, not {theme}")
+        found = Axe().run(page, options=AXE | RULES[look.rules]).response["violations"]
+        if look.theme != (shown := page.evaluate("document.documentElement.dataset.theme")):
+            errors.append(f"the theme is {shown}, not {look.theme}")
         return Visit(list(errors), n_bytes, seconds, facts, [_said(rule) for rule in found if _weighs(rule)])
 
 

@@ -3,19 +3,32 @@
 import html
 import re
 from functools import cache
-from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import nbformat
 import pytest
-from browser import BOOK, CHAPTERS, DESKTOP, PAGES, PHONE, READY, ROOT, load, opened, served, visit
+from browser import (
+    BOOK,
+    CHAPTERS,
+    DESKTOP_DARK,
+    DESKTOP_LIGHT,
+    PAGES,
+    PHONE,
+    PHONE_LIGHT,
+    ROOT,
+    Look,
+    load,
+    opened,
+    served,
+    visit,
+)
 
 # The tests of a page follow one another, so that where processes share this file each loads a part of the pages. Pytest
 # tells pages by their place in a list: those of notebooks have the same in both.
 NOTEBOOKS = [path for path in CHAPTERS if "executed" in path]
 every_page = pytest.mark.parametrize("path", sorted(PAGES, key=lambda path: path not in NOTEBOOKS), scope="module")
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, scope="module")
-every_width = pytest.mark.parametrize("width", [DESKTOP, PHONE])
+every_width = pytest.mark.parametrize("look", [DESKTOP_LIGHT, PHONE_LIGHT], ids=["desktop", "phone from a folder"])
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +39,20 @@ def base(book):
 
 @pytest.fixture(scope="module")
 def visited(browser, base):
-    """Loads a page once a width and theme, however many tests ask, and whether or not they name the defaults."""
-    once = cache(lambda path, width, theme: visit(browser, base, path, width=width, theme=theme))
-    return lambda path, width=DESKTOP, theme="light": once(path, width, theme)
+    """Loads a page once a look, however many tests ask, and whether or not they name the default."""
+    once = cache(lambda path, look: visit(browser, base, path, look))
+    return lambda path, look=DESKTOP_LIGHT: once(path, look)
 
 
 @every_page
 @every_width
-def test_loads_without_an_error_or_a_network(visited, path, width):
-    assert visited(path, width).errors == []
+def test_loads_without_an_error_or_a_network(visited, path, look):
+    assert visited(path, look).errors == []
 
 
 @every_page
 def test_does_not_scroll_sideways_on_a_phone(visited, path):
-    facts = visited(path, PHONE).facts
+    facts = visited(path, PHONE_LIGHT).facts
     assert (facts["scroll_width"] <= facts["client_width"], facts["too_wide"]) == (True, [])
 
 
@@ -65,6 +78,15 @@ def test_a_page_shows_every_picture_and_table_of_its_notebook(visited, path):
     assert "IPython.core.display" not in visited(path).facts["text"]
 
 
+@every_page
+def test_an_interval_in_a_table_stays_on_one_line(visited, path):
+    assert visited(path).facts["broken_intervals"] == []
+
+
+def test_there_are_intervals_in_tables(visited):
+    assert visited("book/executed/03_convergence.html").facts["text"].count(",\N{NO-BREAK SPACE}") > 10
+
+
 @cache
 def anchors(target):
     """What a fragment of an address may name on a page, by its source."""
@@ -84,16 +106,22 @@ def test_links_within_the_book_lead_somewhere(visited, base, path):
     assert broken == []
 
 
-# Colours depend on the theme, not on the width: a third look at every page is enough.
 @every_page
-@pytest.mark.parametrize(("width", "theme"), [(DESKTOP, "light"), (PHONE, "light"), (DESKTOP, "dark")])
-def test_axe_finds_nothing_serious(visited, path, width, theme):
-    assert visited(path, width, theme).violations == []
+@pytest.mark.parametrize("look", [DESKTOP_LIGHT, PHONE_LIGHT, DESKTOP_DARK], ids=["desktop", "phone", "dark"])
+def test_axe_finds_nothing_serious(visited, path, look):
+    assert visited(path, look).violations == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_the_theme_shows_on_a_phone_alone_can_be_read(browser, base, theme):
+    """The same on every page, so that one is enough; here with the rules on colours."""
+    assert visit(browser, base, CHAPTERS[0], Look(PHONE, theme)).violations == []
 
 
 @every_page
-def test_formulas_are_typeset(visited, path):
-    facts = visited(path).facts
+@every_width
+def test_formulas_are_typeset(visited, path, look):
+    facts = visited(path, look).facts
     assert (facts["not_set"], facts["formula_errors"], facts["raw_formulas"]) == ([], [], [])
 
 
@@ -143,13 +171,3 @@ def test_the_front_page_weighs_at_most_2_megabytes(browser, base):
         n_bytes, _ = load(page, base, lands=base + CHAPTERS[0])
     assert errors == []
     assert 50_000 < n_bytes <= 2e6
-
-
-@every_page
-def test_opens_from_a_folder(browser, book: Path, path):
-    base = f"{book.as_uri()}/"
-    with opened(browser, base) as (page, errors):
-        page.goto(base + path)
-        page.evaluate(READY)
-        assert page.locator(".math:not(:has(mjx-container))").count() == 0
-    assert errors == []
