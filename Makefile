@@ -6,6 +6,9 @@ MODEL  ?= smollm2-135m
 SWEEP  ?= data/sweeps/short.yaml
 STORE  ?= runs
 
+# Notebooks, tests and the jobs of a sweep are many processes: what one has compiled the next need not.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup book pdf links screenshots test coverage bench sweep torture mutation lab clean
 
@@ -18,7 +21,8 @@ setup: $(VENV)/.installed  ## .venv, the pinned requirements and the embedded mo
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": call make with PYTHON=python3.12, say")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --requirement requirements.txt --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --use-pep517 --requirement requirements.txt --editable .
+	@$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib || true  # by all cores, where pip takes one; some files are not for this Python
 	@touch $@
 
 book: setup  ## run every notebook on the embedded model and build _build/html
