@@ -161,8 +161,9 @@ display(Markdown(f"The small model before any tuning. {read_untuned(untuned)}"))
 # %% tags=["parameters"]
 model = "smollm2-135m"
 task = "multiple-choice"
-samples = 10
+samples = 4
 max_steps = 10
+n_tokens = 20  # of the prompt, and of the table of memory
 limit = 25  # held-out rows
 shots = 0
 max_context = None  # positions at most; longer prompts of LongBench lose their middle
@@ -171,7 +172,14 @@ store = "runs"
 
 # %% tags=["remove-stderr"]
 config = TuneConfig(
-    model=model, task=task, samples=samples, shots=shots, max_steps=max_steps, max_context=max_context, answer_every=0
+    model=model,
+    task=task,
+    samples=samples,
+    n_tokens=n_tokens,
+    shots=shots,
+    max_steps=max_steps,
+    max_context=max_context,
+    answer_every=0,
 )
 record = RunStore(store).get_or_run(config)
 evaluations = EvaluationStore(f"{store}/evaluations")
@@ -205,19 +213,19 @@ catalogue.models().drop(columns=["here"]).style.hide(axis="index")
 
 # %% [markdown]
 # Tuning a prompt keeps the frozen weights, the activations of one pass through the model, and the logits of a few of
-# the target's positions at a time. The prompt itself, its gradient and its optimiser take next to nothing. The table is
-# computed from each model's configuration, and a test compares it with the measured peak of the two embedded models.
-# For a row with more positions than `pass_tokens`, activations are computed again layer by layer, so that a longer row
-# can take less memory.
+# the target's positions at a time. The prompt itself, its gradient and its optimiser take next to nothing, so one
+# length of prompt is enough. The table is computed from each model's configuration, and a test compares it with the
+# measured peak of the two embedded models. For a row with more positions than `pass_tokens`, activations are computed
+# again layer by layer, so that a longer row can take less memory.
 
 # %% tags=["hide-input"]
-fits = memory.table(context=contexts)
+fits = memory.table(context=contexts, n_tokens=[n_tokens])
 figure = plots.memory(fits)
 plt.show()
 display(Markdown(read_memory(fits)))
 
 # %% tags=["hide-input"]
-fits.style.hide(axis="index").format(precision=1)
+fits.drop(columns="n_tokens").style.hide(axis="index").format(precision=1)
 
 # %% [markdown]
 # Where a model does not fit on one device, `device="spread"` divides its layers over all devices. Neither that nor a

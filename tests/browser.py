@@ -67,7 +67,9 @@ LOOK = r"""() => {
         text: document.querySelector('main').innerText,
         figures: all('main figure img').length,
         tables: all('.cell_output table').length,
-        broken_intervals: all('td').filter(cell => /\[[-+]?[\d.]+, /.test(cell.textContent)).map(name),
+        broken_intervals: all('td:not(:has(code))').filter(
+            cell => /\[[-+]?[\d.]+, [-+]?[\d.]+\]/.test(cell.textContent)
+        ).map(name),
         links: all('a[href]').map(link => link.href),
         formulas: all('.math').length,
         not_set: all('.math').filter(formula => !formula.querySelector('mjx-container')).map(name),

@@ -1,5 +1,6 @@
 """What several test modules share: the embedded model, a task of a few words, a record, a cache of the test's own."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -10,6 +11,7 @@ import jaxtyping
 import pytest
 import torture
 from hypothesis import HealthCheck, settings
+from made_sweeps import grid, sweep_of
 from playwright.sync_api import Browser
 
 from tslib import models, tuning
@@ -17,7 +19,7 @@ from tslib.checkpoints import Checkpoint
 from tslib.config import TuneConfig
 from tslib.errors import InputError
 from tslib.models import LoadedModel
-from tslib.records import RunRecord
+from tslib.records import RunRecord, RunStore
 from tslib.tasks import FAMILIES, TASKS, Example, Reading, Task, load_task
 from tslib.tasks.base import made
 
@@ -195,3 +197,20 @@ def browser(book) -> Iterator[Browser]:
     """Debian's Chromium."""
     with chromium.chromium() as started:
         yield started
+
+
+@pytest.fixture
+def short(tmp_path, tiny_model):
+    """A sweep of four short runs."""
+    fields = f"model: {tiny_model}, task: multiple-choice, n_tokens: 2, max_steps: 3, answer_every: 0, device: cpu, "
+    fields += "lr: [0.03, 1.0e+30], regularizer: [none, tsloss]"
+    return sweep_of(tmp_path / "short.yaml", grid(f"fields: {{{fields}}}"))
+
+
+@pytest.fixture
+def done(two_steps, tmp_path):
+    """A store with the first of two runs of a sweep."""
+    store = RunStore(tmp_path / "runs")
+    sweep = sweep_of(tmp_path / "s.yaml", grid("fields: {seed: [0, 1], device: cpu}"))
+    store.save(dataclasses.replace(two_steps, config=sweep.configs[0], results=two_steps.results | {"seconds": 90.0}))
+    return sweep, store

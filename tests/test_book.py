@@ -30,6 +30,15 @@ def test_a_notebook_that_raises_keeps_no_other_from_being_run(checkout, monkeypa
     assert "WARNING" not in capfd.readouterr().err, "kernels have nothing to warn of"
 
 
+def test_notebooks_that_tune_longest_are_run_first():
+    steps = {page.stem: book._steps(page) for page in book.pages()}
+    assert (steps["00_persistent_homology"], steps["03_convergence"]) == (0, 100)
+    names = [page.stem for page in book.in_turn(book.pages())]
+    assert sorted(names) == [page.stem for page in book.pages()]
+    first, then, last = (names.index(name) for name in ("03_convergence", "05_baselines", "09_verdicts"))
+    assert first < then < last
+
+
 def test_no_notebooks(tmp_path):
     with pytest.raises(ResourceError, match="the book is built in a checkout of the project"):
         book.build(tmp_path)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,14 +44,29 @@ def build(root: Path = ROOT) -> Path:
         raise ResourceError(f"no notebooks in {root / 'notebooks'}: the book is built in a checkout of the project")
     cores = joblib.cpu_count()
     at_once = min(len(notebooks), cores, MOST)
-    # The short ones come first in the book; run last, they fill what the long ones leave of the cores.
-    jobs = (joblib.delayed(_why_not)(notebook, EXECUTED / notebook.name) for notebook in reversed(notebooks))
+    jobs = (joblib.delayed(_why_not)(notebook, EXECUTED / notebook.name) for notebook in in_turn(notebooks))
     with joblib.parallel_config("loky", inner_max_num_threads=max(1, cores // at_once)):
         done = joblib.Parallel(at_once, return_as="generator_unordered")(jobs)
         failed = sorted(filter(None, tqdm(done, "notebooks", len(notebooks), unit="notebook")))
     if failed:
         raise ResourceError("; ".join(failed))
     return assemble(root)
+
+
+def in_turn(notebooks: Iterable[Path]) -> list[Path]:
+    """Return notebooks, those that tune longest first: run last, one of them would leave the other cores idle."""
+    return sorted(notebooks, key=_steps, reverse=True)
+
+
+def _steps(notebook: Path) -> int:
+    """Return the largest number of steps among a notebook's parameters."""
+    import nbformat
+
+    from tslib.pages import parameters
+
+    cells = nbformat.read(notebook, as_version=4).cells
+    given = [parameters(cell) for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    return max((value for cell in given for name, value in cell.items() if name.endswith("steps")), default=0)
 
 
 def _why_not(notebook: Path, output: Path) -> str:
