@@ -166,7 +166,7 @@ def load(page: Page, address: str, lands: str | None = None) -> tuple[int, float
 
 
 def visit(browser: Browser, base: str, path: str, look: Look) -> Visit:
-    """Load a page, wait until it can be used, and look at it; ``base`` is not asked for what a folder has."""
+    """Load a page, from where it is served or from its folder, wait until it can be used, and look at it."""
     base = f"{BOOK.as_uri()}/" if look.folder else base
     with opened(browser, base, width=look.width, theme=look.theme) as (page, errors):
         n_bytes, seconds = load(page, base + path)

@@ -236,6 +236,19 @@ def test_by_rate(whole):
     assert table["ratio [95 %]"].str.startswith("0.90 [").all()
 
 
+def test_what_is_said_of_intervals_by_rate(whole, nothing):
+    rows = report_evidence.by_rate(whole, report_evidence.SCALES).assign(interval="contains 1")
+    assert report_evidence.read_by_rate(rows) == (
+        "Of 8 intervals 0 lie below 1 and 0 above it; each stands for itself, on 3 pairs, and by chance alone 0.4 of "
+        "so many would not contain 1."
+    )
+    rows.loc[5, ["ratio [95 %]", "interval"]] = "0.97 [0.95, 0.99]", "lies below 1"
+    assert " 1 lie below 1 and 0 above it (gemma3-270m, 5e-05, factor √d: 0.97 [0.95, 0.99] lies below 1); each" in (
+        report_evidence.read_by_rate(rows)
+    )
+    assert report_evidence.read_by_rate(report_evidence.by_rate(nothing, report_evidence.SCALES)) == ""
+
+
 def test_distances(whole, nothing):
     table = report_evidence.distances(whole, report_evidence.METHODS)
     assert table[["method", "learning rate"]].to_numpy().tolist() == [

@@ -21,6 +21,7 @@ __all__ = [
     "not_there",
     "pushes",
     "read_baselines",
+    "read_by_rate",
     "read_kept_back",
     "read_progress",
     "read_table3",
@@ -160,9 +161,28 @@ def by_rate(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
                     "alone": f"{stats.mean_iterations(alone):.1f}",
                     "TSLoss": row["restricted mean"],
                     "ratio [95 %]": row["ratio [95 %]"],
+                    "interval": row["interval"],
                 }
             )
     return pd.DataFrame(rows)
+
+
+def read_by_rate(table: pd.DataFrame) -> str:
+    """Say which intervals of `by_rate` do not contain 1, and how many would not by chance."""
+    if table.empty:
+        return ""
+    sides = {where: table[table["interval"] == f"lies {where}"].to_dict("records") for where in ("below 1", "above 1")}
+    parts = [
+        f"{row['model']}, {row['learning rate']}, factor {row['factor']}: {row['ratio [95 %]']} {row['interval']}"
+        for rows in sides.values()
+        for row in rows
+    ]
+    named = f" ({'; '.join(parts)})" if parts else ""
+    return (
+        f"Of {len(table)} intervals {len(sides['below 1'])} lie below 1 and {len(sides['above 1'])} above it"
+        f"{named}; each stands for itself, on {table['pairs'].max()} pairs, and by "
+        f"chance alone {0.05 * len(table):.1f} of so many would not contain 1."
+    )
 
 
 def distances(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:

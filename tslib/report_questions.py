@@ -187,9 +187,10 @@ def _ten(evidence: Evidence) -> str:
 
 
 def _scale(evidence: Evidence) -> str:
-    rows = report_evidence.by_rate(evidence, report_evidence.SCALES).to_dict("records")
+    table = report_evidence.by_rate(evidence, report_evidence.SCALES)
+    rows = table.to_dict("records")
     parts = [f"{row['model']}, {row['learning rate']}, factor {row['factor']}: {row['ratio [95 %]']}" for row in rows]
-    return f"Ratio of iterations with TSLoss: {'; '.join(parts)}."
+    return f"Ratio of iterations with TSLoss: {'; '.join(parts)}. {report_evidence.read_by_rate(table)}"
 
 
 def _methods(evidence: Evidence) -> str:
