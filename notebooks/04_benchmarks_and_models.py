@@ -216,7 +216,7 @@ catalogue.models().drop(columns=["here"]).style.hide(axis="index")
 # the target's positions at a time. The prompt itself, its gradient and its optimiser take next to nothing, so one
 # length of prompt is enough. The table is computed from each model's configuration, and a test compares it with the
 # measured peak of the two embedded models. For a row with more positions than `pass_tokens`, activations are computed
-# again layer by layer, so that a longer row can take less memory.
+# again layer by layer, so that a longer row can take less memory. Contexts beyond a model's positions are left out.
 
 # %% tags=["hide-input"]
 fits = memory.table(context=contexts, n_tokens=[n_tokens])
@@ -225,7 +225,8 @@ plt.show()
 display(Markdown(read_memory(fits)))
 
 # %% tags=["hide-input"]
-fits.drop(columns="n_tokens").style.hide(axis="index").format(precision=1)
+shown = fits[~fits["too_long"]].drop(columns=["n_tokens", "too_long"])
+shown.style.hide(axis="index").format(precision=1)
 
 # %% [markdown]
 # Where a model does not fit on one device, `device="spread"` divides its layers over all devices. Neither that nor a

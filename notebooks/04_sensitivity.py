@@ -176,7 +176,7 @@ if len(paper):
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_evidence.SCALES)))
 scale = report_evidence.by_rate(evidence, report_evidence.SCALES).drop(columns="method", errors="ignore")
-display(scale.style.hide(axis="index"))
+display(scale.drop(columns="interval", errors="ignore").style.hide(axis="index"))
 display(Markdown(report_evidence.read_by_rate(scale)))
 
 # %% [markdown]
