@@ -18,6 +18,7 @@ __all__ = [
     "compared",
     "distances",
     "interventions",
+    "name_rates",
     "not_there",
     "pushes",
     "read_baselines",
@@ -171,18 +172,22 @@ def read_by_rate(table: pd.DataFrame) -> str:
     """Say which intervals of `by_rate` do not contain 1, and how many would not by chance."""
     if table.empty:
         return ""
-    sides = {where: table[table["interval"] == f"lies {where}"].to_dict("records") for where in ("below 1", "above 1")}
-    parts = [
-        f"{row['model']}, {row['learning rate']}, factor {row['factor']}: {row['ratio [95 %]']} {row['interval']}"
-        for rows in sides.values()
-        for row in rows
-    ]
+    below, above = (int((table["interval"] == side).sum()) for side in ("lies below 1", "lies above 1"))
+    apart = table[table["interval"] != "contains 1"]
+    parts = [f"{ratio} {side}" for ratio, side in zip(name_rates(apart), apart["interval"], strict=True)]
     named = f" ({'; '.join(parts)})" if parts else ""
     return (
-        f"Of {len(table)} intervals {len(sides['below 1'])} lie below 1 and {len(sides['above 1'])} above it"
-        f"{named}; each stands for itself, on {table['pairs'].max()} pairs, and by "
-        f"chance alone {0.05 * len(table):.1f} of so many would not contain 1."
+        f"Of {len(table)} intervals {below} lie below 1 and {above} above it{named}; each stands for itself, on "
+        f"{table['pairs'].max()} pairs, and by chance alone {0.05 * len(table):.1f} of so many would not contain 1."
     )
+
+
+def name_rates(table: pd.DataFrame) -> list[str]:
+    """Name each ratio of `by_rate` by its model, learning rate and factor."""
+    return [
+        f"{row['model']}, {row['learning rate']}, factor {row['factor']}: {row['ratio [95 %]']}"
+        for row in table.to_dict("records")
+    ]
 
 
 def distances(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:

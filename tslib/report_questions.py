@@ -188,9 +188,8 @@ def _ten(evidence: Evidence) -> str:
 
 def _scale(evidence: Evidence) -> str:
     table = report_evidence.by_rate(evidence, report_evidence.SCALES)
-    rows = table.to_dict("records")
-    parts = [f"{row['model']}, {row['learning rate']}, factor {row['factor']}: {row['ratio [95 %]']}" for row in rows]
-    return f"Ratio of iterations with TSLoss: {'; '.join(parts)}. {report_evidence.read_by_rate(table)}"
+    said = "; ".join(report_evidence.name_rates(table))
+    return f"Ratio of iterations with TSLoss: {said}. {report_evidence.read_by_rate(table)}"
 
 
 def _methods(evidence: Evidence) -> str:
