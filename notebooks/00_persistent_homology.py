@@ -29,8 +29,9 @@ import pandas as pd
 from IPython.display import Markdown, display
 from scipy.sparse.csgraph import connected_components
 
-from tslib import persistence_diagrams, plots, summarize
-from tslib.topology import distance_matrix, lifespans
+from tslib import persistence_diagrams, summarize
+from tslib.study import plots
+from tslib.topology.diagrams import distance_matrix, lifespans
 
 plots.style()
 
@@ -126,7 +127,7 @@ display(
 # it appears, its *{term}`birth`* $b$, to the scale where it is gone, its *{term}`death`* $d$. That this
 # bookkeeping is possible without ambiguity is the theorem on which the field rests
 # {cite}`edelsbrunner2002topological,zomorodian2005computing`. We compute it exactly, by Ripser
-# {cite}`bauer2021ripser,tralie2018ripser` ({py:func}`tslib.topology.persistence_diagrams`).
+# {cite}`bauer2021ripser,tralie2018ripser` ({py:func}`tslib.topology.diagrams.persistence_diagrams`).
 #
 # - Every point is a component at $\epsilon = 0$. When two components meet, one of them dies; the last one
 #   never does.

@@ -31,9 +31,10 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tslib import TSLoss, persistence_diagrams, plots, summarize
-from tslib.losses import descend
-from tslib.plots import interactive
+from tslib import TSLoss, persistence_diagrams, summarize
+from tslib.losses.descent import descend
+from tslib.study import plots
+from tslib.study.plots import interactive
 
 plots.style()
 torch.set_default_dtype(torch.float64)
@@ -193,7 +194,7 @@ interactive.four_points([(x / 10, 1.0) for x in range(2, 31)], tau=tau, alpha=al
 # %% [markdown]
 # ## The same as tslib.TSLoss
 #
-# The library's version, {py:class}`tslib.losses.TSLoss`, adds leading dimensions, weights, and care for
+# The library's version, {py:class}`tslib.losses.tsloss.TSLoss`, adds leading dimensions, weights, and care for
 # rounding: $\delta$ minus the smallest distance is the difference of two numbers that nearly agree. On clouds
 # of ordinary size it must equal the ten lines.
 

@@ -26,11 +26,14 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import plots, report, report_findings, report_structure
 from tslib.config import TuneConfig
-from tslib.evidence import Evidence
-from tslib.plots import interactive
-from tslib.records import RunStore
+from tslib.runs.store import RunStore
+from tslib.study import plots
+from tslib.study.evidence import Evidence
+from tslib.study.plots import interactive
+from tslib.study.report import findings as report_findings
+from tslib.study.report import runs as report
+from tslib.study.report import structure as report_structure
 
 plots.style()
 evidence = Evidence()
@@ -171,7 +174,7 @@ for count in (1, 10):
 #
 # The paper correlates topological features with accuracy over the checkpoints and finds ρ = 0.866 for the mean $H_0$
 # lifespan. But accuracy rises with the step, and goes with anything that drifts. So beside the plain ρ stands the
-# {term}`partial correlation` given the step ({py:func}`tslib.structure.correlation`), and the correlation between
+# {term}`partial correlation` given the step ({py:func}`tslib.study.structure.correlation`), and the correlation between
 # different runs at one and the same step, which training time cannot produce. Accuracy here is the share of target
 # tokens that are the most probable one, since the share of samples that are exact is 0 until the end of a run of one
 # sample; [the verdict](09_verdicts) is by the latter, over runs that go on to step 300. Intervals are over runs:

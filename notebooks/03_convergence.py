@@ -27,10 +27,14 @@ import timeit
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import TSLoss, claims, plots, report, report_evidence, report_rates, stats
-from tslib.evidence import LEARNING_RATES, MAIN, Evidence
-from tslib.experiments import paired
-from tslib.records import RunStore
+from tslib import TSLoss, stats
+from tslib.runs.store import RunStore
+from tslib.study import claims, plots
+from tslib.study.evidence import LEARNING_RATES, MAIN, Evidence
+from tslib.study.experiments import paired
+from tslib.study.report import evidence as report_evidence
+from tslib.study.report import rates as report_rates
+from tslib.study.report import runs as report
 
 plots.style()
 evidence = Evidence()

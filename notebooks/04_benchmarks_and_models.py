@@ -24,12 +24,14 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import EvalConfig, TuneConfig, catalogue, load_model, load_task, memory, plots
-from tslib.encoding import encode
-from tslib.evaluation import EvaluationStore, of_run
-from tslib.experiments import EVALUATIONS, EXPERIMENTS
-from tslib.records import RunStore
-from tslib.report_tasks import (
+from tslib import EvalConfig, TuneConfig, load_model, load_task
+from tslib.prompts.encoding import encode
+from tslib.runs.evaluation import EvaluationStore, of_run
+from tslib.runs.store import RunStore
+from tslib.study import plots
+from tslib.study.experiments import EVALUATIONS, EXPERIMENTS
+from tslib.study.report import catalogue
+from tslib.study.report.tasks import (
     extracted,
     read_before_and_after,
     read_lengths,
@@ -38,6 +40,7 @@ from tslib.report_tasks import (
     tour_table,
     untuned_table,
 )
+from tslib.tuning import memory
 
 plots.style()
 

@@ -24,18 +24,15 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import (
-    TuneConfig,
-    claims,
-    plots,
-    report_evidence,
-    report_findings,
-    report_precision,
-    report_rates,
-    report_settings,
-)
-from tslib.evidence import LEARNING_RATES, Evidence
-from tslib.records import RunStore
+from tslib import TuneConfig
+from tslib.runs.store import RunStore
+from tslib.study import claims, plots
+from tslib.study.evidence import LEARNING_RATES, Evidence
+from tslib.study.report import evidence as report_evidence
+from tslib.study.report import findings as report_findings
+from tslib.study.report import precision as report_precision
+from tslib.study.report import rates as report_rates
+from tslib.study.report import settings as report_settings
 
 plots.style()
 evidence = Evidence()

@@ -25,10 +25,15 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import plots, report, report_evidence, report_findings, report_rates
-from tslib.evidence import Evidence, stacked
-from tslib.records import RunStore
-from tslib.sweeps import Grid
+from tslib.runs.store import RunStore
+from tslib.runs.sweeps import Grid
+from tslib.study import plots
+from tslib.study.evidence import Evidence, stacked
+from tslib.study.names import method_name
+from tslib.study.report import evidence as report_evidence
+from tslib.study.report import findings as report_findings
+from tslib.study.report import rates as report_rates
+from tslib.study.report import runs as report
 
 plots.style()
 evidence = Evidence()
@@ -70,7 +75,7 @@ display(Markdown(f"{said} {report.read_ends(stacked(records, 'steps'), loss)}"))
 pulling = {name: [r for r in records if r.config.regularizer == name] for name in regularizers if name != "none"}
 figure = plots.gradients(pulling)
 plt.show()
-said = [f"{report.method_name(name)}: {report.read_gradients(runs)}" for name, runs in pulling.items()]
+said = [f"{method_name(name)}: {report.read_gradients(runs)}" for name, runs in pulling.items()]
 display(Markdown(" ".join(said)))
 
 # %% tags=["hide-input"]
@@ -112,9 +117,10 @@ display(Markdown(report_rates.read_own_rates(evidence)))
 # %% [markdown]
 # ## Exact homology, and weights that adapt
 #
-# `persistence` ({py:class}`tslib.exact.PersistencePenalty`) is the sum of the lifespans of $H_0$ and $H_1$ itself,
-# differentiated through the edges that make them, where TSLoss only resembles it. `tsloss-adaptive` sets λ at each
-# step so that the regulariser's gradient is as long as the cross-entropy's. The frozen model is in bfloat16, with all
+# `persistence` ({py:class}`tslib.losses.persistence.PersistencePenalty`) is the sum of the lifespans of $H_0$ and
+# $H_1$ itself, differentiated through the edges that make them, where TSLoss only resembles it. `tsloss-adaptive`
+# sets λ at each step so that the regulariser's gradient is as long as the cross-entropy's. The frozen model is in
+# bfloat16, with all
 # methods of this table.
 
 # %% tags=["hide-input"]

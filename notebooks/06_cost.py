@@ -25,7 +25,9 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import bench, cost, plots, report_cost
+from tslib.study import plots
+from tslib.study.bench import bench, cost
+from tslib.study.report import cost as report_cost
 
 plots.style()
 committed = bench.load()

@@ -25,10 +25,14 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import plots, report, report_evidence, report_findings, report_structure
-from tslib.evidence import Evidence, stacked
-from tslib.experiments import paired
-from tslib.records import RunStore
+from tslib.runs.store import RunStore
+from tslib.study import plots
+from tslib.study.evidence import Evidence, stacked
+from tslib.study.experiments import paired
+from tslib.study.report import evidence as report_evidence
+from tslib.study.report import findings as report_findings
+from tslib.study.report import runs as report
+from tslib.study.report import structure as report_structure
 
 plots.style()
 evidence = Evidence()
@@ -39,9 +43,9 @@ display(Markdown(report_findings.causation(evidence)))
 # %% [markdown]
 # ## Live: pushing $H_0$
 #
-# A {term}`push` is {py:class}`tslib.exact.Push`: `push-h0-up` lengthens the $H_0$ bars and `push-h0-down` shortens
-# them; `push-h1-…` and `push-entropy-…` do so with the $H_1$ bars and the entropy. The live runs' parameters can be
-# changed with papermill, for instance
+# A {term}`push` is {py:class}`tslib.losses.persistence.Push`: `push-h0-up` lengthens the $H_0$ bars and `push-h0-down`
+# shortens them; `push-h1-…` and `push-entropy-…` do so with the $H_1$ bars and the entropy. The live runs' parameters
+# can be changed with papermill, for instance
 # `papermill notebooks/07_causation.ipynb out.ipynb -p task gsm8k -p max_steps 300`.
 
 # %% tags=["parameters"]

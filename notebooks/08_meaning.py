@@ -26,11 +26,13 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import load_model, plots, report_meaning
+from tslib import load_model
 from tslib.config import TuneConfig
-from tslib.meaning import Vocabulary, drift, manifold, plane
-from tslib.prompts import SoftPrompt
-from tslib.records import RunStore
+from tslib.prompts.soft_prompt import SoftPrompt
+from tslib.runs.store import RunStore
+from tslib.study import plots
+from tslib.study.report import meaning as report_meaning
+from tslib.topology.meaning import Vocabulary, drift, manifold, plane
 
 plots.style()
 

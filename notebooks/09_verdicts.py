@@ -25,9 +25,11 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import claims, plots, report_evidence, report_verdicts
-from tslib.evidence import SWEEP, Evidence
-from tslib.records import RunStore
+from tslib.runs.store import RunStore
+from tslib.study import claims, plots
+from tslib.study.evidence import SWEEP, Evidence
+from tslib.study.report import evidence as report_evidence
+from tslib.study.report import verdicts as report_verdicts
 
 plots.style()
 

@@ -31,15 +31,18 @@ from torch.nn import functional
 from tqdm.auto import trange
 from transformers import Trainer, TrainingArguments
 
-from tslib import TSLoss, load_model, load_task, persistence_diagrams, plots, report_topology, report_training
-from tslib.adapters import cloud, save_adapter
+from tslib import TSLoss, load_model, load_task, persistence_diagrams
 from tslib.config import TuneConfig
-from tslib.encoding import Encoded, encode
-from tslib.losses import REGULARIZERS
-from tslib.methods import METHODS
-from tslib.prompts import SoftPrompt, model_inputs
-from tslib.records import RunStore
-from tslib.trainer import add_regularizer
+from tslib.interop.adapters import cloud, save_adapter
+from tslib.interop.trainer import add_regularizer
+from tslib.losses.registry import REGULARIZERS
+from tslib.prompts.encoding import Encoded, encode
+from tslib.prompts.methods import METHODS
+from tslib.prompts.soft_prompt import SoftPrompt, model_inputs
+from tslib.runs.store import RunStore
+from tslib.study import plots
+from tslib.study.report import topology as report_topology
+from tslib.study.report import training as report_training
 
 plots.style()
 
@@ -99,8 +102,9 @@ display(Markdown(report_training.read_loss(by_hand, "cross-entropy")))
 # %% [markdown]
 # ## In PEFT with transformers' Trainer
 #
-# {py:func}`tslib.trainer.add_regularizer` is all that is new in an ordinary run of PEFT. It adds TSLoss's gradient
-# once to each optimiser step, however many batches that accumulates, after the gradient of the loss has been clipped.
+# {py:func}`tslib.interop.trainer.add_regularizer` is all that is new in an ordinary run of PEFT. It adds TSLoss's
+# gradient once to each optimiser step, however many batches that accumulates, after the gradient of the loss has been
+# clipped.
 # The terms and, every few steps, the exact persistent homology go wherever `report_to` says: TensorBoard here. It
 # takes PEFT's `PromptTuningConfig`, `PromptEncoderConfig` (P-tuning) and `PrefixTuningConfig`; other regularisers of
 # tslib go in the same way.

@@ -31,9 +31,13 @@ import pandas as pd
 import torch
 from IPython.display import Markdown, display
 
-from tslib import TSLoss, notebooks, plots, report, report_training
+from tslib import TSLoss
 from tslib.config import TuneConfig
-from tslib.records import RunStore
+from tslib.runs.store import RunStore
+from tslib.study import plots
+from tslib.study.book import notebooks
+from tslib.study.report import runs as report
+from tslib.study.report import training as report_training
 
 plots.style()
 

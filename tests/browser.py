@@ -15,8 +15,8 @@ import tyro
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request
 
-from tslib import printing
-from tslib.printing import chromium, served
+from tslib.study.book import printing
+from tslib.study.book.printing import chromium, served
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "_build" / "html"

@@ -14,14 +14,16 @@ from hypothesis import HealthCheck, settings
 from made_sweeps import grid, sweep_of
 from playwright.sync_api import Browser
 
-from tslib import models, tuning
-from tslib.checkpoints import Checkpoint
 from tslib.config import TuneConfig
 from tslib.errors import InputError
-from tslib.models import LoadedModel
-from tslib.records import RunRecord, RunStore
+from tslib.models import loading as models
+from tslib.models.loading import LoadedModel
+from tslib.records.checkpoints import Checkpoint
+from tslib.records.record import RunRecord
+from tslib.runs.store import RunStore
 from tslib.tasks import FAMILIES, TASKS, Example, Reading, Task, load_task
 from tslib.tasks.base import made
+from tslib.tuning import loop as tuning
 
 # How long an example takes says something of the machine, not of the code.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])

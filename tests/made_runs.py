@@ -9,9 +9,10 @@ import pandas as pd
 import yaml
 
 from tslib.config import TuneConfig
-from tslib.evaluation import Evaluation, EvaluationStore, of_config
-from tslib.evidence import SWEEP, Evidence
-from tslib.records import RunRecord, RunStore
+from tslib.records.record import RunRecord
+from tslib.runs.evaluation import Evaluation, EvaluationStore, of_config
+from tslib.runs.store import RunStore
+from tslib.study.evidence import SWEEP, Evidence
 
 PAIRS = 3
 CHECKPOINTS = np.arange(0, 301, 20)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tslib.sweeps import Sweep
+from tslib.runs.sweeps import Sweep
 
 
 def grid(text: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from tslib.config import PRESETS, SCHEMA_VERSION, TuneConfig, explain
-from tslib.losses import REGULARIZERS
+from tslib.losses.registry import REGULARIZERS
 from tslib.tasks import FAMILIES
 
 FIELDS = [field.name for field in dataclasses.fields(TuneConfig)]

@@ -72,7 +72,7 @@ def test_a_run_that_is_correct_at_the_last_step_is_not_censored():
 def test_an_interrupted_run_is_not_taken_for_one_that_needs_max_steps():
     runs = table(none=[100, None, None])
     runs.loc[1, "status"] = "interrupted"
-    with pytest.raises(InputError, match=r"1 run\(s\) were interrupted: finish them first"):
+    with pytest.raises(InputError, match=r"1 run\(s\) were interrupted: the same command goes on from there \(python"):
         iterations(runs)
 
 

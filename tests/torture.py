@@ -18,12 +18,13 @@ import psutil
 import torch
 from tqdm import tqdm
 
-from tslib import models
-from tslib.audit import compare
-from tslib.durable import write
-from tslib.provenance import environment
-from tslib.records import COMMITTED, RunStore
-from tslib.sweeps import Sweep, work
+from tslib.models import loading as models
+from tslib.records.durable import write
+from tslib.records.provenance import environment
+from tslib.records.record import COMMITTED
+from tslib.runs.audit import compare
+from tslib.runs.store import RunStore
+from tslib.runs.sweeps import Sweep, work
 
 SWEEP = """
 title: Short runs of a small model

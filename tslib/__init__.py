@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tslib.config import EvalConfig as EvalConfig
     from tslib.config import TuneConfig as TuneConfig
-    from tslib.evaluation import evaluate as evaluate
     from tslib.losses import TSLoss as TSLoss
     from tslib.models import load_model as load_model
+    from tslib.runs import RunStore as RunStore
+    from tslib.runs import evaluate as evaluate
     from tslib.tasks import load_task as load_task
     from tslib.topology import persistence_diagrams as persistence_diagrams
     from tslib.topology import summarize as summarize
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
 _HOME = {
     "EvalConfig": "config",
+    "RunStore": "runs",
     "TSLoss": "losses",
     "TuneConfig": "config",
-    "evaluate": "evaluation",
+    "evaluate": "runs",
     "load_model": "models",
     "load_task": "tasks",
     "persistence_diagrams": "topology",

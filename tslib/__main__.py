@@ -7,11 +7,17 @@ import os
 import re
 import sys
 
+from tslib.errors import MissingExtraError, TslibError, needs
+
+try:
+    needs("tune", "tyro", "pydantic", "transformers")
+except MissingExtraError as error:
+    sys.exit(f"error: {error}")
+
 from pydantic import ValidationError
 
 from tslib.commands import app, names, overview
 from tslib.config import explain
-from tslib.errors import TslibError
 
 ABOUT = """Tune soft prompts with and without TSLoss, and look at their topology.
 

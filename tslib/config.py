@@ -3,16 +3,17 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import InitVar
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
+from tslib.errors import InputError, needs
+
+needs("tune", "pydantic")
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
-
-from tslib.errors import InputError
 
 SCHEMA_VERSION = 1
 """Version of the experiment's meaning: raised when the same config would give other numbers or another record,
@@ -36,8 +37,6 @@ def _one_of_regularizers(name: str) -> str:
 
 
 def _one_of_methods(name: str) -> str:
-    from tslib.methods import METHODS
-
     return _one_of(name, METHODS)
 
 
@@ -55,6 +54,51 @@ def _one_of(name: str, known: Iterable[str]) -> str:
         raise PydanticCustomError("unknown_name", "unknown; known: {known}", {"known": ", ".join(known)})
     return name
 
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A prompt method, and what a config may combine it with.
+
+    Attributes
+    ----------
+    start
+        Begins a run; `tslib.prompts.methods` fills it in for those below, which knows the encoders.
+    among
+        Whether its virtual tokens stand among the embedded ones, where they have a placement and a scale.
+    inits
+        The values of ``init`` that it can start from.
+    cloud
+        Whether there is a point cloud, for a regulariser.
+    """
+
+    start: Callable[["TuneConfig", Any, Any], Any] | None = None
+    among: bool = True
+    inits: tuple[str, ...] = ("gaussian", "vocabulary", "text")
+    cloud: bool = True
+
+    def conflict(self, config: "TuneConfig") -> str | None:
+        """Return what of a config does not go with this method, or None."""
+        name = config.method
+        if not self.among and config.placement != "prefix":
+            return f"method={name} acts in every layer before all tokens: placement is prefix; given {config.placement}"
+        if not self.among and config.prompt_scale != "none":
+            return f"method={name} puts nothing among the embedded tokens: prompt_scale is none"
+        if config.init not in self.inits:
+            return f"method={name} starts from its own initialisation: init is gaussian; given {config.init}"
+        if not self.cloud and config.regularizer != "none":
+            return f"method={name} has no virtual tokens to regularise: regularizer is none; given {config.regularizer}"
+        return None
+
+
+METHODS: dict[str, Method] = {
+    "prompt-tuning": Method(),
+    "p-tuning": Method(inits=("gaussian",)),
+    "prefix-tuning": Method(among=False, inits=("gaussian",)),
+    "p-tuning-v2": Method(among=False),
+    "lora": Method(among=False, inits=("gaussian",), cloud=False),
+}
+"""Prompt methods by the name that a config gives them, and what goes with each; `tslib.prompts.methods` starts them. To
+add one, give its name a `Method` with a ``start``."""
 
 TaskName = Annotated[str, AfterValidator(_one_of_tasks)]
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
@@ -105,7 +149,7 @@ class TuneConfig(Hashed):
     """Solved training rows before each question (few-shot), of the same subset, none of them a sample."""
     method: Annotated[str, AfterValidator(_one_of_methods)] = "prompt-tuning"
     """What is trained, and how it enters the model: prompt-tuning, p-tuning, prefix-tuning, p-tuning-v2, or lora as a
-    reference line (``methods.METHODS``)."""
+    reference line (`METHODS`)."""
     n_tokens: Count = 20
     """Prompt length n, in virtual tokens."""
     placement: Literal["prefix", "suffix"] = "prefix"
@@ -176,10 +220,6 @@ class TuneConfig(Hashed):
         """Fill in the learning rate of the preset, and check what goes together."""
         if self.lr is None:
             object.__setattr__(self, "lr", PRESETS[preset])
-        if self.method == "prompt-tuning":  # goes with everything, and a mere look need not wait for torch
-            return
-        from tslib.methods import METHODS
-
         if conflict := METHODS[self.method].conflict(self):
             raise PydanticCustomError("conflict", "{reason}", {"reason": conflict})
 

@@ -1,5 +1,7 @@
 """Errors that a reader can act on: one line that says what was given, what was expected and what to do."""
 
+from importlib.util import find_spec
+
 
 class TslibError(Exception):
     """Base of every error that tslib raises on purpose; the command line prints its message without a traceback."""
@@ -11,3 +13,29 @@ class InputError(TslibError, ValueError):
 
 class ResourceError(TslibError, RuntimeError):
     """Something that cannot be had: rows, a model file, a writable folder."""
+
+
+class MissingExtraError(TslibError, ImportError):
+    """A part of tslib is used whose packages were not installed with it."""
+
+
+def needs(extra: str, *modules: str) -> None:
+    """Find out that packages are there before they are imported.
+
+    Parameters
+    ----------
+    extra
+        What brings them: ``tune`` or ``study``.
+    *modules
+        Names that are imported.
+
+    Raises
+    ------
+    MissingExtraError
+        If one is not there; the message says what to install.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise MissingExtraError(
+                f"this part of tslib needs {module}, which is not installed: pip install 'tslib[{extra}]'"
+            )

@@ -93,9 +93,12 @@ def iterations(table: pd.DataFrame, criterion: Literal["correct", "answer"] = "c
         If there are no runs, or one was interrupted: what it would have done until ``max_steps`` is not known.
     """
     if table.empty:
-        raise InputError("the table has no runs: make them first (python -m tslib experiment)")
+        raise InputError("the table has no runs: make them first (python -m tslib tune, or sweep FILE)")
     if "status" in table and (open_runs := int((table["status"] == "interrupted").sum())):
-        raise InputError(f"{open_runs} run(s) were interrupted: finish them first (python -m tslib experiment)")
+        raise InputError(
+            f"{open_runs} run(s) were interrupted: the same command goes on from there "
+            "(python -m tslib tune, or sweep FILE)"
+        )
     steps = table[f"iterations_to_{criterion}"]
     correct = steps.notna().to_numpy(dtype=bool)
     filled = steps.astype("Float64").fillna(table["max_steps"].astype("Float64"))

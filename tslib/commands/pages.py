@@ -22,7 +22,8 @@ def bench(file: Path | None = None, force: bool = False) -> None:
     --------
     python -m tslib bench --file runs/cost.json
     """
-    from tslib import bench, report_cost
+    from tslib.study.bench import bench
+    from tslib.study.report import cost as report_cost
 
     content = bench.run(bench.PATH if file is None else file, force=force)
     print(report_cost.requirements(content).to_string(index=False))
@@ -45,7 +46,7 @@ def book(only: str = "", assemble: bool = False) -> None:
     python -m tslib book --only 03_convergence
     python -m tslib book --assemble
     """
-    from tslib import book
+    from tslib.study.book import build as book
 
     if assemble:
         print(book.assemble())
@@ -73,7 +74,7 @@ def pdf(file: Path | None = None) -> None:
     python -m tslib pdf
     python -m tslib pdf --file topology.pdf
     """
-    from tslib import printing
+    from tslib.study.book import printing
 
     print(printing.write(file))
 
@@ -86,6 +87,6 @@ def readme() -> None:
     --------
     python -m tslib readme
     """
-    from tslib.book import write_readme
+    from tslib.study.book.build import write_readme
 
     print(write_readme())

@@ -33,8 +33,8 @@ def adapter(
     python -m tslib tune --regularizer tsloss --max-steps 20
     python -m tslib adapter runs/gsm-symbolic_smollm2-135m_tsloss_ae59cc905580 my-adapter
     """
-    from tslib.adapters import push_adapter, save_adapter
-    from tslib.records import RunStore
+    from tslib.interop.adapters import push_adapter, save_adapter
+    from tslib.runs.store import RunStore
 
     print(save_adapter(RunStore(record.parent).load(record), folder, step=step))
     if push:
@@ -63,11 +63,13 @@ def topology(
     python -m tslib topology runs/gsm-symbolic_smollm2-135m_tsloss_ae59cc905580 --metric cosine
     python -m tslib topology my-adapter --figure diagram.png
     """
-    from tslib import report_topology
-    from tslib.adapters import cloud
+    from tslib.interop.adapters import cloud
+    from tslib.study.report import topology as report_topology
 
     clouds = cloud(source).numpy()
     print(report_topology.describe(clouds, metric))
     if figure is not None:
-        report_topology.draw(clouds, figure, metric)
+        from tslib.study.plots.drawing import draw
+
+        draw(clouds, figure, metric)
         print(figure)

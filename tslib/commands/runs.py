@@ -32,7 +32,7 @@ def fetch(
     python -m tslib fetch
     python -m tslib fetch gemma3-270m --accept-gemma-terms
     """
-    from tslib import models
+    from tslib.models import loading as models
 
     print(models.fetch(name, accept_terms=accept_gemma_terms, force=force))
 
@@ -56,8 +56,8 @@ def tune(config: OmitArgPrefixes[TuneConfig], store: Path = Path("runs"), force:
     python -m tslib tune --task bbh-symbolic --samples 10 --method prefix-tuning --lr 0.01
     python -m tslib tune --placement suffix --dtype auto --store my-runs
     """
-    from tslib.records import RunStore
-    from tslib.report import run_table
+    from tslib.runs.store import RunStore
+    from tslib.study.report.runs import run_table
 
     records = RunStore(store)
     record = None if force else records.done(config)
@@ -98,9 +98,9 @@ def evaluate(
     python -m tslib evaluate ae59cc905580 --limit 20
     python -m tslib evaluate --task multiple-choice --scoring likelihood --limit 20
     """
-    from tslib.evaluation import EvaluationStore, of_run
-    from tslib.records import RunStore
-    from tslib.report_tasks import evaluation_table
+    from tslib.runs.evaluation import EvaluationStore, of_run
+    from tslib.runs.store import RunStore
+    from tslib.study.report.tasks import evaluation_table
 
     name = run or config.run
     record = RunStore(store).find(name) if name else None
@@ -125,7 +125,7 @@ def tasks(count: bool = False) -> None:
     python -m tslib tasks
     python -m tslib tasks --count
     """
-    from tslib import catalogue
+    from tslib.study.report import catalogue
 
     print(catalogue.plain(catalogue.readings() if count else catalogue.tasks()))
 
@@ -138,7 +138,7 @@ def models() -> None:
     --------
     python -m tslib models
     """
-    from tslib import catalogue
+    from tslib.study.report import catalogue
 
     print(catalogue.plain(catalogue.models()))
 
@@ -160,9 +160,10 @@ def experiment(name: Annotated[Positional[str], arg(metavar="NAME")], store: Pat
     """
     from tqdm import tqdm
 
-    from tslib.evaluation import EvaluationStore
-    from tslib.experiments import EVALUATIONS, EXPERIMENTS
-    from tslib.records import COMMITTED, RunStore
+    from tslib.records.record import COMMITTED
+    from tslib.runs.evaluation import EvaluationStore
+    from tslib.runs.store import RunStore
+    from tslib.study.experiments import EVALUATIONS, EXPERIMENTS
 
     known = list(dict.fromkeys([*EXPERIMENTS, *EVALUATIONS]))
     if name not in known:

@@ -57,9 +57,9 @@ def sweep(
     python -m tslib sweep data/sweeps/short.yaml --jobs 2
     python -m tslib sweep data/sweeps/evidence.yaml --store my-runs --profile profiles/slurm
     """
-    from tslib import engine, sweeps
-    from tslib.records import RunStore
-    from tslib.report_sweeps import plan
+    from tslib.runs import engine, sweeps
+    from tslib.runs.store import RunStore
+    from tslib.study.report.sweeps import plan
 
     _at_least(0, jobs=jobs, checkpoint_every=checkpoint_every)
     _at_least(1, threads=threads, group=group)
@@ -105,8 +105,8 @@ def work(
     """
     import torch
 
-    from tslib import sweeps
-    from tslib.records import RunStore
+    from tslib.runs import sweeps
+    from tslib.runs.store import RunStore
 
     _at_least(0, checkpoint_every=checkpoint_every)
     _at_least(1, threads=threads)
@@ -138,8 +138,8 @@ def audit(
     """
     import pandas as pd
 
-    from tslib.audit import Finding, audit
-    from tslib.records import RunStore
+    from tslib.runs.audit import Finding, audit
+    from tslib.runs.store import RunStore
 
     _at_least(1, sample=sample)
     found: list[Finding] = []
@@ -166,7 +166,7 @@ def table(store: Path = Path("data/results")) -> None:
     python -m tslib table > runs.csv
     python -m tslib table --store runs
     """
-    from tslib.records import RunStore
+    from tslib.runs.store import RunStore
 
     RunStore(store).table().to_csv(sys.stdout, index=False)
 
@@ -184,8 +184,8 @@ def seal(folder: Annotated[Positional[Path], arg(metavar="FOLDER")]) -> None:
     --------
     python -m tslib seal runs
     """
-    from tslib.evaluation import EvaluationStore
-    from tslib.records import RunStore
+    from tslib.runs.evaluation import EvaluationStore
+    from tslib.runs.store import RunStore
 
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: name a record, or a folder of records")

@@ -1,0 +1,200 @@
+"""The benchmark's file and the tables made from it: by hand, and the committed one."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from tslib.__main__ import main
+from tslib.errors import InputError, ResourceError
+from tslib.study.bench import bench
+from tslib.study.bench.bench import LONG, SHORT
+from tslib.study.bench.cost import Setting, Steps
+from tslib.study.report import cost as report_cost
+
+
+def steps(setting, **ways):
+    """A part with a first step that does not count."""
+    measured = {way: {"seconds": [99.0, *seconds], "losses": []} for way, seconds in ways.items()}
+    return asdict(setting) | {"ways": measured, "flops": 1e11}
+
+
+LONGEST = Setting(batch=1, question=4096, answer=8)
+
+
+@pytest.fixture
+def content():
+    parts = {
+        f"steps/{SHORT}": steps(SHORT, peft=[6.0, 6.0, 6.0], prefix=[2.0, 3.0, 3.0], suffix=[2.0, 2.0, 2.0]),
+        f"steps/{LONG}": steps(LONG, peft=[10.0], prefix=[8.0], suffix=[0.4]),
+        f"steps/{LONGEST}": steps(LONGEST, peft=[50.0], suffix=[1.0]),
+        "rate/float32": 1e11,
+        "tsloss/20/576": [0.003, 0.003],
+        "tsloss/100/576": [0.06],
+        "tsloss/1000/576": [0.5],
+        "exact/100": [3.0],
+        "topology/100": [0.008],
+        f"memory/{SHORT}/prefix": 50,
+        f"memory/{SHORT}/peft": 100,
+        "tsloss memory/4096/2048": 700_000_000,
+        "curves": {"ways": {"peft": {"losses": [2.0, 1.0]}, "prefix": {"losses": [2.0, 1.001]}}},
+        f"profile/{SHORT}": {"products": 2.0, "attention": 0.5, "rest": 0.5},
+    }
+    return {"environment": {"threads": 2}, "parts": parts}
+
+
+def test_what_was_asked_by_hand(content):
+    table = report_cost.requirements(content).set_index("what")
+    found = {what: (row["asked"], row["found"], row["10–90 %"], row["met"]) for what, row in table.iterrows()}
+    assert found == {
+        f"prefix step, PEFT's / ours: {SHORT}": ("≥ 2 ×", "2 ×", "[2, 2.8]", "yes"),
+        f"prefix step, PEFT's / ours: {LONG}": ("≥ 2 ×", "1.25 ×", "", "no"),
+        f"suffix step, PEFT's prefix / ours: {LONG}": ("≥ 20 ×", "25 ×", "", "yes"),
+        f"suffix step, PEFT's prefix / ours: {LONGEST}": ("≥ 60 ×", "50 ×", "", "no"),
+        "TSLoss and its gradient, n = 20, share of a prefix step": ("≤ 1 %", "0.1 %", "", "yes"),
+        "TSLoss and its gradient, n = 100, share of a prefix step": ("≤ 1 %", "2 %", "", "no"),
+        "exact homology with gradient / TSLoss, n = 100": ("≥ 100 ×", "50 ×", "", "no"),
+        f"memory of a prefix step above the model, ours / PEFT's: {SHORT}": ("≤ 0.6 ×", "0.5 ×", "", "yes"),
+        f"operations of a plain step at the peak rate / ours: {SHORT}": ("≥ 60 %", "33.3 %", "[33.3, 46.7]", "no"),
+        "exact homology and its summary, n = 100": ("≤ 10 ms", "8 ms", "", "yes"),
+        "memory of TSLoss and its gradient, n = 4096, d = 2048": ("≤ 1 GB", "0.7 GB", "", "yes"),
+        "largest relative difference of the loss from PEFT's, 20 steps": ("≤ 0.0001 ", "0.001 ", "", "no"),
+    }
+
+
+def test_tables_by_hand(content):
+    times = report_cost.step_times(content)
+    assert times[["peft", "prefix", "suffix", "peft / prefix"]].iloc[0].tolist() == [6.0, 3.0, 2.0, 2.0]
+    assert times["prefix"].isna().tolist() == [False, False, True]
+    by_question = report_cost.growth(content, "question")
+    assert by_question[by_question["way"] == "suffix"][["question", "seconds"]].values.tolist() == [
+        [1024, 0.4],
+        [4096, 1],
+    ]
+    assert report_cost.growth(content, "batch")["batch"].tolist() == [8, 8, 8]
+    tsloss = report_cost.tsloss_times(content)
+    assert tsloss[tsloss["what"] == "TSLoss, with gradient"][["n", "ms"]].values.tolist() == [
+        [20, 3],
+        [100, 60],
+        [1000, 500],
+    ]
+    assert report_cost.profiles(content)["bound"].tolist() == [3.0]
+
+
+def test_why_an_aim_is_missed_by_hand(content):
+    parts = content["parts"]
+    parts |= {"tsloss/10/576": [0.02], f"profile/{LONG}": {"products": 4.0, "attention": 1.0, "rest": 3.0}}
+    parts |= {f"profile/{LONG}/suffix": {"products": 0.2, "attention": 0.1, "rest": 0.1}}
+    said = report_cost.read_profiles(content)
+    assert f"* *{LONG}, prefix*: products of matrices are 50% of our step, attention 12%" in said
+    assert "were the rest of ours free, the ratio would be 2.0." in said
+    assert f"{LONG}, suffix" not in said, "this aim is met"
+    assert f"{SHORT}, prefix" not in said, "this one, too"
+    assert "giotto-ph, which needs 3000.0 ms for 100 tokens" in said
+    assert "TSLoss needs 60.0 ms for 100 tokens and 20.0 ms for 10" in said
+    assert "Memory of one long row" not in said
+    parts[f"steps/{LONG}"]["ways"]["suffix"]["seconds"] = [9.0, 2.0]
+    assert (
+        "the rest is 0.10 s of norms, rotations, copies and Python; were the rest of ours free"
+        in report_cost.read_profiles(content)
+    )
+
+
+def test_sentences_by_hand(content):
+    said = report_cost.headline(content)
+    assert "takes 1.2 to 2.0 times as long as ours on 2 threads of a CPU" in said
+    assert "With the prompt behind a question of 1024 tokens, 25 times." in said
+    assert "Of the 12 aims in the table below, 6 are met and 6 are not; where they are not, the profile" in said
+    assert "PEFT's step becomes 5 times as long, the suffix step 2.5 times" in report_cost.read_growth(content)
+    assert "25 times as fast at the short end, 50 times at the long one" in report_cost.read_growth(content)
+    assert "Over 2 steps the losses differ by at most 1.0e-03" in report_cost.read_curves(content)
+    assert "takes 3.0 ms at n = 20 and 500 ms at n = 1000" in report_cost.read_tsloss(content)
+    live = {"peft": Steps([9, 4.0], []), "prefix": Steps([9, 2.0], []), "suffix": Steps([9, 1.0], [])}
+    assert "takes 2.0 (prefix) and 4.0 (suffix) times" in report_cost.read_live(SHORT, live)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Three parts, of which the second cannot be measured at first."""
+    state = {"asked": [], "broken": True}
+
+    def part(name):
+        def measure():
+            state["asked"].append(name)
+            if name == "b" and state["broken"]:
+                raise ResourceError("torch-topological is not installed")
+            return [len(state["asked"])]
+
+        return measure
+
+    monkeypatch.setattr(bench, "parts", lambda: {name: part(name) for name in "abc"})
+    return state
+
+
+def test_parts_that_are_there_are_not_measured_again(few, tmp_path, capsys):
+    path = tmp_path / "deep" / "cost.json"
+    assert bench.run(path)["parts"] == {"a": [1], "c": [3]}
+    assert "b: not measured: torch-topological is not installed" in capsys.readouterr().out
+    few["broken"] = False
+    bench.run(path)
+    assert few["asked"] == ["a", "b", "c", "b"]
+    assert bench.load(path)["parts"] == {"a": [1], "c": [3], "b": [4]}
+    assert bench.run(path, force=True)["parts"] == {"a": [5], "b": [6], "c": [7]}
+    assert [one.name for one in path.parent.iterdir()] == ["cost.json"]
+
+
+def of_another_machine(path, *names):
+    parts = {name: [0] for name in names}
+    text = json.dumps({"environment": {"machine": "Another 9000", "threads": 64}, "parts": parts})
+    path.write_text(text)
+    return text
+
+
+def test_a_file_with_all_parts_keeps_the_machine_that_measured_them(few, tmp_path):
+    text = of_another_machine(tmp_path / "cost.json", *"abc")
+    assert bench.run(tmp_path / "cost.json")["environment"]["machine"] == "Another 9000"
+    assert (tmp_path / "cost.json").read_text() == text
+    assert few["asked"] == []
+
+
+def test_parts_of_two_machines_are_not_put_together(few, tmp_path):
+    text = of_another_machine(tmp_path / "cost.json", "a")
+    with pytest.raises(
+        InputError, match=r"cost.json was measured on Another 9000 with 64 threads, this is .* \(--file\)"
+    ):
+        bench.run(tmp_path / "cost.json")
+    assert (tmp_path / "cost.json").read_text() == text
+    few["broken"] = False
+    assert bench.run(tmp_path / "cost.json", force=True)["environment"]["machine"] != "Another 9000"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"parts": []}', '{"parts": {}}', '{"parts": {}, "environment": 3}'])
+def test_a_file_that_is_no_benchmark(tmp_path, text):
+    path = tmp_path / "cost.json"
+    path.write_text(text)
+    with pytest.raises(ResourceError, match=r"cost.json is not a readable benchmark .*python -m tslib bench"):
+        bench.load(path)
+
+
+def test_a_folder_that_cannot_be_written(few, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match=r"cannot write .* free space or name another file"):
+        bench.run(tmp_path / "file" / "cost.json")
+    assert few["asked"] == []  # said before anything was measured
+
+
+def test_the_command_prints_the_table(content, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "run", lambda path, force: content | {"asked": (path, force)})
+    assert main(["bench", "--file", str(tmp_path / "cost.json")]) == 0
+    said = capsys.readouterr().out
+    assert f"suffix step, PEFT's prefix / ours: {LONG}" in said
+    assert "25 ×" in said
+
+
+def test_the_committed_benchmark_is_whole():
+    content = bench.load()
+    assert set(content["parts"]) == set(bench.parts())
+    assert content["environment"]["device"] == "cpu"
+    assert len(report_cost.requirements(content)) == 17
+    assert len(bench.PATH.read_bytes()) < 100_000
+    assert json.loads(bench.PATH.read_text())["parts"] == content["parts"]

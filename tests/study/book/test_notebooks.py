@@ -1,0 +1,78 @@
+"""The notebooks: paired, without outputs, parameterised, short functions, and they run."""
+
+import ast
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+TINY = {"model": "tiny"}
+QUICK = {
+    "00_persistent_homology": {},
+    "01_tsloss_by_hand": {"steps": 20},
+    "02_structural_evolution": TINY | {"max_steps": 2, "topology_every": 1},
+    "03_convergence": TINY | {"max_steps": 2, "seeds": 1},
+    "04_benchmarks_and_models": {"max_steps": 1, "samples": 2, "limit": 2, "contexts": [256]},
+    "04_sensitivity": TINY | {"max_steps": 2, "values": [0.1, 10.0]},
+    "05_baselines": TINY | {"max_steps": 2, "regularizers": ["none", "tsloss"]},
+    "07_causation": TINY | {"max_steps": 2, "regularizers": ["none", "push-h0-up"]},
+    "09_verdicts": {},
+    "08_meaning": TINY | {"max_steps": 2, "topology_every": 1},
+    "10_your_own_training": TINY | {"steps": 2, "method_steps": 1},
+    "start": {"max_steps": 2, "topology_every": 1},
+    "06_cost": {"batch": 1, "question": 45, "answer": 4, "steps": 3},
+}
+"""Parameters with which each takes seconds; the model "tiny" is a narrow one of two layers."""
+# Kernels are started by jupyter_client, whose sockets and loops are not this project's to close.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:jupyter_client"),
+    pytest.mark.filterwarnings("ignore:.*:ResourceWarning"),
+]
+
+
+def test_every_notebook_is_run_here():
+    assert {path.stem for path in NOTEBOOKS} == set(QUICK)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_paired_and_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    script = jupytext.read(path.with_suffix(".py"))
+    assert [(c.cell_type, c.source) for c in notebook.cells] == [(c.cell_type, c.source) for c in script.cells]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_structure(path):
+    cells = nbformat.read(path, as_version=4).cells
+    assert cells[0].cell_type == "markdown"
+    assert cells[0].source.startswith("# ")
+    parameters = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(parameters) == 1
+    names = [node.targets[0].id for node in ast.parse(parameters[0].source).body]
+    assert set(QUICK[path.stem]) <= set(names)
+    for cell in cells:
+        if cell.cell_type == "code":
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.FunctionDef):
+                    assert node.end_lineno - node.lineno + 1 <= 11, f"{node.name} is longer than ten lines"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_without_a_word_on_stderr(path, tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    quick = QUICK[path.stem] | ({"model": str(tiny_folder)} if TINY.items() <= QUICK[path.stem].items() else {})
+    done = papermill.execute_notebook(path, tmp_path / path.name, quick, progress_bar=False)
+    figures = 0
+    for cell in done.cells:
+        for output in cell.get("outputs", []):
+            progress = "remove-stderr" in cell.metadata.get("tags", [])
+            assert output.get("name") != "stderr" or progress, output.text
+            figures += "image/png" in output.get("data", {})
+    assert figures >= 3

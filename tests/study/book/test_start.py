@@ -1,0 +1,71 @@
+"""What the notebook to start with says of the others is what they say of themselves."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tslib.errors import ResourceError
+from tslib.study.book import notebooks
+
+ROOT = Path(__file__).resolve().parents[3]
+FOLDER = ROOT / "notebooks"
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout with two notebooks and the one to start with."""
+    (tmp_path / "notebooks").mkdir()
+    sources = {
+        "0_a": (
+            "# First\n\nWhat a {term}`step <iteration>` is,\nby {cite}`them`.\n\nMore.",
+            "seed = 0  # of all\nrate = None",
+        ),
+        "1_b": ("# Second\n\nSee {doc}`0_a`, [there](../x) and ({eq}`eq-x`) $|x|$.", "values = [1, 'a']"),
+        "start": ("# Start\n\nHere.", "store = 'runs'"),
+    }
+    for name, (text, code) in sources.items():
+        cells = [nbformat.v4.new_markdown_cell(text, id="head"), nbformat.v4.new_code_cell(code, id="settings")]
+        cells[1].metadata["tags"] = ["parameters"]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
+    return tmp_path
+
+
+def test_titles_texts_and_parameters(checkout):
+    first, second = notebooks.read(checkout).to_dict("records")
+    assert first == {
+        "name": "0_a",
+        "title": "First",
+        "about": "What a step is, by.",
+        "parameters": {"seed": 0, "rate": None},
+    }
+    assert (second["title"], second["about"]) == ("Second", "See [First](0_a.ipynb), there and $|x|$.")
+    assert second["parameters"] == {"values": [1, "a"]}
+
+
+def test_the_table(checkout):
+    *_, first, second = notebooks.table(notebooks.read(checkout)).splitlines()
+    assert first == "| [First](0_a.ipynb) | What a step is, by. | `seed=0`, `rate=None` |"
+    assert second.endswith(r" $\|x\|$. | `values=[1, 'a']` |")
+
+
+def test_no_checkout(tmp_path):
+    with pytest.raises(ResourceError, match=r"no notebooks in .*: they come with a checkout of the project"):
+        notebooks.read(tmp_path)
+
+
+def test_every_notebook_is_in_the_table_in_words_that_jupyterlab_draws():
+    table = notebooks.table(notebooks.read())
+    links = re.findall(r"^\| \[[^]]+\]\((\S+)\.ipynb\)", table, re.MULTILINE)
+    assert links == sorted(path.stem for path in FOLDER.glob("*.ipynb") if path.stem != notebooks.START)
+    assert all((FOLDER / f"{link}.ipynb").is_file() for link in re.findall(r"\]\((\S+)\.ipynb\)", table))
+    assert not re.search(r"\{\w+\}`", table)
+    assert len({line.count(" | ") for line in table.splitlines()}) == 1
+
+
+def test_make_lab_opens_it():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    opened = re.search(r"^lab:.*\n\t\S+/jupyter lab (\S+)$", makefile, re.MULTILINE)[1]
+    assert opened == f"notebooks/{notebooks.START}.ipynb"
+    assert (ROOT / opened).is_file()

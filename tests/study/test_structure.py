@@ -1,0 +1,158 @@
+"""Statistics of curves, by hand on short curves and against a second way of computing them."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats as scipy_stats
+
+from tslib.errors import InputError
+from tslib.stats import Interval
+from tslib.study import structure
+
+
+def curve(values, name="q", run="a", every=20):
+    return pd.DataFrame({"run": run, "step": np.arange(len(values)) * every, name: np.asarray(values, dtype=float)})
+
+
+def test_drift():
+    assert structure.drift(curve([1, 2, 3, 4]), "q") == pytest.approx(1)
+    assert structure.drift(curve([4, 3, 2, 1]), "q") == pytest.approx(-1)
+    assert structure.drift(curve([5, 5, 5, 5]), "q") == 0, "a constant goes with nothing"
+
+
+def test_last_third_over_the_first_checkpoint():
+    assert structure.last_third(curve([9, 9, 9, 9, 2, 4]), "q") == 3
+    assert structure.relative(curve([6, 9, 9, 9, 2, 4]), "q") == 0.5
+    assert structure.relative(curve([0, 1, 0, 0, 0, 0]), "q") == 1, "0 of 0: as it was"
+    assert structure.relative(curve([0, 1, 0, 0, 1, 1]), "q") == np.inf
+
+
+def test_fall_until_a_step():
+    assert structure.fall(curve([10, 8, 4]), "q", 20) == pytest.approx(0.2)
+    assert structure.fall(curve([10, 8, 15]), "q", 40) == pytest.approx(-0.5)
+    assert structure.fall(curve([10, 8]), "q", 40) == pytest.approx(0.2)  # diverged before
+    assert structure.fall(curve([0, 0, 1]), "q", 40) == 0
+
+
+def test_share_of_checkpoints_that_do_not_rise():
+    assert structure.not_rising(curve([5, 5, 4, 6, 3]), "q") == 0.75
+
+
+def test_slopes_before_and_after_a_step():
+    """Before step 40: 2 and 4 in 20 steps; after: 1 and 0."""
+    assert structure.slopes(curve([10, 8, 4, 5, 5]), "q", 40) == pytest.approx(0.5 / 3)
+    assert structure.slopes(curve([1, 1, 1, 1]), "q", 20) == 1
+    assert structure.slopes(curve([1, 1, 2, 3]), "q", 20) == np.inf
+
+
+def test_a_run_that_is_too_short_is_left_out():
+    curves = pd.concat([curve([1] * 6, run="long"), curve([1] * 5, run="short")])
+    assert structure.per_run(curves, partial(structure.last_third, column="q")).to_dict() == {"long": 1}
+    with pytest.raises(InputError, match="no run has 6 checkpoints: tune with stop_when_correct=False"):
+        structure.per_run(curves[curves["run"] == "short"], partial(structure.last_third, column="q"))
+
+
+def test_mann_whitney_of_thirds_that_do_not_overlap():
+    u, p = structure.drift_test(curve([1, 2, 3, 7, 8, 9, 4, 5, 6]), "q")
+    assert (u, p) == (0, pytest.approx(0.1))  # 2 of the 20 ways to choose three of six
+
+
+@pytest.fixture
+def many():
+    """Ten runs in which two columns follow the step and share some noise."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for run in range(10):
+        step = np.arange(12) * 20
+        shared = rng.normal(size=12)
+        first, second = (step / 60 + shared + rng.normal(size=12) for _ in range(2))
+        parts.append(pd.DataFrame({"run": run, "step": step, "first": first, "second": second}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_correlation_is_spearmans(many):
+    found = structure.correlation(many, "first", "second")
+    assert found.value == pytest.approx(scipy_stats.spearmanr(many["first"], many["second"]).statistic)
+    assert found.low < found.value < found.high
+
+
+def test_partial_correlation_against_the_textbook(many):
+    """From the three plain correlations."""
+    xy, xz, yz = (
+        scipy_stats.spearmanr(many[a], many[b]).statistic
+        for a, b in (("first", "second"), ("first", "step"), ("second", "step"))
+    )
+    expected = (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
+    found = structure.correlation(many, "first", "second", given="step")
+    assert found.value == pytest.approx(expected)
+    assert found.value < structure.correlation(many, "first", "second").value
+
+
+def test_two_columns_that_share_nothing_but_the_step():
+    curves = pd.concat([curve(np.arange(8), "first", run).assign(second=np.arange(8) ** 2) for run in "abc"])
+    assert structure.correlation(curves, "first", "second").value == pytest.approx(1)
+    assert structure.correlation(curves, "first", "second", given="step") == Interval(0, 0, 0)
+
+
+def test_a_constant_column_goes_with_nothing():
+    curves = pd.concat([curve(np.arange(8), "first", run).assign(second=1.0) for run in "abc"])
+    assert structure.correlation(curves, "first", "second") == Interval(0, 0, 0)
+
+
+def test_intervals_resample_runs_not_checkpoints(many):
+    """Each run ten times over has no more to say than once."""
+    again = pd.concat([many] * 10, ignore_index=True)
+    once, ten = (structure.correlation(curves, "first", "second") for curves in (many, again))
+    assert ten.high - ten.low == pytest.approx(once.high - once.low, rel=0.1)
+
+
+def test_spearman_of_many_at_once():
+    """Against SciPy, line by line, with ties; a constant line has 0."""
+    first, second = np.random.default_rng(0).integers(0, 5, size=(2, 3, 4, 12)).astype(float)
+    first[1, 2] = 7.0
+    found = structure.spearman(first, second)
+    assert found.shape == (3, 4)
+    for place in np.ndindex(3, 4):
+        expected = 0 if place == (1, 2) else scipy_stats.spearmanr(first[place], second[place]).statistic
+        assert found[place] == pytest.approx(expected)
+
+
+def test_across_runs_at_one_step(many):
+    here = many[many["step"] == 40]
+    found = structure.across(many, "first", "second", 40)
+    assert found.value == pytest.approx(scipy_stats.spearmanr(here["first"], here["second"]).statistic)
+    assert np.isnan(structure.across(many, "first", "second", 41).value), "no run has such a checkpoint"
+    assert structure.across(many.assign(second=1.0), "first", "second", 40) == Interval(0, 0, 0)
+
+
+def test_mean_curve_over_the_runs_that_are_there():
+    curves = pd.concat([curve([1, 2, 3], run="a"), curve([3, 6], run="b")])
+    found = structure.mean_curve(curves, "q")
+    assert found["step"].tolist() == [0, 20, 40]
+    assert found["value"].tolist() == [2, 4, 3]
+    assert found["runs"].tolist() == [2, 2, 1]
+    assert np.isnan(found["low"].iloc[-1]), "one run has no interval"
+
+
+def test_bins_by_hand_with_an_interval_over_runs():
+    """Of two runs, one wrong and one right throughout, a resample holds one of them twice or both."""
+    steps = np.tile(np.arange(10.0), 2)
+    curves = pd.DataFrame({"run": ["a"] * 10 + ["b"] * 10, "feature": steps, "exact": [0.0] * 10 + [1.0] * 10})
+    lower, upper = structure.in_bins(curves, "feature", "exact", bins=2).to_dict("records")
+    assert lower == {"centre": 2, "value": 0.5, "low": 0, "high": 1, "checkpoints": 10, "runs": 2}
+    assert upper == lower | {"centre": 7}
+
+
+def test_a_mean_in_a_bin_is_over_its_checkpoints():
+    curves = pd.DataFrame({"run": list("aaabb"), "feature": range(5), "exact": [0.2, 0.2, 0.2, 0.7, np.nan]})
+    (row,) = structure.in_bins(curves, "feature", "exact", bins=1).to_dict("records")
+    assert row["value"] == pytest.approx((3 * 0.2 + 0.7) / 4)
+    assert (row["checkpoints"], row["runs"]) == (4, 2)
+
+
+def test_a_constant_feature_has_one_bin():
+    curves = pd.DataFrame({"run": list("aabb"), "feature": 3.0, "exact": [0.0, 1.0, 0.5, 0.5]})
+    (row,) = structure.in_bins(curves, "feature", "exact").to_dict("records")
+    assert (row["centre"], row["value"], row["checkpoints"]) == (3, 0.5, 4)

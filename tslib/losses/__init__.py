@@ -1,0 +1,28 @@
+"""Regularisers of a soft prompt: TSLoss, its baselines and controls, exact persistent homology.
+
+Imports ``errors`` and ``topology``. Needs torch, and gudhi for exact homology alone. A new regulariser is a file here
+and a line in `tslib.losses.registry`.
+"""
+
+from tslib.losses.baselines import L2Penalty, PairwisePenalty
+from tslib.losses.controls import AdaptiveTSLoss, BalancedTSLoss, RandomDirection
+from tslib.losses.descent import descend
+from tslib.losses.persistence import PersistencePenalty, Push
+from tslib.losses.registry import REGULARIZERS, Follows, Regularizer, make_regularizer
+from tslib.losses.tsloss import TSLoss
+
+__all__ = [
+    "REGULARIZERS",
+    "AdaptiveTSLoss",
+    "BalancedTSLoss",
+    "Follows",
+    "L2Penalty",
+    "PairwisePenalty",
+    "PersistencePenalty",
+    "Push",
+    "RandomDirection",
+    "Regularizer",
+    "TSLoss",
+    "descend",
+    "make_regularizer",
+]

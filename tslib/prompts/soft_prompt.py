@@ -1,0 +1,384 @@
+"""The soft prompt P: how it starts, and where it stands between question and answer, or in every layer before both."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tslib.config import TuneConfig
+from tslib.errors import InputError
+from tslib.prompts.encoding import Encoded
+
+States = Sequence[tuple[Float[Tensor, "1 _ _ _"], Float[Tensor, "1 _ _ _"]]]
+"""Keys and values of positions before a row, layer by layer, of shape (1, key heads, positions, head size). A layer
+with a sliding window may have the last positions only."""
+
+IGNORE = -100
+"""Target id of a position that is padding, left out of the cross-entropy."""
+
+
+class SoftPrompt(nn.Module):
+    """n virtual tokens: a float32 matrix P of shape (n, d) among the embedded tokens.
+
+    Parameters
+    ----------
+    values
+        Initial P, shape (n, d).
+    placement
+        ``prefix``: prompt, question, answer; ``suffix``: question, prompt, answer.
+    scale
+        Factor between P and what enters the model: 1, or √d to act as Gemma did under transformers 4.
+    """
+
+    def __init__(
+        self,
+        values: Float[Tensor, "*layers n d"],
+        placement: Literal["prefix", "suffix"] = "prefix",
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(values.detach().to(torch.float32, copy=True))  # training writes into it
+        self.placement, self.scale = placement, scale
+
+    def forward(self) -> Float[Tensor, "n d"]:
+        """Return what enters the model among the embedded tokens."""
+        return self.weight * self.scale
+
+    @property
+    def n_tokens(self) -> int:
+        """Virtual tokens."""
+        return self.weight.shape[-2]
+
+    @property
+    def inside(self) -> int:
+        """How many of them stand among the embedded tokens; the rest stands before, as states of every layer."""
+        return self.n_tokens
+
+    def states(self) -> States:
+        """Keys and values before the first token, layer by layer; none here."""
+        return []
+
+    def insert(self, embeddings: Float[Tensor, "b l d"], slots: Bool[Tensor, "b l"]) -> Float[Tensor, "b l d"]:
+        """Put the prompt into its slots (n positions in each row) among the embedded tokens."""
+        virtual = self().to(embeddings.dtype).repeat(len(embeddings), 1)  # (b * n, d)
+        return embeddings.masked_scatter(slots.unsqueeze(-1), virtual)
+
+    @classmethod
+    def from_config(cls, config: TuneConfig, model: Any, tokenizer: Any) -> "SoftPrompt":
+        """Start a prompt as the config says; the same seed gives the same prompt on every device."""
+        embed = model.get_input_embeddings()
+        values = INITIALIZERS[config.init](config, embed, tokenizer, _scale(config, embed))
+        return cls.resume(config, model, values)
+
+    @classmethod
+    def resume(cls, config: TuneConfig, model: Any, values: Float[Tensor, "*layers n d"]) -> "SoftPrompt":
+        """Put the values of a run's prompt to work as its config says."""
+        embed = model.get_input_embeddings()
+        if values.ndim == 3:
+            prompt: SoftPrompt = StatePrompt(values, StateShape.of(model))
+        else:
+            prompt = cls(values, config.placement, _scale(config, embed))
+        return prompt.to(embed.weight.device)
+
+
+@dataclass(frozen=True)
+class StateShape:
+    """Keys and values that a position has in a model.
+
+    Attributes
+    ----------
+    layers, heads, size
+        Layers, key-value heads of each, and numbers of a key.
+    width
+        Size of an embedded token.
+    """
+
+    layers: int
+    heads: int
+    size: int
+    width: int
+
+    @classmethod
+    def of(cls, model: Any) -> "StateShape":
+        """Find out by looking at the states of one token.
+
+        Raises
+        ------
+        InputError
+            If the model's layers do not all keep keys and values of one shape.
+        """
+        layers, width = states_of(model, [0]), model.get_input_embeddings().weight.shape[1]
+        shape = layers[0][0].shape  # (1, heads, 1, size)
+        if any(part.shape != shape for pair in layers for part in pair):
+            raise InputError("a prefix in every layer needs keys and values of one shape in all layers of the model")
+        return cls(len(layers), shape[1], shape[3], width)
+
+    @property
+    def points(self) -> int:
+        """Numbers of a virtual token in a layer: its key and its value, all heads."""
+        return 2 * self.heads * self.size
+
+    def clouds(self, states: States) -> Float[Tensor, "layers n w"]:
+        """Return states as one cloud a layer: the point of a virtual token is its key followed by its value."""
+        pairs = [torch.cat(pair) for pair in states]  # (2, heads, n, size)
+        return torch.stack([pair.permute(2, 0, 1, 3).flatten(1) for pair in pairs])
+
+    def from_flat(self, values: Float[Tensor, "n k"]) -> Float[Tensor, "layers n w"]:
+        """Return PEFT's prefix, in which a virtual token has the keys and values of all layers in a row, as clouds."""
+        return values.view(-1, self.layers, self.points).transpose(0, 1).contiguous()
+
+
+class StatePrompt(SoftPrompt):
+    """n virtual tokens in every layer: keys and values before the first token (prefix tuning, P-tuning v2).
+
+    Parameters
+    ----------
+    values
+        (layers, n, w) one point a layer and virtual token: its key and its value, all heads, w = 2 · heads · size.
+    shape
+        Of the model.
+    """
+
+    def __init__(self, values: Float[Tensor, "layers n w"], shape: StateShape) -> None:
+        super().__init__(values)
+        if (values.shape[0], values.shape[2]) != (shape.layers, shape.points):
+            raise InputError(
+                f"a prefix of shape {tuple(values.shape)} is for another model: this one has {shape.layers} layers, "
+                f"with {shape.points} numbers of a key and a value"
+            )
+        self.shape = shape
+
+    def forward(self) -> Float[Tensor, "0 d"]:
+        """Return nothing: no virtual token stands among the embedded tokens."""
+        return self.weight.new_zeros(0, self.shape.width)
+
+    @property
+    def inside(self) -> int:
+        """No virtual token stands among the embedded tokens."""
+        return 0
+
+    def states(self) -> States:
+        """Keys and values of the virtual tokens, layer by layer, each of shape (1, heads, n, size)."""
+        n = self.n_tokens
+        pairs = self.weight.view(-1, n, 2, self.shape.heads, self.shape.size).permute(0, 2, 3, 1, 4)
+        return [(pair[:1], pair[1:]) for pair in pairs]
+
+
+@torch.no_grad()
+def states_of(model: Any, tokens: Sequence[int]) -> States:
+    """Keys and values of some tokens under a frozen model, layer by layer, of shape (1, heads, tokens, size)."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.config)
+    ids = torch.tensor([list(tokens)], device=model.get_input_embeddings().weight.device)
+    model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    layers: list[Any] = cache.layers
+    # cloned, since the states of a sliding window are a view of all
+    return [(layer.keys.clone(), layer.values.clone()) for layer in layers]
+
+
+def _scale(config: TuneConfig, embed: nn.Embedding) -> float:
+    return embed.weight.shape[1] ** 0.5 if config.prompt_scale == "sqrt_d" else 1.0
+
+
+def _gaussian(config: TuneConfig, embed: nn.Embedding, _tokenizer: Any, _scale: float) -> Float[Tensor, "n d"]:
+    """N(0, 0.02² I), as in the paper."""
+    generator = torch.Generator().manual_seed(config.seed)  # on the CPU: the same numbers on every device
+    return 0.02 * torch.randn(config.n_tokens, embed.weight.shape[1], generator=generator)
+
+
+def _vocabulary_tokens(config: TuneConfig, tokenizer: Any) -> Int[Tensor, "n"]:
+    """N tokens drawn from the vocabulary."""
+    generator = torch.Generator().manual_seed(config.seed)
+    return torch.randperm(len(tokenizer), generator=generator)[: config.n_tokens]
+
+
+def _text_tokens(config: TuneConfig, tokenizer: Any) -> Int[Tensor, "n"]:
+    """Tokens of a text, repeated or cut to n."""
+    ids = tokenizer(config.init_text, add_special_tokens=False)["input_ids"]
+    return torch.tensor((ids * config.n_tokens)[: config.n_tokens])
+
+
+TOKENS: dict[str, Callable[[TuneConfig, Any], Int[Tensor, "n"]]] = {
+    "vocabulary": _vocabulary_tokens,
+    "text": _text_tokens,
+}
+"""Tokens that a prompt starts as, by the name that a config gives them (Lester et al., 2021)."""
+
+
+def _as_embedded(embed: nn.Embedding, ids: Int[Tensor, "n"], scale: float) -> Float[Tensor, "n d"]:
+    """Return P such that scale * P is what the model's own embedding gives for these tokens.
+
+    The module is called, not its matrix read: Gemma's embedding multiplies by √d.
+    """
+    with torch.no_grad():
+        embedded: Tensor = embed(ids.to(embed.weight.device))
+    return embedded.float() / scale
+
+
+def _of_tokens(name: str) -> Callable[..., Float[Tensor, "n d"]]:
+    return lambda config, embed, tokenizer, scale: _as_embedded(embed, TOKENS[name](config, tokenizer), scale)
+
+
+INITIALIZERS: dict[str, Callable[..., Float[Tensor, "n d"]]] = {
+    "gaussian": _gaussian,
+    **{name: _of_tokens(name) for name in TOKENS},
+}
+"""Initial prompts among the embedded tokens, by the name that a config gives them."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Token rows padded on the left, so that all targets end together.
+
+    Attributes
+    ----------
+    ids
+        (b, l) token ids; at the slots of the prompt and in the padding they stand for nothing.
+    slots
+        (b, l) true where a virtual token goes.
+    attention
+        (b, l) 1 where there is a token or virtual token, 0 in the padding.
+    targets
+        (b, t) ids of the last t positions, -100 left of a shorter target.
+    """
+
+    ids: Int[Tensor, "b l"]
+    slots: Bool[Tensor, "b l"]
+    attention: Int[Tensor, "b l"]
+    targets: Int[Tensor, "b t"]
+
+    @property
+    def positions(self) -> Int[Tensor, "b l"]:
+        """Position of each token in its own row, whatever the padding before it."""
+        return (self.attention.cumsum(-1) - 1).clamp_min(0)
+
+
+def collate(
+    rows: Sequence[Encoded],
+    n_tokens: int,
+    placement: Literal["prefix", "suffix"] = "prefix",
+    *,
+    device: torch.device | str = "cpu",
+) -> Batch:
+    """Lay out soft prompt, question and target of several rows.
+
+    Parameters
+    ----------
+    rows
+        Encoded examples; an empty ``target`` makes a batch to decode from.
+    n_tokens
+        Virtual tokens per row.
+    placement
+        Where they go.
+    device
+        Where the tensors go.
+    """
+    slots, ids = [], []
+    for row in rows:
+        parts = [[0] * n_tokens, row.question] if placement == "prefix" else [row.question, [0] * n_tokens]
+        start = 0 if placement == "prefix" else len(row.question)
+        ids.append(torch.tensor([*parts[0], *parts[1], *row.target]))
+        slot = torch.zeros(len(ids[-1]), dtype=torch.bool)
+        slot[start : start + n_tokens] = True
+        slots.append(slot)
+    return Batch(
+        ids=_pad_left(ids, 0).to(device),
+        slots=_pad_left(slots, 0).to(device),
+        attention=_pad_left([torch.ones_like(row) for row in ids], 0).to(device),
+        targets=_pad_left([torch.tensor(row.target, dtype=torch.long) for row in rows], IGNORE).to(device),
+    )
+
+
+def lay_out(rows: Sequence[Encoded], prompt: SoftPrompt | None, model: Any) -> tuple[Batch, Float[Tensor, "b l d"]]:
+    """Rows as a batch on the model's device, and what enters the model: their embeddings, with the prompt in its slots.
+
+    Parameters
+    ----------
+    rows
+        As for `collate`.
+    prompt
+        Soft prompt, or None for rows without one.
+    model
+        A model of transformers.
+    """
+    embed = model.get_input_embeddings()
+    if prompt is None or not prompt.inside:
+        batch = collate(rows, 0, device=embed.weight.device)
+        return batch, embed(batch.ids)
+    batch = collate(rows, prompt.inside, prompt.placement, device=embed.weight.device)
+    return batch, prompt.insert(embed(batch.ids), batch.slots)
+
+
+def padding_hides(rows: Sequence[Encoded], prompt: SoftPrompt | None, model: Any, further: int = 0) -> bool:
+    """Whether in a batch of these rows padding would push a prefix in every layer out of a sliding window.
+
+    Padding stands between such a prefix and its row, and transformers' windows count it. Rows that are computed one by
+    one, or packed, have none.
+
+    Parameters
+    ----------
+    rows, prompt, model
+        As for `lay_out`.
+    further
+        Tokens that will be decoded behind the rows.
+    """
+    from transformers import DynamicCache
+
+    if prompt is None or prompt.inside == prompt.n_tokens:
+        return False
+    lengths = [len(row.question) + len(row.target) for row in rows]
+    windows = [getattr(layer, "sliding_window", None) for layer in DynamicCache(config=model.config).layers]
+    needed = prompt.n_tokens + max(lengths) + further
+    return len(set(lengths)) > 1 and any(window is not None and needed > window for window in windows)
+
+
+def model_inputs(rows: Sequence[Encoded], prompt: SoftPrompt | None, model: Any) -> tuple[Batch, dict[str, Any]]:
+    """Rows as a batch on the model's device, and the arguments that a model of transformers is called with.
+
+    Parameters
+    ----------
+    rows, prompt, model
+        As for `lay_out`.
+
+    Raises
+    ------
+    InputError
+        If padding would hide a prefix (see `padding_hides`).
+    """
+    from transformers import DynamicCache
+
+    if padding_hides(rows, prompt, model):
+        raise InputError(
+            "rows of different lengths cannot be padded behind a prefix in every layer where the model has a sliding "
+            "window shorter than they are: set batch_size to 1"
+        )
+    batch, embeddings = lay_out(rows, prompt, model)
+    given: dict[str, Any] = {
+        "inputs_embeds": embeddings,
+        "attention_mask": batch.attention,
+        "position_ids": batch.positions,
+    }
+    states = [] if prompt is None else prompt.states()
+    if states:
+        before = states[0][0].shape[2]
+        given["attention_mask"] = functional.pad(batch.attention, (before, 0), value=1)
+        given["position_ids"] = batch.positions + before
+        cache = DynamicCache(config=model.config)
+        for layer, pair in enumerate(states):
+            keys, values = (part.to(embeddings.dtype).expand(len(rows), -1, -1, -1) for part in pair)
+            cache.update(keys, values, layer)
+        if hasattr(model, "hf_device_map"):  # divided over several devices: each layer's states belong beside it
+            from peft.utils.integrations import map_cache_to_layer_device_map
+
+            map_cache_to_layer_device_map(model, cache)
+        given["past_key_values"] = cache
+    return batch, given
+
+
+def _pad_left(rows: list[Tensor], value: int) -> Tensor:
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=value, padding_side="left")

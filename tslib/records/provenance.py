@@ -1,0 +1,121 @@
+"""Where a result was made: code, packages, machine, model; nothing in it names a person, a host or a folder."""
+
+import ast
+import functools
+import hashlib
+import platform
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import device, get_num_threads
+
+from tslib.models import loading as models
+
+__all__ = ["code", "digest", "environment", "machine", "same_bits"]
+
+PACKAGES = ("torch", "transformers", "ripser", "numpy", "scipy")
+NUMBERS = [
+    "config.py",
+    "losses/*.py",
+    "models/loading.py",
+    "models/registry.py",
+    "prompts/*.py",
+    "tasks/*.py",
+    "topology/diagrams.py",
+    "topology/nulls.py",
+    "tuning/loop.py",
+]
+"""Modules that the numbers of a run depend on, but for reading and writing them."""
+
+SAME_CODE = {"da05030b9cab": "0234f1fb6b53"}
+"""Digests in records, each with the later one of code that gives the same numbers, to the last bit. The first is of
+before the library got its packages, when files were digested byte by byte."""
+
+
+def environment(model: str, on: device, started: float) -> dict[str, Any]:
+    """Describe what made a run.
+
+    Parameters
+    ----------
+    model
+        Its model's name, of which the checksum is taken.
+    on
+        The device it ran on.
+    started
+        When it began, in seconds since 1970.
+    """
+    return {
+        "tslib": version("tslib"),
+        "code": code(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "machine": machine(on),
+        "device": on.type,
+        "threads": get_num_threads(),
+        "model": models.identity(model),
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+@functools.cache
+def code() -> str:
+    """Twelve hexadecimal digits that identify the sources that numbers depend on, with or without version control."""
+    root = Path(__file__).parents[1]
+    return digest(path.read_text(encoding="utf-8") for pattern in NUMBERS for path in root.glob(pattern))
+
+
+def digest(sources: Iterable[str]) -> str:
+    """Identify Python sources by what they define, whatever files that stands in.
+
+    Comments, docstrings, the layout of lines, names of files and imports have no part in it.
+    """
+    found = {ast.dump(statement) for source in sources for statement in _Bare().visit(ast.parse(source)).body}
+    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()[:12]
+
+
+class _Bare(ast.NodeTransformer):
+    """Takes away what computes nothing: docstrings and other texts that stand alone, imports, and ``__all__``."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) else node
+
+    def visit_Import(self, node: ast.Import) -> None:
+        return None
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        return None
+
+    def visit_Assign(self, node: ast.Assign) -> ast.Assign | None:
+        return None if ast.unparse(node.targets[0]) == "__all__" else node
+
+
+def machine(on: device) -> str:
+    """Name the processor, and the accelerator where one is used."""
+    import torch
+
+    return f"{_processor()} + {torch.cuda.get_device_name(on)}" if on.type == "cuda" else _processor()
+
+
+@functools.cache
+def _processor() -> str:
+    try:  # platform.processor() is empty on most Linux systems
+        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        found = None
+    return " ".join(found[1].split()) if found else platform.processor() or platform.machine()
+
+
+def same_bits(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two environments promise the same numbers to the last bit: same code, packages, machine and threads."""
+    promised = ("code", "packages", "platform", "machine", "device", "threads", "model", "dtype")
+    first, second = (
+        {name: SAME_CODE.get(value, value) if name == "code" else value for name, value in said.items()}
+        for said in (one, other)
+    )
+    return all(name in first and first[name] == second.get(name) for name in promised)

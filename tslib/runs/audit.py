@@ -1,0 +1,140 @@
+"""Making runs again from their records' configs, and saying where the numbers differ."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from tslib.records.durable import DamagedError
+from tslib.errors import InputError
+from tslib.records.provenance import same_bits
+from tslib.records.files import TABLES, compact
+from tslib.records.record import RunRecord
+from tslib.runs.store import RunStore
+from tslib.tuning.loop import tune
+
+__all__ = ["FIRST", "ITERATIONS", "LOSS", "Finding", "audit", "compare", "iterations_gap"]
+
+FIRST = 10
+"""Steps whose losses are compared where other code or another machine made the record: rounding grows from step to
+step, since AdamW's first updates go by the sign of each gradient."""
+LOSS = 0.02
+"""Relative difference of those losses that passes."""
+ITERATIONS = 0.2
+"""Relative difference of the iterations to correct that passes there."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an audit says of one record.
+
+    Attributes
+    ----------
+    record
+        Its folder's name.
+    expected
+        ``bits`` where code, packages, machine and threads are those of the record, so that every number is to be the
+        same; else ``tolerance``.
+    iterations
+        To correct, as recorded; None: censored.
+    again
+        The same, of the run made again.
+    loss
+        Largest relative difference of the losses: of all steps where the bits are to be the same, else of the first.
+    differences
+        What is not as expected; nothing: the record passes.
+    """
+
+    record: str
+    expected: str
+    iterations: int | None
+    again: int | None
+    loss: float
+    differences: tuple[str, ...]
+
+    def as_row(self) -> dict[str, object]:
+        """Return one row of a table."""
+        return asdict(self) | {"differences": "; ".join(self.differences) or "none"}
+
+
+def audit(store: RunStore, sample: int, seed: int = 0, *, progress: bool = True) -> Iterator[Finding]:
+    """Draw some records of a store, make their runs again, and yield what is found of each.
+
+    Parameters
+    ----------
+    store
+        The records; nothing is written there.
+    sample
+        How many.
+    seed
+        Which.
+    progress
+        Show a bar for each run.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM; what was found until then has been yielded.
+    """
+    names = sorted(path.name for path in store.folders())
+    if not names:
+        raise InputError(f"no records in {store.root}: name a folder of records")
+    threads = torch.get_num_threads()
+    try:
+        for name in random.Random(seed).sample(names, min(sample, len(names))):
+            try:
+                record = store.load(store.root / name)
+            except DamagedError as error:
+                yield Finding(name, "", None, None, float("nan"), (str(error),))
+                continue
+            torch.set_num_threads(int(record.environment["threads"]))
+            again = tune(record.config, progress=progress)
+            if again.status == "interrupted":  # this run, not the recorded one
+                raise KeyboardInterrupt
+            yield compare(name, record, again)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def compare(name: str, record: RunRecord, again: RunRecord) -> Finding:
+    """Say where a record and its run made again differ by more than they may."""
+    bits = same_bits(record.environment, again.environment)
+    differences = [
+        f"{what} {getattr(record, what)}, again {getattr(again, what)}"
+        for what in ("status", "rows")
+        if getattr(record, what) != getattr(again, what)
+    ]
+    one, other = (
+        compact(run.steps)["cross_entropy"].to_numpy() if len(run.steps) else np.empty(0) for run in (record, again)
+    )
+    length = min(len(one), len(other), len(one) if bits else FIRST)
+    gaps, sizes = np.abs(one[:length] - other[:length]), np.abs(one[:length])
+    relative = np.divide(gaps, sizes, out=np.where(gaps > 0, np.inf, 0.0), where=sizes > 0)  # a loss can be 0
+    loss = float(relative.max(initial=0.0))
+    correct = (record.iterations_to_correct, again.iterations_to_correct)
+    if bits:
+        if correct[0] != correct[1]:
+            differences.append(f"iterations to correct {correct[0]}, again {correct[1]}")
+        for table in TABLES:
+            first, second = (
+                compact(getattr(run, table)).drop(columns="seconds", errors="ignore") for run in (record, again)
+            )
+            if not np.array_equal(first.to_numpy(float), second.to_numpy(float), equal_nan=True):
+                differences.append(f"the table of {table} is not the same")
+    else:
+        if loss > LOSS:
+            differences.append(f"a loss of the first {length} steps differs by {loss:.1%}, {LOSS:.0%} may be")
+        gap = iterations_gap(*correct)
+        if gap > ITERATIONS:
+            bound = f", {ITERATIONS:.0%} may be" if gap < np.inf else ""
+            differences.append(f"iterations to correct {correct[0]}, again {correct[1]}{bound}")
+    return Finding(name, "bits" if bits else "tolerance", *correct, loss, tuple(differences))
+
+
+def iterations_gap(recorded: int | None, again: int | None) -> float:
+    """Relative difference of the iterations to correct: 0 where both runs are censored, infinite where one is."""
+    if recorded is None or again is None:
+        return 0.0 if recorded is again else np.inf
+    return abs(again - recorded) / max(recorded, 1)

@@ -1,0 +1,360 @@
+"""What a model knows of rows it was not tuned on: the scores of its replies, and the loss of the right answers."""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+from tslib import stats
+from tslib.models import loading as models
+from tslib.config import SCHEMA_VERSION, EvalConfig, TuneConfig
+from tslib.prompts.decoding import generate
+from tslib.records.durable import DamagedError, checked, sealed, set_aside, write
+from tslib.prompts.encoding import Encoded, context_of, decode, encode, encode_all, stop_ids
+from tslib.errors import InputError, ResourceError
+from tslib.prompts.passes import in_passes
+from tslib.prompts.soft_prompt import IGNORE, SoftPrompt, model_inputs, padding_hides
+from tslib.records.provenance import environment
+from tslib.records.record import COMMITTED, RunRecord, folder_name
+from tslib.tasks import Example, few_shot, find_task, load_task, shuffled
+
+__all__ = ["Evaluation", "EvaluationStore", "evaluate", "of_config", "of_run"]
+
+
+@dataclass
+class Evaluation:
+    """Outcome of one evaluation.
+
+    Attributes
+    ----------
+    config
+        What was asked for.
+    results
+        ``score`` (mean over rows) with the ends ``low`` and ``high`` of its 95 % interval, ``answer_loss`` (mean over
+        rows of the mean cross-entropy of the target's tokens), ``rows``, ``cut`` (rows whose prompt lost its
+        middle), ``unfinished`` (replies cut off at their longest), ``seconds``.
+    environment
+        As of a run's record.
+    rows
+        One row an example: id, score, answer_loss, tokens of the reply; no text.
+    """
+
+    config: EvalConfig
+    results: dict[str, int | float]
+    environment: dict[str, Any]
+    rows: pd.DataFrame
+
+    def summary(self) -> dict[str, Any]:
+        """Return one row of a table: the config's fields, then the results."""
+        return self.config.as_dict() | self.results
+
+
+def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: bool = True) -> Evaluation:
+    """Let a model answer rows of a task, and score the replies by the task's own rule.
+
+    Parameters
+    ----------
+    config
+        The evaluation.
+    record
+        The run whose last prompt is used, with the solved examples that it had; None for the model as it is.
+    progress
+        Show a progress bar with the mean score so far.
+
+    Raises
+    ------
+    InputError
+        If a row does not fit into the context, the task's questions are open and likelihood was asked for, or a loss
+        is not finite.
+    ResourceError
+        If rows, model or the run's prompt cannot be had.
+    """
+    if config.run != (record.config.hash if record else ""):
+        raise InputError(f"the config names run {config.run!r}, which is not the record given: use of_run")
+    started = time.time()
+    task = find_task(config.task)
+    shots = _shots(config, record)
+    examples = shuffled(load_task(config.task, config.split), config.seed)[: config.limit]
+    if config.scoring == "likelihood" and not all(example.choices for example in examples):
+        raise InputError(f"likelihood needs the choices of a closed question, {task.name} has open ones: use generate")
+    loaded = models.shared_model(config.model, config.device, config.dtype)
+    model, tokenizer = cast("Any", loaded.model), loaded.tokenizer
+    prompt = None if record is None else _tuned_prompt(record, model)
+    longest = config.max_new_tokens or task.max_new_tokens
+    rows = encode_all(
+        tokenizer,
+        examples,
+        shots=shots,
+        n_tokens=0 if prompt is None else prompt.n_tokens,
+        context=context_of(model, config.max_context),
+        reply=longest if config.scoring == "generate" else 0,
+        cut_middle=task.cuts_middle,
+    )
+    judge = _Judge(config, model, tokenizer, prompt, longest, shots)
+    outcomes: dict[str, dict[str, float]] = {}
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index].question))
+    in_order = [rows[index] for index in order]
+    sizes = (judge.n_tokens, config.pass_tokens, config.batch_size)
+    with tqdm(total=len(rows), desc=f"{config.task} {config.split}", disable=not progress, leave=False) as bar:
+        for part in in_passes(in_order, *sizes, vocabulary=0):  # the losses are divided further
+            chosen = [order[index] for index in part]
+            batch = [examples[index] for index in chosen]
+            for example, outcome in zip(batch, judge.judge(batch, [rows[i] for i in chosen]), strict=True):
+                outcomes[example.id] = outcome
+            bar.update(len(chosen))
+            bar.set_postfix(score=f"{sum(o['score'] for o in outcomes.values()) / len(outcomes):.3f}")
+    table = pd.DataFrame([{"id": example.id} | outcomes[example.id] for example in examples])
+    if not np.isfinite(table["answer_loss"]).all():
+        raise InputError(f"{config.model} in {config.dtype} gives losses that are not finite: use float32 or bfloat16")
+    interval = stats.mean_score(table["score"].to_numpy())
+    results: dict[str, int | float] = {
+        "score": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "answer_loss": float(table["answer_loss"].mean()),
+        "rows": len(table),
+        "cut": sum(row.cut for row in rows),
+        "unfinished": int((table["tokens"] >= longest).sum()),
+        "seconds": round(time.time() - started, 3),
+    }
+    device = model.get_input_embeddings().weight.device
+    return Evaluation(config, results, environment(config.model, device, started), table)
+
+
+def of_run(config: EvalConfig, record: RunRecord) -> EvalConfig:
+    """Return the config for the prompt of a run, whose model, task and so on it takes over.
+
+    Raises
+    ------
+    InputError
+        If the config asks for others.
+    """
+    return of_config(config, record.config)
+
+
+def of_config(config: EvalConfig, run: TuneConfig) -> EvalConfig:
+    """Return the same as `of_run`, which needs no more than the run's config."""
+    if config.run not in ("", run.hash):
+        raise InputError(f"the record is run {run.hash}, the config names {config.run}: leave one out")
+    taken = {name: getattr(run, name) for name in ("model", "task", "shots", "max_context", "dtype", "device")}
+    for name, value in taken.items():
+        asked = getattr(config, name)
+        if asked not in (value, getattr(EvalConfig(), name)):
+            raise InputError(f"run {run.hash} has {name} {value}, not {asked}: leave {name} out")
+    return dataclasses.replace(config, run=run.hash, **taken)
+
+
+def _shots(config: EvalConfig, record: RunRecord | None) -> Callable[[Example], list[Example]]:
+    if record is None:
+        return few_shot(config.task, config.shots, config.seed)
+    run = record.config
+    return few_shot(run.task, run.shots, run.sample_seed, skip=run.samples)
+
+
+def _tuned_prompt(record: RunRecord, model: Any) -> SoftPrompt:
+    if not record.prompts:
+        raise ResourceError(
+            f"the prompts of run {record.config.hash} are not in this machine's cache: tune it here again (--force)"
+        )
+    return SoftPrompt.resume(record.config, model, record.prompts[max(record.prompts)])
+
+
+@dataclass
+class _Judge:
+    """What scores a batch of rows."""
+
+    config: EvalConfig
+    model: Any
+    tokenizer: Any
+    prompt: SoftPrompt | None
+    longest: int
+    shots: Callable[[Example], list[Example]]
+
+    @property
+    def n_tokens(self) -> int:
+        """Virtual tokens of the prompt."""
+        return 0 if self.prompt is None else self.prompt.n_tokens
+
+    @torch.no_grad()
+    def judge(self, examples: Sequence[Example], rows: Sequence[Encoded]) -> Iterator[dict[str, float]]:
+        """Score, loss of the answer and length of the reply of each row."""
+        task = find_task(self.config.task)
+        vocabulary = len(self.model.get_input_embeddings().weight)
+        parts = in_passes(rows, self.n_tokens, self.config.pass_tokens, len(rows), vocabulary)
+        losses = [loss for part in parts for loss in self._answer_losses([rows[index] for index in part])]
+        if self.config.scoring == "likelihood":
+            replies, tokens = self._likeliest(examples, rows), [0] * len(rows)
+        else:
+            questions = [Encoded(row.question, []) for row in rows]
+            generated = generate(
+                *(self.model, self.tokenizer, self.prompt, questions),
+                max_new_tokens=self.longest,
+                complete=task.complete,
+            )
+            replies = [decode(self.tokenizer, ids) for ids in generated]
+            stop = stop_ids(self.tokenizer, self.model.generation_config)  # and the padding behind it
+            tokens = [next((i for i, token in enumerate(ids) if token in stop), len(ids)) for ids in generated]
+        for example, loss, reply, length in zip(examples, losses, replies, tokens, strict=True):
+            yield {"score": task.score(reply, example), "answer_loss": loss, "tokens": length}
+
+    def _logits(self, rows: Sequence[Encoded], keep: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of the last positions, and the targets of the batch."""
+        batch, given = model_inputs(rows, self.prompt, self.model)
+        logits = self.model(**given, use_cache=False, logits_to_keep=keep).logits
+        return logits, batch.targets.to(logits.device)
+
+    def _answer_losses(self, rows: Sequence[Encoded]) -> list[float]:
+        """Mean cross-entropy of each row's target."""
+        if padding_hides(rows, self.prompt, self.model):
+            return [self._answer_losses([row])[0] for row in rows]
+        logits, targets = self._logits(rows, keep=max(len(row.target) for row in rows) + 1)
+        losses = functional.cross_entropy(
+            logits[:, :-1].float().transpose(1, 2), targets, ignore_index=IGNORE, reduction="none"
+        )  # (b, t)
+        counts = (targets != IGNORE).sum(-1)
+        means: list[float] = (losses.sum(-1) / counts).tolist()
+        return means
+
+    def _likeliest(self, examples: Sequence[Example], rows: Sequence[Encoded]) -> list[str]:
+        """The choice whose first token of its own is the likeliest, given the tokens that all choices share."""
+        if padding_hides(rows, self.prompt, self.model):
+            return [self._likeliest([example], [row])[0] for example, row in zip(examples, rows, strict=True)]
+        options = [self._options(example) for example in examples]
+        starts = [
+            Encoded(row.question, choices[0][:shared]) for row, (choices, shared) in zip(rows, options, strict=True)
+        ]
+        logits, _ = self._logits(starts, keep=1)
+        best = [
+            int(logits[index, -1, [choice[shared] for choice in choices]].argmax())
+            for index, (choices, shared) in enumerate(options)
+        ]
+        return [example.choices[index] for example, index in zip(examples, best, strict=True)]
+
+    def _options(self, example: Example) -> tuple[list[list[int]], int]:
+        """Token ids of an example's choices, and how many of them all share at the beginning."""
+        ids = [
+            encode(self.tokenizer, dataclasses.replace(example, target=choice), self.shots(example)).target
+            for choice in example.choices
+        ]
+        shared = next((i for i, same in enumerate(zip(*ids, strict=False)) if len(set(same)) > 1), min(map(len, ids)))
+        own = [choice[shared] for choice in ids if len(choice) > shared]
+        if len(set(own)) < len(ids):
+            raise InputError(
+                f"{example.id}: two of its choices begin with the same tokens, so that one forward pass cannot "
+                "tell their likelihoods: use generate"
+            )
+        return ids, shared
+
+
+class EvaluationStore:
+    """A folder of evaluations, one JSON file each."""
+
+    def __init__(self, root: str | os.PathLike[str] = COMMITTED / "evaluations") -> None:
+        self.root = Path(root)
+
+    def path(self, config: EvalConfig) -> Path:
+        """Return the file of an evaluation, whether or not it is there."""
+        return self.root / f"{folder_name(config.task, config.model, config.run or 'untuned', config.hash)}.json"
+
+    def has(self, config: EvalConfig) -> bool:
+        """Whether there is a good evaluation."""
+        try:
+            return self.load(self.path(config)).config == config
+        except ResourceError:
+            return False
+
+    def get_or_run(
+        self, config: EvalConfig, record: RunRecord | None = None, *, progress: bool = True, force: bool = False
+    ) -> Evaluation:
+        """Return an evaluation that was made before; else make it and keep it."""
+        path = self.path(config)
+        try:
+            if not force and path.is_file():
+                return self.load(path)
+        except DamagedError as error:
+            set_aside(path, self.root, error)
+        evaluation = evaluate(config, record, progress=progress)
+        self.save(evaluation)
+        return evaluation
+
+    def save(self, evaluation: Evaluation) -> Path:
+        """Write an evaluation, whole or not at all."""
+        path = self.path(evaluation.config)
+        content = {
+            "schema": SCHEMA_VERSION,
+            "hash": evaluation.config.hash,
+            "results": evaluation.results,
+            "config": evaluation.config.as_dict(),
+            "environment": evaluation.environment,
+            "rows": evaluation.rows.round(5).to_dict("records"),
+        }
+        try:
+            write(path, _text(content))
+        except OSError as error:
+            raise ResourceError(f"cannot write {path} ({error.strerror}): free space or name another folder") from error
+        return path
+
+    def seal(self) -> None:
+        """Give evaluations of before there were checksums theirs, as they are.
+
+        Raises
+        ------
+        DamagedError
+            If one is not what it should be.
+        """
+        for path in sorted(self.root.glob("*.json")):
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+                if "checksum" not in content:
+                    write(path, _text(content))
+            except UNREADABLE as error:
+                raise _unreadable(path, error) from error
+            self.load(path)
+
+    def load(self, path: Path) -> Evaluation:
+        """Read an evaluation.
+
+        Raises
+        ------
+        DamagedError
+            (a ``ResourceError``) if the file was changed or is not what it should be.
+        """
+        try:
+            content = checked(path)
+            config = EvalConfig(**content["config"])
+            if not path.stem.endswith(f"_{config.hash}"):
+                raise ValueError(f"it is the evaluation {config.hash}, under another name")
+            return Evaluation(config, content["results"], content["environment"], pd.DataFrame(content["rows"]))
+        except UNREADABLE as error:
+            raise _unreadable(path, error) from error
+
+    def table(self, configs: Iterable[EvalConfig] | None = None) -> pd.DataFrame:
+        """Return one row an evaluation: the fields of ``EvalConfig``, then the results; by default of all."""
+        paths = sorted(self.root.glob("*.json")) if configs is None else [self.path(config) for config in configs]
+        return pd.DataFrame([self.load(path).summary() for path in paths if path.is_file()])
+
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What reading an evaluation raises that is not one."""
+
+
+def _unreadable(path: Path, error: Exception) -> DamagedError:
+    said = " ".join(str(error).split())
+    return DamagedError(f"{path} is not a readable evaluation ({said}): delete it and make it again")
+
+
+def _text(content: dict[str, Any]) -> bytes:
+    """An evaluation as it is kept: sealed, one line for each of its rows."""
+    whole = sealed(content)
+    rows = ",\n  ".join(json.dumps(row) for row in whole.pop("rows"))
+    return f'{json.dumps(whole, indent=1, allow_nan=False)[:-2]},\n "rows": [\n  {rows}\n ]\n}}\n'.encode()

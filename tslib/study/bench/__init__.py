@@ -1,0 +1,4 @@
+"""What a step costs, against PEFT and other peers.
+
+Imports the library; nothing else of the study.
+"""

@@ -1,0 +1,183 @@
+"""Building the book: every notebook is run by papermill, then Jupyter Book assembles the pages."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import joblib
+from tqdm import tqdm
+
+from tslib.errors import ResourceError
+
+if TYPE_CHECKING:
+    from tslib.study.evidence import Evidence
+
+ROOT = Path(__file__).resolve().parents[3]
+EXECUTED = ROOT / "book" / "executed"
+"""Where the pages made by a build go; not under version control."""
+MOST = 4
+"""Notebooks at once, at most: each holds a model, about 2 GiB."""
+
+
+def pages(root: Path = ROOT) -> list[Path]:
+    """Return the notebooks, in their order."""
+    return sorted((root / "notebooks").glob("*.ipynb"))
+
+
+def build(root: Path = ROOT) -> Path:
+    """Run the notebooks at their default parameters and build ``_build/html``; a warning is an error.
+
+    Several are run at once, with the processor's cores divided among them, and one that raises does not keep the others
+    from being run.
+
+    Raises
+    ------
+    ResourceError
+        If a notebook raises or a page has a warning; the message names it.
+    """
+    notebooks = pages(root)
+    if not notebooks:
+        raise ResourceError(f"no notebooks in {root / 'notebooks'}: the book is built in a checkout of the project")
+    cores = joblib.cpu_count()
+    at_once = min(len(notebooks), cores, MOST)
+    jobs = (joblib.delayed(_why_not)(notebook, EXECUTED / notebook.name) for notebook in in_turn(notebooks))
+    with joblib.parallel_config("loky", inner_max_num_threads=max(1, cores // at_once)):
+        done = joblib.Parallel(at_once, return_as="generator_unordered")(jobs)
+        failed = sorted(filter(None, tqdm(done, "notebooks", len(notebooks), unit="notebook")))
+    if failed:
+        raise ResourceError("; ".join(failed))
+    return assemble(root)
+
+
+def in_turn(notebooks: Iterable[Path]) -> list[Path]:
+    """Return notebooks, those that tune longest first: run last, one of them would leave the other cores idle."""
+    return sorted(notebooks, key=_steps, reverse=True)
+
+
+def _steps(notebook: Path) -> int:
+    """Return the largest number of steps among a notebook's parameters."""
+    import nbformat
+
+    from tslib.study.book.pages import parameters
+
+    cells = nbformat.read(notebook, as_version=4).cells
+    given = [parameters(cell) for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    return max((value for cell in given for name, value in cell.items() if name.endswith("steps")), default=0)
+
+
+def _why_not(notebook: Path, output: Path) -> str:
+    """Run a notebook in a process of its own; return why it failed, or nothing."""
+    try:
+        execute(notebook, output, progress=False)
+    except ResourceError as error:
+        return str(error)
+    return ""
+
+
+def assemble(root: Path = ROOT) -> Path:
+    """Build ``_build/html`` from the notebooks that were run.
+
+    Raises
+    ------
+    ResourceError
+        If a page has a warning.
+    """
+    from tslib.study.claims import judge
+    from tslib.study.evidence import MAIN, Evidence
+    from tslib.study.report import questions as report_questions
+    from tslib.study.report import settings as report_settings
+    from tslib.study.report import verdicts as report_verdicts
+    from tslib.study.report.mutation import mutation
+    from tslib.study.report.runs import headline
+    from tslib.study.report.sweeps import torture
+
+    EXECUTED.mkdir(exist_ok=True)
+    evidence = Evidence()
+    own = report_settings.read_by_itself(report_settings.by_itself(evidence))
+    parts = (headline(evidence.runs(MAIN)), own, report_verdicts.summary(judge(evidence)))
+    said = "\n\n".join(part for part in parts if part) + "\n"
+    (EXECUTED / "headline.md").write_text(said, encoding="utf-8")
+    front_figure(evidence)
+    (EXECUTED / "questions.md").write_text(report_questions.page(evidence), encoding="utf-8")
+    (EXECUTED / "torture.md").write_text(torture() + "\n", encoding="utf-8")
+    (EXECUTED / "mutation.md").write_text(mutation() + "\n", encoding="utf-8")
+    program = str(Path(sys.executable).parent / "jupyter-book")
+    command = [program, "build", "--path-output", ".", "--warningiserror", "--keep-going"]
+    if subprocess.run([*command, "."], cwd=root, check=False).returncode:
+        raise ResourceError("Jupyter Book found the warnings above; the book was not built")
+    return root / "_build" / "html" / "index.html"
+
+
+def front_figure(evidence: "Evidence") -> None:
+    """Draw the one figure of the front page; write the page's part that shows it, and what rounding does to it."""
+    from tslib.study import claims, plots
+    from tslib.study.report.evidence import read_table3
+    from tslib.study.report.precision import read_twice
+
+    plots.style()
+    figure = plots.combinations(claims.ratios(evidence))
+    figure.savefig(EXECUTED / "front.png", dpi=110, bbox_inches="tight")
+    directive = (
+        f"```{{figure}} executed/front.png\n:name: figure-front\n:alt: {plots.describe(figure)}\n\n"
+        "Iterations with TSLoss over iterations without, on the same samples from the same initial prompts, with 95 % "
+        f"intervals. Left of 1 TSLoss is faster; diamonds are the paper's, with another model. {read_table3(evidence)}"
+        "\n```\n"
+    )
+    (EXECUTED / "front.md").write_text(f"{directive}\n{read_twice(evidence)}\n", encoding="utf-8")
+
+
+def write_readme(root: Path = ROOT) -> Path:
+    """Renew the measured part of README.md and its figure from the committed records."""
+    from tslib.study import plots
+    from tslib.study.evidence import MAIN, Evidence
+    from tslib.study.report.runs import readme
+
+    committed = Evidence().runs(MAIN)
+    path = root / "README.md"
+    path.write_text(readme(path.read_text(encoding="utf-8"), committed), encoding="utf-8")
+    plots.style()
+    plots.paired_iterations(committed).savefig(root / "book" / "figures" / "convergence.png", dpi=150)
+    return path
+
+
+def execute(notebook: Path, output: Path, *, progress: bool = True) -> None:
+    """Run a notebook at its default parameters and make a page of it."""
+    import nbformat
+    import papermill
+    from traitlets.config import Config
+
+    from tslib.study.book.pages import finish
+
+    output.parent.mkdir(exist_ok=True)
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns of frozen modules
+    encrypted = Config(KernelManager={"transport_encryption": "auto"})  # without it each kernel warns of eavesdroppers
+    try:
+        papermill.execute_notebook(
+            notebook,
+            output,
+            cwd=str(ROOT),
+            kernel_name="python3",
+            log_output=False,
+            progress_bar=progress,
+            config=encrypted,
+            extra_arguments=["--log-level=CRITICAL"],  # else one that is stopped as it ends says "KeyboardInterrupt"
+        )
+    except papermill.PapermillExecutionError as error:
+        raise ResourceError(
+            f"{notebook.name} raised {error.ename}: {error.evalue}; what it did until then is in {output}"
+        ) from error
+    nbformat.write(finish(nbformat.read(output, as_version=4), notebook.stem, repository()), output)
+
+
+def repository() -> str:
+    """Return ``OWNER/NAME`` on GitHub: of the workflow that runs this, or of this checkout's remote; else ""."""
+    if named := os.environ.get("GITHUB_REPOSITORY"):
+        return named
+    asked = ["git", "-C", str(ROOT), "remote", "get-url", "origin"]
+    remote = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    found = re.search(r"github\.com[:/]([^/]+/[^/]+?)(\.git)?$", remote)
+    return found[1] if found else ""

@@ -1,0 +1,206 @@
+"""From a notebook that was run to a page of the book: finding first, code folded, captions, ways to run it."""
+
+import ast
+import json
+import shlex
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+FINDING = "finding"
+"""Tag of the cell whose text, or whose Markdown output, is the box at the head of its page."""
+
+
+def finish(notebook: NotebookNode, name: str, repository: str = "") -> NotebookNode:
+    """Turn a notebook that was run into a page of the book.
+
+    Its code is folded. Every picture is a figure of its own: its caption is the Markdown that is displayed after it,
+    in the same cell or as the only output of the next one, and its alternative text the one in its metadata (see
+    ``tslib.study.plots.style``). What the cell with the tag ``finding`` says stands below the title. The parameters
+    have a box with the line that changes them.
+
+    Parameters
+    ----------
+    notebook
+        With outputs; it is not changed.
+    name
+        Its file's name without extension.
+    repository
+        ``OWNER/NAME`` on GitHub, for the links that run the notebook elsewhere; without it there are none.
+    """
+    page: NotebookNode = nbformat.reads(nbformat.writes(notebook), as_version=4)
+    finding = _take_finding(page.cells)
+    cells = [piece for cell in _joined(page.cells) for piece in _one_picture_each(cell)]
+    pictures = 0
+    for cell in cells:
+        if cell.cell_type == "code":
+            _fold(cell)
+            pictures += _caption(cell, f"{name}-figure-{pictures + 1}")
+    boxed = [piece for cell in cells[1:] for piece in (cell, *_box(cell, name))]
+    page.cells = [_head(cells[0], name, repository, finding), *boxed]
+    return page
+
+
+def _tags(cell: NotebookNode) -> list[str]:
+    tags: list[str] = cell.metadata.setdefault("tags", [])
+    return tags
+
+
+def _kind(output: NotebookNode) -> str:
+    """Return what an output is here: a picture, Markdown, or something else."""
+    data = output.get("data", {})
+    return "picture" if "image/png" in data else "markdown" if "text/markdown" in data else "other"
+
+
+def _take_finding(cells: list[NotebookNode]) -> str:
+    """Take the finding out of the cells, and return it."""
+    cell = next((cell for cell in cells if FINDING in _tags(cell)), None)
+    if cell is None:
+        return ""
+    if cell.cell_type == "markdown":
+        cells.remove(cell)
+        return str(cell.source)
+    said = [output for output in cell.outputs if _kind(output) == "markdown"]
+    cell.outputs = [output for output in cell.outputs if output not in said]
+    return "\n\n".join(output.data["text/markdown"] for output in said)
+
+
+def _joined(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """Join a cell that ends with a picture and the next one where that only displays Markdown: the caption."""
+    joined: list[NotebookNode] = []
+    for cell in cells:
+        before = joined[-1] if joined else None
+        if (
+            before is not None
+            and before.cell_type == cell.cell_type == "code"
+            and before.outputs
+            and _kind(before.outputs[-1]) == "picture"
+            and [_kind(output) for output in cell.outputs] == ["markdown"]
+        ):
+            before.source = f"{before.source}\n\n{cell.source}"
+            before.outputs = before.outputs + cell.outputs
+        else:
+            joined.append(cell)
+    return joined
+
+
+def _one_picture_each(cell: NotebookNode) -> list[NotebookNode]:
+    """Split a cell so that each picture, with its caption alone, has a cell; the code stays with the first."""
+    if cell.cell_type != "code" or not any(_kind(output) == "picture" for output in cell.outputs):
+        return [cell]
+    groups: list[list[NotebookNode]] = [[]]
+    for output in cell.outputs:
+        kind, before = _kind(output), [_kind(other) for other in groups[-1]]
+        caption = kind == "markdown" and before == ["picture"]
+        if before and not caption and "picture" in (kind, *before):
+            groups.append([])
+        groups[-1].append(output)
+    pieces = [cell]
+    for outputs in groups[1:]:
+        piece = nbformat.v4.new_code_cell("# of the cell above", outputs=outputs)  # Sphinx drops a cell without code
+        piece.metadata["tags"] = [*_tags(cell), "remove-input"]
+        pieces.append(piece)
+    cell.outputs = groups[0]
+    return pieces
+
+
+def _fold(cell: NotebookNode) -> None:
+    """Fold the code, and leave out what progress bars left."""
+    tags = _tags(cell)
+    if "hide-input" not in tags and "remove-input" not in tags:
+        tags.append("hide-input")
+    for output in cell.outputs:
+        output.get("data", {}).pop("application/vnd.plotly.v1+json", None)  # for JupyterLab, as a page has HTML
+    cell.outputs = [output for output in cell.outputs if output.get("data", {}).get("text/markdown") != ""]
+    if "remove-stderr" in tags:
+        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+
+
+def _caption(cell: NotebookNode, name: str) -> bool:
+    """Turn a cell's picture into a figure with a name, alternative text and, if Markdown follows it, a caption."""
+    if not cell.outputs or _kind(cell.outputs[0]) != "picture":
+        return False
+    picture, *after = cell.outputs
+    figure = {"name": name}
+    if after:
+        figure["caption"] = after[0].data["text/markdown"]
+    cell.outputs = [picture]
+    alternative = picture.metadata.get("image/png", {}).get("alt", "")
+    cell.metadata["mystnb"] = {"image": {"alt": alternative}, "figure": figure}
+    return True
+
+
+def _head(cell: NotebookNode, name: str, repository: str, finding: str) -> NotebookNode:
+    """Put the finding and the ways to run the notebook between the title and what follows it."""
+    title, _, rest = cell.source.partition("\n")
+    parts = [title]
+    if finding:
+        parts.append(f"::::{{admonition}} In short\n:class: important\n{finding}\n::::")
+    parts += [_ways(name, repository), rest.strip()]
+    head: NotebookNode = nbformat.v4.new_markdown_cell("\n\n".join(filter(None, parts)), metadata=cell.metadata)
+    return head
+
+
+def _ways(name: str, repository: str) -> str:
+    """Return the line of links: the notebook to keep, and to run elsewhere."""
+    links, first = [f"{{download}}`Download the notebook <../../notebooks/{name}.ipynb>`"], ""
+    if repository:
+        path = f"notebooks/{name}.ipynb"
+        colab = f"https://colab.research.google.com/github/{repository}/blob/main/{path}"
+        binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/{path}"
+        links += [f"[Open in Colab]({colab})", f"[Launch on Binder]({binder})"]
+        # Committed records are in a checkout only; Python looks first into the folder where it works.
+        clone = f"!git clone --depth 1 https://github.com/{repository} book"
+        first = f"\n\nOn Colab, first run in a cell of its own:\n\n```\n{clone}\n%cd book\n%pip install .[study]\n```"
+    return f":::{{div}} ways\n{' · '.join(links)}{first}\n:::"
+
+
+def parameters(cell: NotebookNode) -> dict[str, Any]:
+    """Return the names and defaults that a cell of parameters sets.
+
+    Raises
+    ------
+    ValueError
+        If it does anything else.
+    """
+    found = {}
+    for statement in ast.parse(cell.source).body:
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            raise ValueError(f"parameters are set by NAME = VALUE, this is: {ast.unparse(statement)}")
+        found[statement.targets[0].id] = ast.literal_eval(statement.value)
+    return found
+
+
+def command(cell: NotebookNode, name: str) -> str:
+    r"""Return the line that runs a notebook with all its parameters, given the cell that has them.
+
+    Examples
+    --------
+    >>> cell = nbformat.v4.new_code_cell("task = 'gsm8k'\nvalues = [0.1, 1.0]  # of the weight")
+    >>> print(command(cell, "04_sensitivity"))
+    papermill notebooks/04_sensitivity.ipynb out.ipynb \
+      -p task gsm8k \
+      -y 'values: [0.1, 1.0]'
+    """
+    lines = [f"papermill notebooks/{name}.ipynb out.ipynb"]
+    for parameter, value in parameters(cell).items():
+        plain = isinstance(value, str | int | float)
+        lines.append(
+            f"-p {parameter} {shlex.quote(str(value))}"
+            if plain
+            else f"-y {shlex.quote(f'{parameter}: {json.dumps(value)}')}"
+        )
+    return " \\\n  ".join(lines)
+
+
+def _box(cell: NotebookNode, name: str) -> list[NotebookNode]:
+    """Return a box with that line for the cell of the parameters; for other cells nothing."""
+    if "parameters" not in cell.metadata.get("tags", []):
+        return []
+    text = (
+        "::::{admonition} Change a parameter\n:class: tip\n"
+        "These are all of them, at their defaults; keep the lines that you change. `out.ipynb` is the notebook "
+        f"that was run.\n\n```bash\n{command(cell, name)}\n```\n::::"
+    )
+    return [nbformat.v4.new_markdown_cell(text)]

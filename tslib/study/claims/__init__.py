@@ -1,0 +1,24 @@
+"""The paper's claims: the criteria of ``book/claims.md`` applied to the records, one verdict each.
+
+Imports the library and the study's data (`tslib.study.evidence`).
+"""
+
+from tslib.study.claims.criteria import Criterion, Finding, criteria
+from tslib.study.claims.held_out import held_out_gain
+from tslib.study.claims.iterations import COMBINATIONS, KEPT_BACK, by_censoring, ratios, rises, total_losses
+from tslib.study.claims.verdicts import JUDGES, judge
+
+__all__ = [
+    "COMBINATIONS",
+    "JUDGES",
+    "KEPT_BACK",
+    "Criterion",
+    "Finding",
+    "by_censoring",
+    "criteria",
+    "held_out_gain",
+    "judge",
+    "ratios",
+    "rises",
+    "total_losses",
+]

@@ -1,0 +1,276 @@
+"""Tables and sentences of the chapter on cost, from the file of the benchmark."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from tslib.study.bench.bench import GEMMA, LONG, SHORT, both
+from tslib.study.bench.cost import Setting, Steps, spread
+
+__all__ = [
+    "curves",
+    "growth",
+    "headline",
+    "profiles",
+    "read_curves",
+    "read_growth",
+    "read_live",
+    "read_profiles",
+    "read_tsloss",
+    "requirements",
+    "step_times",
+    "tsloss_times",
+]
+
+
+class Asked(NamedTuple):
+    """One line of the table: what was asked, and what was found."""
+
+    what: str
+    bound: float
+    found: tuple[float, float, float]  # median, 10 % and 90 % quantiles
+    at_least: bool = True
+    unit: str = "×"
+
+    def row(self) -> dict[str, str | bool]:
+        """Return the line, formatted."""
+        middle, low, high = self.found
+        met = middle >= self.bound if self.at_least else middle <= self.bound
+        between = "" if low == high else f"[{low:.3g}, {high:.3g}]"
+        return {
+            "what": self.what,
+            "asked": f"{'≥' if self.at_least else '≤'} {self.bound:g} {self.unit}",
+            "found": f"{middle:.3g} {self.unit}",
+            "10–90 %": between,
+            "met": "yes" if met else "no",
+        }
+
+
+def requirements(content: dict[str, Any]) -> pd.DataFrame:
+    """What a step should cost at most, and what it does: one line each, those that were not measured left out."""
+    return pd.DataFrame([asked.row() for asked in _asked(content["parts"])])
+
+
+def _asked(parts: dict[str, Any]) -> Iterator[Asked]:
+    for setting in (*both(SHORT), *both(LONG)):
+        if found := _ratio(parts, setting, "prefix"):
+            bound = 2.0 if setting.dtype == "float32" else 1.7
+            yield Asked(f"prefix step, PEFT's / ours: {setting}", bound, found)
+    for setting in both(LONG):
+        if found := _ratio(parts, setting, "suffix"):
+            yield Asked(f"suffix step, PEFT's prefix / ours: {setting}", 20, found)
+    longest = Setting(batch=1, question=4096, answer=8)
+    if found := _ratio(parts, longest, "suffix"):
+        yield Asked(f"suffix step, PEFT's prefix / ours: {longest}", 60, found)
+    step = _median(parts, SHORT, "prefix")
+    for n in (20, 100):
+        if step and (times := parts.get(f"tsloss/{n}/576")):
+            shares = spread(100 * seconds / step for seconds in times)
+            yield Asked(f"TSLoss and its gradient, n = {n}, share of a prefix step", 1, shares, False, "%")
+    if (exact := parts.get("exact/100")) and (times := parts.get("tsloss/100/576")):
+        ratios = spread(one / other for one, other in zip(exact, times, strict=False))
+        yield Asked("exact homology with gradient / TSLoss, n = 100", 100, ratios)
+    for setting in (SHORT, LONG):
+        ours, theirs = (parts.get(f"memory/{setting}/{way}") for way in ("prefix", "peft"))
+        if ours and theirs:
+            share = ours / theirs
+            yield Asked(f"memory of a prefix step above the model, ours / PEFT's: {setting}", 0.6, (share,) * 3, False)
+    for setting, bound in zip(both(SHORT), (60, 45), strict=True):
+        if (rate := parts.get(f"rate/{setting.dtype}")) and (part := parts.get(f"steps/{setting}")):
+            seconds = part["ways"]["prefix"]["seconds"][1:]
+            shares = spread(100 * part["flops"] / rate / one for one in seconds)
+            yield Asked(f"operations of a plain step at the peak rate / ours: {setting}", bound, shares, unit="%")
+    if times := parts.get("topology/100"):
+        yield Asked("exact homology and its summary, n = 100", 10, spread(1e3 * one for one in times), False, "ms")
+    if size := parts.get("tsloss memory/4096/2048"):
+        yield Asked("memory of TSLoss and its gradient, n = 4096, d = 2048", 1, (size / 1e9,) * 3, False, "GB")
+    if "curves" in parts:
+        gap = float(curves(parts)["difference"].max())
+        yield Asked("largest relative difference of the loss from PEFT's, 20 steps", 1e-4, (gap,) * 3, False, "")
+
+
+def _seconds(parts: dict[str, Any], setting: Setting, way: str) -> list[float]:
+    part = parts.get(f"steps/{setting}", {"ways": {}})
+    return list(part["ways"].get(way, {"seconds": []})["seconds"][1:])
+
+
+def _median(parts: dict[str, Any], setting: Setting, way: str) -> float | None:
+    seconds = _seconds(parts, setting, way)
+    return spread(seconds)[0] if seconds else None
+
+
+def _ratio(parts: dict[str, Any], setting: Setting, way: str) -> tuple[float, float, float] | None:
+    """Ratio of PEFT's steps to ours, each of neighbours."""
+    theirs, ours = _seconds(parts, setting, "peft"), _seconds(parts, setting, way)
+    return spread(a / b for a, b in zip(theirs, ours, strict=True)) if ours and theirs else None
+
+
+def step_times(content: dict[str, Any]) -> pd.DataFrame:
+    """Median seconds of a step in each way, and the ratios, one line for each setting."""
+    parts = content["parts"]
+    rows = []
+    for part in (part for name, part in parts.items() if name.startswith("steps/")):
+        setting = Setting(**{name: part[name] for name in Setting.__dataclass_fields__})
+        times = {way: _median(parts, setting, way) for way in ("peft", "prefix", "suffix")}
+        ratios = {f"peft / {way}": _ratio(parts, setting, way) for way in ("prefix", "suffix")}
+        row = {name: part[name] for name in ("model", "dtype", "batch", "question", "answer")}
+        rows.append(row | times | {name: ratio and ratio[0] for name, ratio in ratios.items()})
+    return pd.DataFrame(rows)
+
+
+def growth(content: dict[str, Any], along: str) -> pd.DataFrame:
+    """Seconds of SmolLM2's steps in float32 as batch or question grow, the other settings those of the first line.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``along`` (batch, or tokens of the question), ``way``, ``seconds`` (median), ``low``, ``high``.
+    """
+    base = SHORT if along == "batch" else LONG
+    rows: list[dict[str, Any]] = []
+    for part in (part for name, part in content["parts"].items() if name.startswith("steps/")):
+        setting = Setting(**{name: part[name] for name in Setting.__dataclass_fields__})
+        if setting == Setting(**vars(base) | {along: getattr(setting, along)}):
+            for way in part["ways"]:
+                middle, low, high = spread(_seconds(content["parts"], setting, way))
+                rows.append({along: getattr(setting, along), "way": way, "seconds": middle, "low": low, "high": high})
+    return pd.DataFrame(rows).sort_values(["way", along], ignore_index=True)
+
+
+def tsloss_times(content: dict[str, Any]) -> pd.DataFrame:
+    """Milliseconds of TSLoss with its gradient, of exact homology with its gradient, and without, against n."""
+    names = {
+        "tsloss": "TSLoss, with gradient",
+        "exact": "exact homology, with gradient",
+        "topology": "exact homology and its summary",
+    }
+    rows = []
+    for name, times in content["parts"].items():
+        if found := re.fullmatch(r"(tsloss|exact|topology)/(\d+)(?:/(\d+))?", name):
+            what, n, d = found.groups(default="576")
+            middle, low, high = spread(1e3 * one for one in times)
+            rows.append({"what": names[what], "n": int(n), "d": int(d), "ms": middle, "low": low, "high": high})
+    return pd.DataFrame(rows).sort_values(["what", "d", "n"], ignore_index=True)
+
+
+def curves(parts: dict[str, Any]) -> pd.DataFrame:
+    """Loss before each step of PEFT's run and of ours, and their relative ``difference``."""
+    losses = {way: part["losses"] for way, part in parts["curves"]["ways"].items()}
+    frame = pd.DataFrame({"step": range(1, len(losses["peft"]) + 1)} | losses)
+    frame["difference"] = (frame["prefix"] - frame["peft"]).abs() / frame["peft"]
+    return frame
+
+
+def profiles(content: dict[str, Any]) -> pd.DataFrame:
+    """Where the time of our steps goes, in seconds, and PEFT's step beside it.
+
+    ``bound`` is the ratio to PEFT's step if everything but the products of matrices took no time at all.
+    """
+    rows = []
+    cases = [(setting, "prefix", "") for setting in (*both(SHORT), *both(LONG))]
+    for setting, way, suffix in [*cases, *((setting, "suffix", "/suffix") for setting in both(LONG))]:
+        spent = content["parts"].get(f"profile/{setting}{suffix}")
+        peft = _median(content["parts"], setting, "peft")
+        if spent and peft:
+            row = {"setting": str(setting), "way": way} | spent
+            rows.append(row | {"PEFT's step": peft, "bound": peft / spent["products"]})
+    return pd.DataFrame(rows)
+
+
+def read_profiles(content: dict[str, Any]) -> str:
+    """Why the aims that are missed are missed."""
+    parts, table, spent = content["parts"], requirements(content), profiles(content)
+    missed = " ".join(table["what"][table["met"] == "no"])
+    lines = []
+    for row in spent.to_dict("records"):
+        setting, way = row["setting"], row["way"]
+        if f"{way} step, PEFT's{' prefix' if way == 'suffix' else ''} / ours: {setting}" not in missed:
+            continue
+        total = row["products"] + row["attention"] + row["rest"]
+        products, attention = row["products"] / total, row["attention"] / total
+        shares = f"products of matrices are {products:.0%} of our step, attention {attention:.0%}"
+        if way == "prefix":
+            why = "PEFT's step has both, too"
+        else:
+            why = f"the rest is {row['rest']:.2f} s of norms, rotations, copies and Python"
+        bound = row["PEFT's step"] / (row["products"] + row["attention"])
+        why += f"; were the rest of ours free, the ratio would be {bound:.1f}"
+        lines.append(f"* *{setting}, {way}*: {shares}; {why}.")
+    if "exact homology with gradient / TSLoss" in missed and parts.get("tsloss/10/576"):
+        exact, ours, least = (1e3 * spread(parts[name])[0] for name in ("exact/100", "tsloss/100/576", "tsloss/10/576"))
+        lines.append(
+            f"* *TSLoss against exact homology*: torch-topological's complex is made by giotto-ph, which needs "
+            f"{exact:.1f} ms for 100 tokens, its gradient included. TSLoss needs {ours:.1f} ms for 100 tokens and "
+            f"{least:.1f} ms for 10, where there is next to nothing to compute: the rest is calling torch's functions. "
+            "On this machine exact homology is not dear at the lengths of soft prompts."
+        )
+    if "memory of a prefix step" in missed:
+        lines.append(
+            "* *Memory of one long row*: a single row shares nothing with others, and what each layer's backward pass "
+            "needs has to be kept for every position, in PEFT's step as in ours; ours saves the logits. Beyond "
+            "`pass_tokens` positions activations are computed again instead."
+        )
+    return "\n".join(["Why the missed aims are missed:", "", *lines]) if lines else "Every aim is met."
+
+
+def headline(content: dict[str, Any]) -> str:
+    """What the chapter opens with."""
+    parts = content["parts"]
+    found = {setting: _ratio(parts, setting, "prefix") for setting in (*both(SHORT), *both(LONG), *both(GEMMA))}
+    ratios = [ratio[0] for ratio in found.values() if ratio]
+    long = _ratio(parts, LONG, "suffix")
+    table = requirements(content)
+    missed = int((table["met"] == "no").sum())
+    threads = content["environment"]["threads"]
+    met = f"Of the {len(table)} aims in the table below, {len(table) - missed} are met and {missed} are not"
+    suffix = f" With the prompt behind a question of {LONG.question} tokens, {long[0]:.0f} times." if long else ""
+    return (
+        f"**A step of PEFT's prompt tuning under transformers' Trainer takes {min(ratios):.1f} to {max(ratios):.1f} "
+        f"times as long as ours on {threads} threads of a CPU, for the same losses.**{suffix} "
+        f"{met}{'; where they are not, the profile says why' if missed else ''}."
+    )
+
+
+def read_live(setting: Setting, steps: Mapping[str, Steps]) -> str:
+    """What the figure of the live steps shows."""
+    ratios = {
+        way: spread(a / b for a, b in zip(steps["peft"].seconds[1:], steps[way].seconds[1:], strict=True))
+        for way in ("prefix", "suffix")
+    }
+    said = " and ".join(f"{ratio[0]:.1f} ({way})" for way, ratio in ratios.items())
+    return f"Here and now, with {setting}, a step of PEFT takes {said} times as long as ours (medians of neighbours)."
+
+
+def read_curves(content: dict[str, Any]) -> str:
+    """What the figure of the loss curves shows."""
+    frame = curves(content["parts"])
+    return (
+        f"Over {len(frame)} steps the losses differ by at most {frame['difference'].max():.1e} of their value. Part of "
+        "it is the cross-entropy itself: torch's sums over a large vocabulary in float32 round more than ours."
+    )
+
+
+def read_growth(content: dict[str, Any]) -> str:
+    """What the figure of sizes shows."""
+    frame = growth(content, "question").pivot_table(index="question", columns="way", values="seconds")
+    ratio = (frame["peft"] / frame["suffix"]).dropna()
+    grown = frame["suffix"].iloc[-1] / frame["suffix"].iloc[0]
+    return (
+        f"From {frame.index[0]} to {frame.index[-1]} tokens of the question PEFT's step becomes "
+        f"{frame['peft'].iloc[-1] / frame['peft'].iloc[0]:.0f} times as long, the suffix step {grown:.1f} times: it is "
+        f"{ratio.iloc[0]:.0f} times as fast at the short end, {ratio.iloc[-1]:.0f} times at the long one."
+    )
+
+
+def read_tsloss(content: dict[str, Any]) -> str:
+    """What the figure of TSLoss shows."""
+    frame = tsloss_times(content)
+    ours = frame[frame["what"].str.startswith("TSLoss") & (frame["d"] == frame["d"].min())].set_index("n")["ms"]
+    step = _median(content["parts"], SHORT, "prefix")
+    assert step is not None
+    return (
+        f"TSLoss with its gradient takes {ours[20]:.1f} ms at n = 20 and {ours.iloc[-1]:.0f} ms at "
+        f"n = {ours.index[-1]}; a prefix step with {SHORT} takes {step:.1f} s."
+    )

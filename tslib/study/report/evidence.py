@@ -1,0 +1,285 @@
+"""Tables and sentences of the evidence: the paper's Table 3 beside ours, baselines, interventions, other methods."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from tslib import stats
+from tslib.stats import Interval
+from tslib.study import claims
+from tslib.study.evidence import Evidence
+from tslib.study.names import METHOD_NAMES, method_name
+from tslib.study.paper import TABLE3
+from tslib.study.report.runs import method_table
+from tslib.study.report.settings import gradients
+
+__all__ = [
+    "baselines",
+    "both_readings",
+    "by_rate",
+    "compared",
+    "distances",
+    "interventions",
+    "name_rates",
+    "not_there",
+    "pushes",
+    "read_baselines",
+    "read_by_rate",
+    "read_kept_back",
+    "read_progress",
+    "read_table3",
+    "table3",
+]
+
+
+def read_progress(evidence: Evidence) -> str:
+    """Say how much of the evidence is there."""
+    table = evidence.progress
+    whole = int((table["missing"] == 0).sum())
+    return (
+        f"Of the {len(evidence.sweep.configs)} runs that the sweep asks for, "
+        f"{sum(evidence.store.path(config).is_dir() for config in evidence.sweep.configs)} are committed; {whole} of "
+        f"its {len(table)} grids are whole. Tables and figures show those, and say how many runs of others are missing."
+    )
+
+
+def not_there(evidence: Evidence, *grids: str) -> str:
+    """Say in a note how many of some grids' runs are missing; empty where none is."""
+    missing, asked = evidence.missing(*grids), len(evidence.asked(*grids))
+    return f"*{missing} of the {asked} runs of this section are still to be made.*" if missing else ""
+
+
+def table3(evidence: Evidence, combinations: Mapping[tuple[str, str, str], str] = claims.COMBINATIONS) -> pd.DataFrame:
+    """Our Table 3: iterations with and without TSLoss for each combination of model, task and setting.
+
+    Beside each ratio is that of the paper's smallest model, Gemma-2B-IT, on its task of the same name: another model,
+    so that only the direction can be compared.
+
+    Parameters
+    ----------
+    evidence
+        The runs.
+    combinations
+        The grid of each (model, task, setting).
+    """
+    rows = [
+        {
+            "model, task, samples": f"{row['model']}, {row['task']}, {row['setting']}",
+            "method": method_name(row["regularizer"]),
+            "pairs": row["pairs"],
+            "censored": row["censored"],
+            "diverged": row["diverged"],
+            "alone": f"{row['baseline']:.1f}",
+            "with it": f"{row['ours']:.1f}",
+            "ratio [95 %]": str(Interval(row["value"], row["low"], row["high"])),
+            "paper, Gemma-2B-IT": "" if pd.isna(row["paper"]) else f"{row['paper']:.2f}",
+        }
+        for row in claims.ratios(evidence, combinations=combinations).to_dict("records")
+    ]
+    return pd.DataFrame(rows)
+
+
+def read_table3(evidence: Evidence) -> str:
+    """Say in how many combinations TSLoss needs fewer iterations, and what the paper's ratios are."""
+    table = claims.ratios(evidence)
+    if table.empty:
+        return "None of these runs is committed yet."
+    below, above = int((table["high"] < 1).sum()), int((table["low"] > 1).sum())
+    quarter = int(((table["low"] <= 0.75) & (table["high"] >= 0.75)).sum())
+    low, high = TABLE3["ratio"].min(), TABLE3["ratio"].max()
+    return (
+        f"Of {len(table)} ratios {below} have an interval below 1 and {above} one above it; the others include 1."
+        f"{claims.by_censoring(table)} The paper's {len(TABLE3)} ratios lie between {low:.2f} and {high:.2f}, with no "
+        f"interval given; {quarter} of our intervals include 0.75, a gain of a quarter."
+    )
+
+
+def read_kept_back(evidence: Evidence) -> str:
+    """Say whether TSLoss needs fewer iterations on the tasks that nothing was chosen on; while runs miss, nothing."""
+    rows = claims.ratios(evidence, combinations=claims.KEPT_BACK).to_dict("records")
+    if not rows:
+        return ""
+    parts = [f"{Interval(row['value'], row['low'], row['high'])} on {row['task']}" for row in rows]
+    below, above = sum(row["high"] < 1 for row in rows), sum(row["low"] > 1 for row in rows)
+    return (
+        f"On tasks that no setting was chosen on, TSLoss's ratio of iterations is {' and '.join(parts)} "
+        f"({rows[0]['pairs']} pairs each): {below} of {len(rows)} intervals lie below 1, {above} above it."
+    )
+
+
+def baselines(evidence: Evidence, task: str) -> pd.DataFrame:
+    """``stats.comparison`` of TSLoss, its variants and the regularisers without topology.
+
+    On the pairs that all methods have; empty where there is none.
+    """
+    table = evidence.paired(f"one sample, {task}, SmolLM2", f"baselines, {task}")
+    if table.empty:
+        return pd.DataFrame()
+    order = {name: index for index, name in enumerate(METHOD_NAMES)}
+    return stats.comparison(table.sort_values("regularizer", key=lambda names: names.map(order), kind="stable"))
+
+
+def read_baselines(comparison: pd.DataFrame) -> str:
+    """Say whether topology does anything that the regularisers without it do not."""
+    rows = comparison.dropna(subset="ratio").set_index("regularizer")
+    with_it = [name for name in rows.index if name.startswith(("tsloss", "persistence"))]
+    sides = {"with topology": rows.loc[with_it], "without": rows.drop(index=with_it)}
+    parts = []
+    for words, part in sides.items():
+        below, above = int((part["high"] < 1).sum()), int((part["low"] > 1).sum())
+        parts.append(f"{words} {below} of {len(part)} ratios have an interval below 1 and {above} one above it")
+    best = rows.nsmallest(1, "ratio").reset_index().to_dict("records")[0]
+    return (
+        f"Of the regularisers {', of those '.join(parts)}. The smallest ratio: {method_name(best['regularizer'])}, "
+        f"{Interval(best['ratio'], best['low'], best['high'])}; after Holm's correction the smallest p of a log-rank "
+        f"test is {rows['p_holm'].min():.2g}. Each interval stands for itself, on {int(rows['runs'].min())} pairs, "
+        f"uncorrected for {len(rows)} methods; a gain would have to hold on tasks that nothing was chosen on, too."
+    )
+
+
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """Word a comparison of methods with cross-entropy alone; of no runs an empty table."""
+    return method_table(stats.comparison(table)) if len(table) else pd.DataFrame()
+
+
+FACTORS = {"none": "1", "sqrt_d": "√d"}
+
+
+def by_rate(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
+    """Iterations with and without TSLoss of grids whose runs differ in model, method, learning rate or factor."""
+    rows = []
+    for grid in grids:
+        table = evidence.runs(grid)
+        for (lr, scale), runs in table.groupby(["lr", "prompt_scale"], sort=False):
+            (row,) = method_table(stats.comparison(runs)).iloc[1:].to_dict("records")
+            alone = runs[runs["regularizer"] == "none"]
+            rows.append(
+                {
+                    "model": runs["model"].iloc[0],
+                    "method": runs["method"].iloc[0],
+                    "learning rate": f"{lr:g}",
+                    "factor": FACTORS[str(scale)],
+                    "pairs": len(alone),
+                    **stats.ended(runs),
+                    "alone": f"{stats.mean_iterations(alone):.1f}",
+                    "TSLoss": row["restricted mean"],
+                    "ratio [95 %]": row["ratio [95 %]"],
+                    "interval": row["interval"],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def read_by_rate(table: pd.DataFrame) -> str:
+    """Say which intervals of `by_rate` do not contain 1, and how many would not by chance."""
+    if table.empty:
+        return ""
+    below, above = (int((table["interval"] == side).sum()) for side in ("lies below 1", "lies above 1"))
+    apart = table[table["interval"] != "contains 1"]
+    parts = [f"{ratio} {side}" for ratio, side in zip(name_rates(apart), apart["interval"], strict=True)]
+    named = f" ({'; '.join(parts)})" if parts else ""
+    return (
+        f"Of {len(table)} intervals {below} lie below 1 and {above} above it{named}; each stands for itself, on "
+        f"{table['pairs'].max()} pairs, and by chance alone {0.05 * len(table):.1f} of so many would not contain 1."
+    )
+
+
+def name_rates(table: pd.DataFrame) -> list[str]:
+    """Name each ratio of `by_rate` by its model, learning rate and factor."""
+    return [
+        f"{row['model']}, {row['learning rate']}, factor {row['factor']}: {row['ratio [95 %]']}"
+        for row in table.to_dict("records")
+    ]
+
+
+def distances(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
+    """How far apart tokens come to lie, by method and learning rate, and how hard TSLoss pulls on them.
+
+    Returns
+    -------
+    DataFrame
+        ``method`` and ``learning rate``; the mean distance of two tokens of what enters the model ``at the start``, and
+        at the last checkpoint ``alone`` and with ``TSLoss``; and the ``gradients' ratio``, TSLoss's over that of
+        cross-entropy, at the steps until a run is correct. All are medians.
+    """
+    runs = pd.DataFrame(
+        {
+            "method": record.config.method,
+            "lr": record.config.lr,
+            "with": record.config.regularizer != "none",
+            "start": record.topology["mean_distance"].iloc[0],
+            "end": record.topology["mean_distance"].iloc[-1],
+            "share": gradients(record).median(),
+        }
+        for record in evidence.records(*grids)
+    )
+    rows = []
+    for (method, lr), of_rate in runs.groupby(["method", "lr"], sort=False) if len(runs) else ():
+        alone, ours = of_rate[~of_rate["with"]], of_rate[of_rate["with"]]
+        rows.append(
+            {
+                "method": method,
+                "learning rate": f"{lr:g}",
+                "at the start": f"{of_rate['start'].median():,.1f}",
+                "alone": f"{alone['end'].median():,.1f}",
+                "TSLoss": f"{ours['end'].median():,.1f}",
+                "gradients' ratio": f"{ours['share'].median():,.3f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+SCALES = ("prompt scale, SmolLM2", "prompt scale, Gemma")
+METHODS = ("prefix tuning", "P-tuning")
+MEASURED = "ten samples, mmlu"
+"""What pushes are held against: cross-entropy alone."""
+PUSHES = ("interventions, H0", "interventions, H1", "interventions, entropy")
+
+
+def pushes(scores: pd.DataFrame) -> list[str]:
+    """Names of the interventions in a table of evaluations, each once."""
+    return [str(name) for name in dict.fromkeys(scores["regularizer"]) if str(name).startswith("push-")]
+
+
+def interventions(evidence: Evidence) -> pd.DataFrame:
+    """Held-out accuracy and answer loss, and the quantity pushed, of each push less cross-entropy alone, over pairs."""
+    grids = (MEASURED, *PUSHES)
+    scores = evidence.evaluations(*grids)
+    if evidence.missing(MEASURED) or scores.empty:
+        return pd.DataFrame()
+    ends = evidence.topology(*grids).groupby("run").last()
+    scores = scores.join(ends[list(MOVED)], on="run")
+    rows = []
+    for name in pushes(scores):
+        columns = {"accuracy": "score", "answer loss": "answer_loss"} | {said: one for one, said in MOVED.items()}
+        gains = {said: claims.held_out_gain(scores, "none", column, name) for said, column in columns.items()}
+        diverged = stats.ended(evidence.runs(*grids, regularizer=name))["diverged"]
+        counts = {"pairs": int((scores["regularizer"] == name).sum()), "diverged": diverged}
+        rows.append({"push": method_name(name)} | counts | {said: str(gain) for said, gain in gains.items()})
+    return pd.DataFrame(rows)
+
+
+MOVED = {"h0_mean_lifespan": "mean H0 lifespan", "h1_count": "H1 features", "persistence_entropy": "entropy"}
+"""What is pushed, and what it is called."""
+
+
+def both_readings(evidence: Evidence) -> pd.DataFrame:
+    """Iterations by the whole solution and by the extracted answer, for the runs that were decoded now and then."""
+    table = evidence.runs("both readings, gsm8k")
+    rows = []
+    for name in dict.fromkeys(table["regularizer"]):
+        runs = table[table["regularizer"] == name]
+        solution, answer = (stats.iterations(runs, which) for which in ("correct", "answer"))
+        rows.append(
+            {
+                "method": method_name(name),
+                "runs": len(runs),
+                "whole solution": f"{solution.steps.mean():.1f}",
+                "censored": int((~solution.correct).sum()),
+                "answer": f"{answer.steps.mean():.1f}",
+                "censored by the answer": int((~answer.correct).sum()),
+                "diverged": stats.ended(runs)["diverged"],
+                "runs whose answer is right first": int((answer.steps < solution.steps).sum()),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,397 @@
+"""The open questions about the paper, each with the answer that the committed records give, and where to look."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.spatial.distance import pdist, squareform
+from scipy.special import logsumexp
+
+from tslib import stats
+from tslib.losses.descent import descend
+from tslib.losses.tsloss import TSLoss
+from tslib.study import claims
+from tslib.study.bench import bench
+from tslib.study.claims.criteria import MULTI
+from tslib.study.evidence import LEARNING_RATES, MAIN, Evidence
+from tslib.study.names import method_name
+from tslib.study.report import cost as report_cost
+from tslib.study.report import evidence as report_evidence
+from tslib.study.report import rates as report_rates
+from tslib.study.report import settings as report_settings
+from tslib.study.report import structure as report_structure
+from tslib.topology.diagrams import persistence_diagrams
+
+__all__ = ["QUESTIONS", "Question", "page"]
+
+
+class Question(NamedTuple):
+    """A question, how it is answered (Markdown), and the chapters that show it."""
+
+    asks: str
+    answer: Callable[[Evidence], str]
+    chapters: tuple[str, ...]
+
+
+def page(evidence: Evidence | None = None) -> str:
+    """Return the index of questions in Markdown: question, answer, chapters."""
+    evidence = evidence or Evidence()
+    parts = []
+    for name, (asks, answer, chapters) in QUESTIONS.items():
+        where = ", ".join(f"[](executed/{chapter})" for chapter in chapters)
+        parts.append(f"({name.lower()})=\n## {name}. {asks}\n\n{answer(evidence)}\n\n*Where:* {where}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _says(text: str) -> Callable[[Evidence], str]:
+    return lambda evidence: text
+
+
+def _of_claim(name: str) -> Callable[[Evidence], str]:
+    def said(evidence: Evidence) -> str:
+        return claims.JUDGES[name](evidence).said
+
+    return said
+
+
+def _after(grids: tuple[str, ...], say: Callable[[Evidence], str]) -> Callable[[Evidence], str]:
+    """Say something once all runs of these grids are made."""
+
+    def said(evidence: Evidence) -> str:
+        note = report_evidence.not_there(evidence, *grids)
+        return f"Not yet. {note}" if note else say(evidence)
+
+    return said
+
+
+def _baselines(evidence: Evidence) -> str:
+    return report_evidence.read_baselines(report_evidence.baselines(evidence, "gsm8k"))
+
+
+def _spread(rows: pd.DataFrame) -> str:
+    """Say between what the ratios of some settings lie."""
+    if rows.empty:
+        return ""
+    apart = int(((rows["low"] > 1) | (rows["high"] < 1)).sum())
+    return (
+        f"Over {len(rows)} values the ratio of iterations lies between {rows['ratio'].min():.2f} and "
+        f"{rows['ratio'].max():.2f}; {apart} of the intervals exclude 1."
+    )
+
+
+def _settings(evidence: Evidence) -> str:
+    spread = _spread(report_settings.varied(report_settings.settings_table(evidence)))
+    return f"{spread} {report_settings.read_again(evidence)}".rstrip()
+
+
+def _setting(name: str) -> Callable[[Evidence], str]:
+    def said(evidence: Evidence) -> str:
+        table = report_settings.settings_table(evidence)
+        return _spread(table[table["setting"] == name])
+
+    return said
+
+
+def _more(evidence: Evidence) -> str:
+    table = claims.ratios(evidence)
+    ten = table[table["setting"] == "ten samples"].to_dict("records")
+    parts = [
+        f"{stats.Interval(row['value'], row['low'], row['high'])} ({row['task']}, {method_name(row['regularizer'])})"
+        for row in ten
+    ]
+    return f"Ratio of iterations with ten samples: {'; '.join(parts)}. Prompt lengths: {_setting('n_tokens')(evidence)}"
+
+
+def _printed(evidence: Evidence) -> str:
+    steps = evidence.steps(MAIN)
+    parts = []
+    for name in ("tsloss-printed", "tsloss"):
+        ours = steps[steps["regularizer"] == name]
+        shares = ours["grad_norm_reg"] / ours["grad_norm_ce"]
+        first = ours.loc[ours["step"] == 1, "penalty"].mean()
+        ratio = stats.iteration_ratio(evidence.runs(MAIN), name)
+        parts.append(
+            f"{method_name(name)}: {first:.2g} at the first step, a gradient of {shares.median():.2%} of the "
+            f"cross-entropy's in the median step, ratio of iterations {ratio}"
+        )
+    return "; ".join(parts) + "."
+
+
+def _thresholds(evidence: Evidence) -> str:
+    steps, curves = evidence.steps(MAIN, regularizer="tsloss"), evidence.topology(MAIN, regularizer="tsloss")
+    first, start = steps[steps["step"] == 1], curves[curves["step"] == 0]
+    delta, zeta = first["delta"].mean(), first["zeta"].mean()
+    return (
+        f"At the start δ = {delta:.3f} and ζ = {zeta:.3f} on average, {zeta / delta - 1:.1%} apart, where the mean "
+        f"distance of two tokens is {start['mean_distance'].mean():.3f} and the largest "
+        f"{start['max_distance'].mean():.3f}."
+    )
+
+
+def _gradients(evidence: Evidence) -> str:
+    steps = evidence.steps(MAIN, regularizer="tsloss")
+    share = (steps["grad_norm_reg"] / steps["grad_norm_ce"]).groupby(steps["run"])
+    parts = {"first": share.apply(lambda run: run.head(len(run) // 3).median())}
+    parts["last"] = share.apply(lambda run: run.tail(len(run) // 3).median())
+    first, last = (stats.mean(values.to_numpy(float) * 100) for values in parts.values())
+    cosine = stats.mean(steps.groupby("run")["grad_cosine"].median().to_numpy(float))
+    return (
+        f"TSLoss's gradient is {first} % as long as the cross-entropy's in the first third of a run and {last} % in "
+        f"the last; the cosine between the two is {cosine} (medians per run, mean over {len(parts['last'])} runs)."
+    )
+
+
+def _table2(evidence: Evidence) -> str:
+    return report_structure.read_table2(report_structure.table2(report_structure.by_setting(evidence)["one sample"]))
+
+
+def _null(evidence: Evidence) -> str:
+    return report_structure.read_bands(report_structure.by_setting(evidence))
+
+
+def _runs(evidence: Evidence) -> str:
+    table = claims.ratios(evidence)
+    return (
+        f"Each comparison of ours has {table['pairs'].min()} to {table['pairs'].max()} pairs, censored runs are kept "
+        f"({table['censored'].sum()} pairs have one), and the intervals are up to "
+        f"{(table['high'] - table['low']).max():.2f} wide."
+    )
+
+
+def _readings(evidence: Evidence) -> str:
+    table = report_evidence.both_readings(evidence)
+    parts = [
+        f"{row['method']}: {row['whole solution']} iterations by the whole solution, {row['answer']} by the answer"
+        for row in table.to_dict("records")
+    ]
+    return "; ".join(parts) + " (an iteration is one optimiser step)."
+
+
+def _best_of(table: Callable[[Evidence], pd.DataFrame]) -> Callable[[Evidence], str]:
+    def said(evidence: Evidence) -> str:
+        rows = table(evidence).to_dict("records")
+        return "; ".join(f"{row['method']}: {row['ratio [95 %]'] or row['restricted mean']}" for row in rows) + "."
+
+    return said
+
+
+def _ten(evidence: Evidence) -> str:
+    rows = report_settings.table4(evidence).to_dict("records")
+    parts = [f"λ = {row['value']:g}: {row['reg_share']:.1%}, {row['censored']} of {row['pairs']}" for row in rows]
+    (ten,) = (row for row in rows if row["value"] == 10)
+    rises = claims.rises(claims.total_losses(evidence))
+    dominates = "domination" if ten["reg_share"] > 1 else "no domination"
+    unstable = "there is a sign" if rises.low > 0 else "no sign that can be told from chance"
+    return (
+        f"How long TSLoss's gradient is beside that of cross-entropy until a run is correct (median over steps), and "
+        f"the runs that are censored: {'; '.join(parts)}. At λ = 10 it is the longer one in {ten['longer']:.0%} of "
+        f"these steps: {dominates}. The total loss rises by more than a tenth at {rises} more steps than with λ = 1: "
+        f"of instability {unstable}."
+    )
+
+
+def _scale(evidence: Evidence) -> str:
+    table = report_evidence.by_rate(evidence, report_evidence.SCALES)
+    said = "; ".join(report_evidence.name_rates(table))
+    return f"Ratio of iterations with TSLoss: {said}. {report_evidence.read_by_rate(table)}"
+
+
+def _methods(evidence: Evidence) -> str:
+    rows = report_evidence.by_rate(evidence, report_evidence.METHODS)
+    rows = rows.merge(report_evidence.distances(evidence, report_evidence.METHODS), on=["method", "learning rate"])
+    parts = [
+        f"{row['method']} at {row['learning rate']}: {row['ratio [95 %]']} ({pull})"
+        for row, pull in zip(rows.to_dict("records"), rows["gradients' ratio"], strict=True)
+    ]
+    return (
+        f"Ratio of iterations with TSLoss, and in brackets the length of its gradient over that of cross-entropy: "
+        f"{'; '.join(parts)}. TSLoss has no scale of its own, so λ has to be chosen anew for each method."
+    )
+
+
+def initial(seed: int) -> Float[ndarray, "20 576"]:
+    """Return a Gaussian cloud as long and as wide as the initial prompts of the evidence."""
+    return 0.02 * np.random.default_rng(seed).normal(size=(20, 576))
+
+
+def _deaths(evidence: Evidence) -> str:
+    """Measure it on initial prompts: Gaussian, as long and as wide as those of the evidence."""
+    clouds = [initial(seed) for seed in range(10)]
+    ratios, soft, nearest = [], [], []
+    for points in clouds:
+        deaths = persistence_diagrams(points)[0][:, 1]
+        distances = squareform(pdist(points)) + np.diag(np.full(len(points), np.inf))
+        ratios.append(deaths[np.isfinite(deaths)].mean() / distances.min(axis=1).mean())
+        nearest.append(distances.min(axis=1).mean())
+        soft.append((-logsumexp(-distances, axis=1)).mean())
+    return (
+        f"On {len(clouds)} initial prompts the mean $H_0$ death is {stats.mean(np.array(ratios))} times the mean "
+        f"distance to the nearest neighbour. The soft nearest distance $s_i$ at τ = 1 is {np.mean(soft):.2f} on "
+        f"average, where the nearest neighbour is {np.mean(nearest):.2f} away: with {len(clouds[0]) - 1} others in its "
+        "sum it is no distance (it may be negative), and only its variance enters the loss."
+    )
+
+
+def _alone(evidence: Evidence) -> str:
+    """Minimise TSLoss alone from initial prompts."""
+    ratios, spreads, loops = [], [], []
+    for seed in range(5):
+        points = initial(seed)
+        path = descend(torch.from_numpy(points).float(), TSLoss(), 300)
+        after = path[-1].numpy()
+        before, now = pdist(points), pdist(after)
+        ratios.append(now.mean() / before.mean())
+        spreads.append(now.std() / before.std())
+        counts = [len(persistence_diagrams(cloud)[1]) for cloud in (points, after)]
+        loops.append(counts[1] - counts[0])
+    mean, spread, more = (stats.mean(np.array(values, dtype=float)) for values in (ratios, spreads, loops))
+    return (
+        f"After 300 steps of Adam on TSLoss alone, from five initial prompts, the mean distance is {mean} and the "
+        f"standard deviation of the distances {spread} of what it was, and the number of $H_1$ features has changed by "
+        f"{more}. A collapse into one point would be a mean distance of 0."
+    )
+
+
+def _bins(evidence: Evidence) -> str:
+    curves = report_structure.by_setting(evidence)["one sample"]
+    return report_structure.read_binned(curves, report_structure.BINNED)
+
+
+def _homology(evidence: Evidence) -> str:
+    table = report_cost.tsloss_times(bench.load())
+    rows = table[table["what"].str.startswith("exact homology and its summary")]
+    parts = [f"{row['ms']:.1f} ms for {row['n']} tokens" for row in rows.to_dict("records")]
+    return f"Exact homology and its summary take {', '.join(parts)}."
+
+
+def _exact(evidence: Evidence) -> pd.DataFrame:
+    return report_evidence.compared(evidence.paired("sensitivity, defaults", "exact and adaptive"))
+
+
+WEIGHTS = ("one sample to the end, gsm8k", "the weight, gsm8k")
+SENSITIVE = ("sensitivity, defaults", *report_settings.SENSITIVITY.values())
+
+QUESTIONS: dict[str, Question] = {
+    "Q1": Question("Does TSLoss help on unseen examples under a fixed budget?", _of_claim("C14"), ("09_verdicts",)),
+    "Q2": Question(
+        "Is the gain from topology, or would any geometric regulariser do?",
+        _after((MAIN, "baselines, gsm8k"), _baselines),
+        ("05_baselines",),
+    ),
+    "Q3": Question(
+        "Was the baseline's learning rate tuned at all?",
+        lambda evidence: report_rates.read_rates(Evidence(LEARNING_RATES, evidence.store)),
+        ("03_convergence", "04_sensitivity"),
+    ),
+    "Q4": Question(
+        "How sensitive is it to the settings not stated?", _after(SENSITIVE, _settings), ("04_sensitivity",)
+    ),
+    "Q5": Question(
+        "With the diagonal in its sums, does the printed loss do anything?",
+        _after((MAIN,), _printed),
+        ("01_tsloss_by_hand", "03_convergence"),
+    ),
+    "Q6": Question(
+        "What do δ and ζ become where distances concentrate?", _after((MAIN,), _thresholds), ("01_tsloss_by_hand",)
+    ),
+    "Q7": Question(
+        "How far apart are $H_0$ deaths and nearest-neighbour distances?",
+        _deaths,
+        ("00_persistent_homology", "01_tsloss_by_hand"),
+    ),
+    "Q8": Question(
+        "To what shape does minimising TSLoss drive a cloud?",
+        _alone,
+        ("01_tsloss_by_hand",),
+    ),
+    "Q9": Question(
+        "Is the constant number of $H_0$ features by construction?", _of_claim("C1"), ("02_structural_evolution",)
+    ),
+    "Q10": Question(
+        "Is the correlation with accuracy anything but training time?",
+        _after((MAIN,), _table2),
+        ("02_structural_evolution", "07_causation"),
+    ),
+    "Q11": Question(
+        "Does $H_1$ fall because structure forms, or as it would for noise?",
+        _after((MAIN,), _null),
+        ("02_structural_evolution",),
+    ),
+    "Q12": Question(
+        "Do topological features cause accuracy?",
+        _after(
+            (report_evidence.MEASURED, *report_evidence.PUSHES),
+            lambda evidence: (
+                "Held-out accuracy less that of cross-entropy alone: "
+                + "; ".join(
+                    f"{row['push']} {row['accuracy']}"
+                    for row in report_evidence.interventions(evidence).to_dict("records")
+                )
+                + "."
+            ),
+        ),
+        ("07_causation",),
+    ),
+    "Q13": Question(
+        "Does TSLoss's gradient dominate early and fade, or the reverse?",
+        _after((MAIN,), _gradients),
+        ("03_convergence",),
+    ),
+    "Q14": Question(
+        "Are the relations monotone, as Spearman's ρ assumes?",
+        _after((MAIN,), _bins),
+        ("02_structural_evolution",),
+    ),
+    "Q15": Question(
+        "Is Euclidean distance right for embeddings?",
+        _after(("sensitivity, metric",), _setting("metric")),
+        ("04_sensitivity",),
+    ),
+    "Q16": Question(
+        "In the multi-sample setting, is the prompt shared?",
+        _says("The paper does not say. Ours is: one prompt for all samples."),
+        ("03_convergence",),
+    ),
+    "Q17": Question(
+        "What does TSLoss cost per step, and how does it grow?",
+        lambda evidence: report_cost.read_tsloss(bench.load()),
+        ("06_cost",),
+    ),
+    "Q18": Question(
+        'Is topology too slow to have it more often than "every 20 epochs"?',
+        _homology,
+        ("06_cost",),
+    ),
+    "Q19": Question(
+        "Does it hold for prefix tuning and P-tuning?",
+        _after(report_evidence.METHODS, _methods),
+        ("04_sensitivity", "10_your_own_training"),
+    ),
+    "Q20": Question(
+        "Does it hold for more samples and for longer prompts?",
+        _after((*MULTI, "sensitivity, n_tokens"), _more),
+        ("03_convergence", "04_sensitivity"),
+    ),
+    "Q21": Question("Are three runs enough?", _after((MAIN,), _runs), ("09_verdicts",)),
+    "Q22": Question(
+        'Which reading of "correct" and of "iteration"?',
+        _after(("both readings, gsm8k",), _readings),
+        ("03_convergence",),
+    ),
+    "Q23": Question(
+        "What does a tuned prompt mean in words?",
+        _says("The chapter has the nearest words of one run, how they drift, and the paths of its tokens."),
+        ("08_meaning",),
+    ),
+    "Q24": Question(
+        "Could adaptive weights do better than fixed ones?",
+        _after(("sensitivity, defaults", "exact and adaptive"), _best_of(_exact)),
+        ("05_baselines",),
+    ),
+    "Q25": Question("At λ = 10, instability or domination?", _after(WEIGHTS, _ten), ("04_sensitivity",)),
+    "Q26": Question("Is it the scale of Gemma's prompts?", _after(report_evidence.SCALES, _scale), ("04_sensitivity",)),
+}

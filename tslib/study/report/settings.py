@@ -1,0 +1,226 @@
+"""Settings that are varied one at a time: what each does to TSLoss, to cross-entropy alone, and whether it lasts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from tslib import stats
+from tslib.config import TuneConfig
+from tslib.records.record import RunRecord
+from tslib.stats import Interval
+from tslib.study.evidence import Evidence
+from tslib.study.paper import TABLE4
+
+__all__ = [
+    "by_itself",
+    "by_setting",
+    "gradients",
+    "read_again",
+    "read_by_itself",
+    "settings_table",
+    "table4",
+    "varied",
+    "words",
+    "words_by_itself",
+]
+
+
+def table4(evidence: Evidence) -> pd.DataFrame:
+    """Our Table 4: iterations by the weight λ, beside the paper's."""
+    return by_setting(
+        evidence, "weight", ["one sample to the end, gsm8k", "the weight, gsm8k"], dict(TABLE4.to_numpy().tolist())
+    )
+
+
+def by_setting(
+    evidence: Evidence, field: str, grids: Sequence[str], paper: Mapping[Any, Any] | None = None
+) -> pd.DataFrame:
+    """Iterations of TSLoss for each value of one of its settings, against cross-entropy alone on the same pairs.
+
+    Parameters
+    ----------
+    evidence
+        The runs.
+    field
+        Of ``TuneConfig``: what is varied.
+    grids
+        Of which one has the runs of cross-entropy alone.
+    paper
+        The paper's iterations by value, where it has any.
+
+    Returns
+    -------
+    DataFrame
+        ``value`` of the field, ``pairs``, ``censored`` and ``diverged`` (runs with TSLoss), ``iterations`` and
+        ``alone`` (restricted means with TSLoss and without), ``ratio``, ``low``, ``high``, ``reg_share`` (how long
+        the regulariser's gradient is beside that of cross-entropy, median over the steps until a run is correct) and
+        ``longer`` (in which share of these steps it is the longer one), and ``paper``. Without runs it is empty.
+    """
+    table = evidence.paired(*grids)
+    alone = table[table["regularizer"] == "none"]
+    records = evidence.records(*grids)
+    rows = []
+    for value, ours in table[table["regularizer"] != "none"].groupby(field):
+        beside = alone[alone[field] == value] if field in VARIES_ALONE else alone
+        ratio = stats.iteration_ratio(pd.concat([beside, ours]), str(ours["regularizer"].iloc[0]))
+        of_value = [r for r in records if r.config.regularizer != "none" and getattr(r.config, field) == value]
+        shares = pd.concat([gradients(record) for record in of_value])
+        rows.append(
+            {
+                "value": value,
+                "pairs": ratio.pairs,
+                **stats.ended(ours),
+                "iterations": stats.mean_iterations(ours),
+                "alone": stats.mean_iterations(beside),
+                "ratio": ratio.value,
+                "low": ratio.low,
+                "high": ratio.high,
+                "reg_share": float(shares.median()),
+                "longer": float((shares > 1).mean()),
+                "paper": (paper or {}).get(value),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def gradients(record: RunRecord) -> pd.Series:
+    """The ratio of the gradients at each step until the run is correct: what comes after decides no iterations."""
+    last = record.iterations_to_correct if record.iterations_to_correct is not None else record.config.max_steps
+    steps = record.steps[record.steps["step"] <= last]
+    return steps["grad_norm_reg"] / steps["grad_norm_ce"]
+
+
+VARIES_ALONE = ("n_tokens", "init", "dtype", "prompt_scale", "lr")
+"""Settings that change cross-entropy alone as well: each value has a baseline of its own."""
+
+SENSITIVITY = {
+    "tau": "sensitivity, tau",
+    "alpha": "sensitivity, alpha",
+    "beta_h1": "sensitivity, beta_h1",
+    "lambda_repel": "sensitivity, lambda_repel",
+    "metric": "sensitivity, metric",
+    "n_tokens": "sensitivity, n_tokens",
+    "init": "sensitivity, init",
+    "dtype": "sensitivity, dtype",
+}
+"""The grid of each setting that is varied; the defaults are in "sensitivity, defaults"."""
+
+
+def settings_table(evidence: Evidence) -> pd.DataFrame:
+    """One row for each value of each setting that was varied: ``setting``, then the columns of `by_setting`."""
+    tables = []
+    for field, grid in SENSITIVITY.items():
+        found = by_setting(evidence, field, [grid] if field in VARIES_ALONE else ["sensitivity, defaults", grid])
+        tables.append(found.assign(setting=field))
+    return pd.concat([table for table in tables if len(table)] or [pd.DataFrame()], ignore_index=True)
+
+
+def varied(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `settings_table` whose value is not the default: its runs are the same for each setting."""
+    default = TuneConfig()
+    return rows[[row["value"] != getattr(default, row["setting"]) for row in rows.to_dict("records")]]
+
+
+def by_itself(evidence: Evidence) -> pd.DataFrame:
+    """Iterations of cross-entropy alone at other prompt lengths and initialisations than the default, against those.
+
+    The two runs of a pair share the problem and the seed; their prompts begin where the setting says.
+
+    Returns
+    -------
+    DataFrame
+        ``setting``, ``value``, ``pairs``, ``censored`` and ``diverged`` (of both sides), ``iterations`` and ``default``
+        (restricted means at the value and at the default), ``dtype`` of the frozen model, and ``ratio`` with its 95 %
+        interval, ``low`` to ``high``. Settings whose runs are not all made are left out.
+    """
+    rows = []
+    for field in ("n_tokens", "init"):
+        grids = ("sensitivity, defaults", SENSITIVITY[field])
+        if evidence.missing(*grids):
+            continue
+        default, other = (table[table["regularizer"] == "none"] for table in map(evidence.runs, grids))
+        for value, runs in other.groupby(field):
+            both = pd.concat([default, runs.assign(regularizer="at the value")])
+            ratio = stats.iteration_ratio(both.drop(columns=field), "at the value")
+            rows.append(
+                {
+                    "setting": field,
+                    "value": value,
+                    "pairs": ratio.pairs,
+                    **stats.ended(both),
+                    "iterations": stats.mean_iterations(runs),
+                    "default": stats.mean_iterations(default),
+                    "dtype": runs["dtype"].iloc[0],
+                    "ratio": ratio.value,
+                    "low": ratio.low,
+                    "high": ratio.high,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def read_by_itself(rows: pd.DataFrame) -> str:
+    """Say which value of a setting helps cross-entropy alone the most, and by how much; of no rows nothing."""
+    if rows.empty:
+        return ""
+    best = rows.nsmallest(1, "ratio").to_dict("records")[0]
+    ratio = (
+        f"a ratio of {Interval(best['ratio'], best['low'], best['high'])} on {best['pairs']} pairs, the smallest of "
+        f"{len(rows)} values"
+    )
+    if best["high"] >= 1:
+        return f"No other prompt length or initialisation clearly helps cross-entropy alone: at best {ratio}."
+    return (
+        f"Cross-entropy alone is helped by a setting of its own: on gsm8k it needs {best['iterations']:.1f} iterations "
+        f"with {best['setting']} = {best['value']}, {best['default']:.1f} with the default "
+        f"{getattr(TuneConfig(), best['setting'])} (both with the frozen model in {best['dtype']}): {ratio}."
+    )
+
+
+def words_by_itself(rows: pd.DataFrame) -> pd.DataFrame:
+    """Word `by_itself` for readers."""
+    worded = [
+        {name: row[name] for name in ("setting", "value", "pairs", "censored", "diverged")}
+        | {"default": f"{row['default']:.1f}", "at the value": f"{row['iterations']:.1f}"}
+        | {"ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"]))}
+        for row in rows.to_dict("records")
+    ]
+    return pd.DataFrame(worded)
+
+
+AGAIN = "once more, init vocabulary"
+"""Pairs that were not used to find the interval below 1 of this initialisation."""
+
+
+def read_again(evidence: Evidence) -> str:
+    """Say whether the one interval of the settings that lay below 1 holds on pairs that it was not found on."""
+    if evidence.missing(AGAIN):
+        return ""
+    ratio = stats.iteration_ratio(evidence.runs(AGAIN), "tsloss")
+    holds = "It holds" if ratio.high < 1 else "It does not hold"
+    return (
+        f"The interval of init = vocabulary was tried once more on {ratio.pairs} pairs that it was not found on: "
+        f"{ratio}. {holds}."
+    )
+
+
+def words(rows: pd.DataFrame) -> pd.DataFrame:
+    """Word `by_setting` or `settings_table` for readers."""
+    has_paper = len(rows) > 0 and bool(rows["paper"].notna().any())
+    worded = [
+        ({"setting": row["setting"]} if "setting" in row else {})
+        | {
+            "value": f"{row['value']:g}" if isinstance(row["value"], float) else row["value"],
+            "pairs": row["pairs"],
+            "censored": row["censored"],
+            "diverged": row["diverged"],
+            "alone": f"{row['alone']:.1f}",
+            "TSLoss": f"{row['iterations']:.1f}",
+            "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])),
+            "gradients' ratio": f"{row['reg_share']:.2%}",
+        }
+        | ({"the paper": "never" if pd.isna(row["paper"]) else f"{row['paper']:g}"} if has_paper else {})
+        for row in rows.to_dict("records")
+    ]
+    return pd.DataFrame(worded)

@@ -1,0 +1,375 @@
+"""The tuning loop: a soft prompt is trained on a frozen model until it is right, or out of steps.
+
+One iteration is one optimiser step. Step k's row holds what was measured with the prompt as it was before that step.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from tslib.config import TuneConfig
+from tslib.losses.registry import Follows, Regularizer, make_regularizer
+from tslib.models import loading as models
+from tslib.prompts import methods
+from tslib.prompts.decoding import generate
+from tslib.prompts.encoding import Encoded, context_of, decode, encode_all
+from tslib.prompts.forward import Outcome, forward, packs
+from tslib.prompts.passes import in_passes
+from tslib.prompts.question_cache import QuestionCache
+from tslib.records.checkpoints import Checkpoint, stop_requests
+from tslib.records.provenance import environment
+from tslib.records.record import RunRecord
+from tslib.tasks import TASKS, Example, few_shot, find_task, load_task
+from tslib.topology import diagrams as topology
+from tslib.topology import nulls
+
+__all__ = ["TuneConfig", "tune"]
+
+REGULARIZER_OPTIONS = ("metric", "tau", "alpha", "beta_h0", "beta_h1", "lambda_repel", "lambda_attract")
+
+
+def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | None = None) -> RunRecord:
+    """Train a soft prompt as the config says.
+
+    Parameters
+    ----------
+    config
+        The run.
+    progress
+        Show a progress bar with loss, regulariser, share of samples that are correct, and the time left.
+    checkpoint
+        Where the state of the run is kept from time to time and on SIGINT or SIGTERM; a state that is there is gone
+        on from. `RunStore.run` sees to it.
+
+    Returns
+    -------
+    RunRecord
+        Its ``status`` is ``finished``; ``interrupted`` after Ctrl-C or SIGTERM; ``diverged`` when the loss or the
+        prompt became NaN or infinite. In each case what was measured until then is in the record.
+
+    Raises
+    ------
+    InputError
+        If a sample and the prompt together exceed the model's context, or there are fewer rows than samples.
+    ResourceError
+        If rows or model cannot be had.
+    """
+    examples = load_task(config.task, "train", limit=config.samples, seed=config.sample_seed)
+    model, tokenizer = models.shared_model(config.model, config.device, config.dtype)
+    rows = encode_all(
+        tokenizer,
+        examples,
+        shots=few_shot(config.task, config.shots, config.sample_seed, skip=config.samples),
+        n_tokens=config.n_tokens,
+        context=context_of(model, config.max_context),
+        reply=config.max_new_tokens,
+        cut_middle=find_task(config.task).cuts_middle,
+    )
+    run = _Run(config, model, tokenizer, examples, rows)
+    with contextlib.closing(run.trained):
+        return _train(run, checkpoint, progress)
+
+
+def _train(run: "_Run", checkpoint: Checkpoint | None, progress: bool) -> RunRecord:
+    config = run.config
+    begin = 0 if checkpoint is None else checkpoint.restore(run)
+    bar = tqdm(total=config.max_steps, initial=begin, desc=_label(config), disable=not progress, leave=False)
+    with bar, stop_requests() as stopped:
+        try:
+            status = run.train(bar, begin, checkpoint, stopped)
+        except KeyboardInterrupt:
+            status = "interrupted"
+    return run.record(status)
+
+
+def _label(config: TuneConfig) -> str:
+    return f"{config.task} {config.regularizer} sample {config.sample_seed} seed {config.seed}"
+
+
+def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean over layers, name by name; the row itself where there is one."""
+    return rows[0] if len(rows) == 1 else {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+class _Run:
+    """State of one run."""
+
+    def __init__(
+        self,
+        config: TuneConfig,
+        model: Any,
+        tokenizer: Any,
+        examples: Sequence[Example],
+        rows: Sequence[Encoded],
+    ) -> None:
+        self.config, self.model, self.tokenizer = config, model, tokenizer
+        self.examples, self.rows = examples, rows
+        self.trained = methods.start(config, model, tokenizer)
+        self.prompt = self.trained.prompt
+        self.device = self.prompt.weight.device
+        cached = (
+            config.placement == "suffix" and config.question_cache > 0 and QuestionCache.suits(model) and packs(model)
+        )
+        self.questions = QuestionCache(model, config.question_cache * 2**30) if cached else None
+        options = {name: getattr(config, name) for name in REGULARIZER_OPTIONS}
+        self.regularizer: Regularizer | None = make_regularizer(config.regularizer, config.weight, **options)
+        self.optimizer = torch.optim.AdamW(
+            self.trained.parameters.values(), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01
+        )
+        from transformers import get_linear_schedule_with_warmup
+
+        self.schedule = get_linear_schedule_with_warmup(self.optimizer, round(0.1 * config.max_steps), config.max_steps)
+        self.batches = self._batches()
+        self.whole = len(rows) <= config.batch_size  # one batch holds all samples: no extra pass to check them
+        self.steps: list[dict[str, float]] = []
+        self.topology: list[dict[str, float]] = []
+        self.diagrams: list[dict[str, float]] = []
+        self.last_diagrams: list[Any] | None = None
+        self.prompts: dict[int, Tensor] = {}
+        self.twin = torch.empty(0)  # moves at random, as far as the prompt
+        self.iterations_to_correct: int | None = None
+        self.iterations_to_answer: int | None = None
+        self.final: dict[str, int | float] = {}
+        self.started = time.time()
+        self.resumed = 0
+
+    def _batches(self) -> Iterator[list[Encoded]]:
+        """Yield epochs without end, shuffled by the seed."""
+        generator = torch.Generator().manual_seed(self.config.seed)
+        while True:
+            order = torch.randperm(len(self.rows), generator=generator).tolist()
+            if len(self.rows) <= self.config.batch_size:
+                order = sorted(order)
+            for start in range(0, len(order), self.config.batch_size):
+                yield [self.rows[i] for i in order[start : start + self.config.batch_size]]
+
+    def train(
+        self,
+        bar: "tqdm[Any]",
+        begin: int = 0,
+        checkpoint: Checkpoint | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> str:
+        """Step until the samples are right or the steps are used up; return the run's status.
+
+        Parameters
+        ----------
+        bar
+            Is told of each step.
+        begin
+            Steps that were done before.
+        checkpoint
+            Where the state is kept.
+        stopped
+            Whether to stop before the next step.
+        """
+        for _ in range(begin):
+            next(self.batches)
+        for step in range(begin, self.config.max_steps + 1):
+            begun = time.perf_counter()
+            if stopped():
+                if checkpoint is not None:
+                    checkpoint.save(self, step)
+                return "interrupted"
+            if checkpoint is not None and step > begin:
+                checkpoint.offer(self, step)
+            last = step == self.config.max_steps
+            outcome = self._losses(next(self.batches), grad=not last)
+            if not (outcome.loss.isfinite() and self.prompt.weight.isfinite().all()):
+                return "diverged"
+            right = self._check(step, outcome, last)
+            done = last or (self.iterations_to_correct is not None and self.config.stop_when_correct)
+            if done or step % self.config.topology_every == 0:
+                self._checkpoint(step, right)
+            if done:
+                self.final = {"final_cross_entropy": float(outcome.loss.detach()), "final_exact": right["exact"]}
+                return "finished"
+            row = self._update(outcome.loss)
+            self.steps.append({"step": step + 1} | row | right | {"seconds": time.perf_counter() - begun})
+            shown = {"loss": f"{row['cross_entropy']:.4f}", "reg": f"{row['regularizer']:.3g}"}
+            bar.set_postfix(shown, correct=f"{right['exact']:.0%}")
+            bar.update()
+        raise AssertionError("the last step ends the run")
+
+    def _losses(self, rows: Sequence[Encoded], *, grad: bool) -> Outcome:
+        """Mean loss over the target tokens of a batch: one that can be differentiated, where a single pass holds all.
+
+        Of several passes each adds its gradient to the prompt's, so that only one's activations are in memory.
+        """
+        passes = list(self._passes(rows, self.config.batch_size))
+        if len(passes) == 1:
+            return self._pass(rows, grad=grad)
+        if grad:
+            self.trained.zero_grad()
+        total, width = sum(len(row.target) for row in rows), max(len(row.target) for row in rows)
+        losses, matches = [], []
+        for part in passes:
+            outcome = self._pass(part, grad=grad)
+            loss = outcome.loss * (sum(len(row.target) for row in part) / total)
+            if grad:
+                loss.backward()
+            losses.append(loss.detach())
+            matches.append(functional.pad(outcome.matches, (width - outcome.matches.shape[1], 0), value=True))
+        return Outcome(torch.stack(losses).sum(), torch.cat(matches))
+
+    def _passes(self, rows: Sequence[Encoded], most: int) -> Iterator[list[Encoded]]:
+        sizes = (self.prompt.n_tokens, self.config.pass_tokens, most)
+        for indices in in_passes(rows, *sizes, vocabulary=len(self.model.get_input_embeddings().weight)):
+            yield [rows[index] for index in indices]
+
+    def _pass(self, rows: Sequence[Encoded], *, grad: bool) -> Outcome:
+        settings: dict[str, Any] = {"questions": self.questions, "pass_tokens": self.config.pass_tokens}
+        return forward(self.model, self.prompt, rows, grad=grad, **settings)
+
+    def _update(self, loss: Float[Tensor, ""]) -> dict[str, float]:
+        """Take one optimiser step; return the row of the steps table."""
+        if loss.requires_grad:  # else several passes have left their gradient
+            self.trained.zero_grad()
+            loss.backward()
+        ce_gradient = self.trained.gradient().clone()
+        row = {"cross_entropy": float(loss.detach()), "regularizer": 0.0}
+        norms = {"grad_norm_ce": float(ce_gradient.norm()), "grad_norm_reg": 0.0, "grad_cosine": math.nan}
+        if self.regularizer is not None:
+            weight = self.prompt.weight
+            if isinstance(self.regularizer, Follows):
+                self.regularizer.follow(len(self.steps), self.config.seed, ce_gradient)
+            penalty = self.regularizer(weight)
+            (gradient,) = torch.autograd.grad(penalty, weight)
+            weight.grad = ce_gradient + gradient
+            terms = self.regularizer.terms(weight.detach())
+            row["regularizer"] = float(penalty.detach())
+            # the mean over layers, where there are several
+            row |= {name: float(term.mean()) for name, term in terms.items() if term.ndim <= weight.ndim - 2}
+            norms["grad_norm_reg"] = float(gradient.norm())
+            norms["grad_cosine"] = float(functional.cosine_similarity(ce_gradient.flatten(), gradient.flatten(), 0))
+        row |= norms | {"lr": self.schedule.get_last_lr()[0]}
+        self.trained.pull_back()
+        self.optimizer.step()
+        self.schedule.step()
+        self.trained.refresh()
+        return row
+
+    def _check(self, step: int, outcome: Outcome, last: bool) -> dict[str, float]:
+        """Test the criteria due with the prompt as it is.
+
+        Returns the share of samples that are exact and the share of target tokens that are the most probable one; NaN
+        where it was not looked at.
+        """
+        shares, correct = {"exact": math.nan, "token_accuracy": math.nan}, False
+        seen = outcome if self.whole else None  # no pass of its own where the step's batch has all samples
+        if last or step % self.config.check_every == 0:
+            seen = seen or self._losses(self.rows, grad=False)
+            wrong, total = int((~seen.matches).sum()), sum(len(row.target) for row in self.rows)  # padding is no error
+            shares = {"exact": float(seen.exact.float().mean()), "token_accuracy": 1 - wrong / total}
+            correct = bool(seen.exact.all())
+        if correct and self.iterations_to_correct is None:
+            self.iterations_to_correct = step
+        due = self.config.answer_every and (last or step % self.config.answer_every == 0)
+        if self.iterations_to_answer is None and (correct or due) and self._answers_correct(seen):
+            self.iterations_to_answer = step
+        return shares
+
+    def _answers_correct(self, seen: Outcome | None) -> bool:
+        seen = seen or self._losses(self.rows, grad=False)
+        score = TASKS[self.config.task].score
+        replies = self.replies(self.rows, seen.matches)
+        # ROUGE of a text with itself is 1 to rounding
+        return all(score(reply, example) > 1 - 1e-6 for reply, example in zip(replies, self.examples, strict=True))
+
+    def replies(self, rows: Sequence[Encoded], matches: Bool[Tensor, "b t"]) -> list[str]:
+        """Greedy replies to several questions, each as far as its answer.
+
+        A greedy reply follows the target for as long as the most probable token is the target's (`matches`), so
+        decoding starts where the two part, for all rows in one batch (where it is not too long for a pass).
+        """
+        agreed = []
+        for row, match in zip(rows, matches, strict=True):
+            own = match[len(match) - len(row.target) :]
+            agreed.append(row.target[: int(own.int().cumprod(0).sum())])
+        parted = [Encoded(row.question, start) for row, start in zip(rows, agreed, strict=True) if start != row.target]
+        complete, longest = find_task(self.config.task).complete, self.config.max_new_tokens
+        generated = iter(
+            ids
+            for part in self._passes(parted, most=len(rows))
+            for ids in generate(
+                self.model, self.tokenizer, self.prompt, part, max_new_tokens=longest, complete=complete
+            )
+        )
+        return [
+            decode(self.tokenizer, start if start == row.target else [*start, *next(generated)])
+            for row, start in zip(rows, agreed, strict=True)
+        ]
+
+    def _checkpoint(self, step: int, right: dict[str, float]) -> None:
+        """Keep the prompt, its exact persistent homology and that of its random twin; of several clouds the mean."""
+        if not self.prompt.n_tokens:
+            return
+        after = self.prompt.weight.detach().cpu().clone()
+        if self.prompts:
+            before = self.prompts[max(self.prompts)]
+            self.twin = nulls.random_step(self.twin, before, after, self.config.seed, step)
+        else:
+            self.twin = after
+        self.prompts[step] = after
+        clouds, found = self._diagrams(after)
+        last = self.last_diagrams or [None] * len(clouds)
+        rows = [self._topology(*layer) for layer in zip(clouds, found, last, strict=True)]
+        null = [self._summary(*layer) for layer in zip(*self._diagrams(self.twin), strict=True)]
+        twin = {f"null_{name}": _mean(null)[name] for name in nulls.FIELDS}
+        self.topology.append({"step": step} | right | _mean(rows) | twin)
+        for layer, diagrams in enumerate(found):
+            self.diagrams += [
+                {"step": step, "layer": layer, "dimension": dimension, "birth": birth, "death": death}
+                for dimension, diagram in enumerate(diagrams)
+                for birth, death in diagram
+            ]
+        self.last_diagrams = found
+
+    def _diagrams(self, prompt: Float[Tensor, "*layers n d"]) -> tuple[Any, list[Any]]:
+        """Clouds of a prompt, one a layer, and their persistence diagrams."""
+        clouds = prompt.reshape(-1, *prompt.shape[-2:]).numpy()
+        return clouds, [topology.persistence_diagrams(points, metric=self.config.metric) for points in clouds]
+
+    def _summary(self, points: Any, diagrams: list[Any]) -> dict[str, Any]:
+        row: dict[str, Any] = topology.summarize(diagrams, points, metric=self.config.metric)._asdict()
+        return row
+
+    def _topology(self, points: Any, diagrams: list[Any], before: list[Any] | None) -> dict[str, Any]:
+        """Sum up one cloud, and how far its diagrams are from those of the checkpoint before."""
+        row = self._summary(points, diagrams)
+        row["mean_norm"] = float(torch.from_numpy(points).norm(dim=-1).mean())
+        for dimension, diagram in enumerate(diagrams):
+            for kind in ("bottleneck", "wasserstein"):
+                row[f"h{dimension}_{kind}"] = (
+                    math.nan if before is None else topology.diagram_distance(before[dimension], diagram, kind)
+                )
+        return row
+
+    def record(self, status: str) -> RunRecord:
+        """Gather what the run leaves behind."""
+        import pandas as pd
+
+        layer = ["layer"] if self.prompt.weight.ndim > 2 else []
+        return RunRecord(
+            config=self.config,
+            status=status,
+            iterations_to_correct=self.iterations_to_correct,
+            iterations_to_answer=self.iterations_to_answer,
+            results=self.final | {"steps_done": len(self.steps), "seconds": round(time.time() - self.started, 3)},
+            environment=environment(self.config.model, self.device, self.started)
+            | {"dtype": str(self.model.dtype).removeprefix("torch."), "resumed": self.resumed},
+            rows=[example.id for example in self.examples],
+            steps=pd.DataFrame(self.steps, columns=None if self.steps else ["step"]),
+            topology=pd.DataFrame(self.topology),
+            diagrams=pd.DataFrame(self.diagrams, columns=["step", *layer, "dimension", "birth", "death"]),
+            prompts=self.prompts,
+        )
