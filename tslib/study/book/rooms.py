@@ -30,7 +30,7 @@ ABOUT = {
     "stats": "statistics of paired, censored runs",
     "losses": "TSLoss and other regularisers",
     "config": "what defines a run",
-    "prompts": "a soft prompt on its way through a model",
+    "prompts": "a soft prompt in a frozen model",
     "records": "what a run leaves behind",
     "tuning": "the loop",
     "runs": "many runs: store, sweeps, audits",
@@ -115,11 +115,14 @@ def circle(found: set[tuple[str, str]]) -> list[str]:
 
 
 def draw(root: Path = ROOT) -> str:
-    """Return the picture as SVG: one row a room, the highest on top, with a mark below each room that it imports."""
+    """Return the picture as SVG: one row a room, the highest on top, with a mark below each room that it imports.
+
+    A pale mark is a name of before a move, handed on when it is asked for.
+    """
     pairs = {(room(one), room(other)) for one, other, _ in arrows(root) if one}
     rooms = [name for name in ORDER if name in ABOUT]
     size, left, top = 24, 400, 116
-    width, height = left + size * len(rooms) + 16, top + size * len(rooms) + 8
+    width, height = left + size * len(rooms) + 60, top + size * len(rooms) + 8
     marks = []
     for row, name in enumerate(reversed(rooms)):
         y = top + size * row
@@ -127,7 +130,9 @@ def draw(root: Path = ROOT) -> str:
         marks.append(f'<text x="124" y="{y + 16}">{ABOUT[name]}</text>')
         for column, other in enumerate(rooms):
             x = left + size * column
-            colour = "#0b5394" if (name, other) in pairs else "#999" if name == other else "#eee"
+            colour = "#999" if name == other else "#0b5394" if (name, other) in pairs else "#eee"
+            if ORDER.index(name) < ORDER.index(other) and (name, other) in pairs:
+                colour = "#9fc5e8"  # handed on when it is asked for
             marks.append(f'<rect x="{x + 2}" y="{y + 2}" width="{size - 4}" height="{size - 4}" fill="{colour}"/>')
     for column, name in enumerate(rooms):
         x = left + size * column + 16
