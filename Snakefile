@@ -12,7 +12,8 @@ import json
 import sys
 from pathlib import Path
 
-from tslib.book import ROOT, pages  # what loads torch is imported where it is needed: a plan needs none of its seconds
+# What loads torch is imported where it is needed: a plan needs none of its seconds.
+from tslib.study.book.build import ROOT, pages
 
 PYTHON = sys.executable
 COMMITTED = ROOT / "data" / "results"
@@ -34,7 +35,7 @@ if "sweep" in config:
     if "plan" in config:  # the runs of each job, by their hashes
         PLAN = json.loads(Path(config["plan"]).read_text(encoding="utf-8"))
     else:
-        from tslib.sweeps import Sweep, groups
+        from tslib.runs.sweeps import Sweep, groups
 
         PLAN = [[run.hash for run in job] for job in groups(Sweep.load(SWEEP).configs, 1)]
     STAMPS = [f"done/{job[0]}" for job in PLAN]

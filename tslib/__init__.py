@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tslib.losses import TSLoss as TSLoss
     from tslib.models import load_model as load_model
     from tslib.runs import RunStore as RunStore
-    from tslib.runs import evaluate as evaluate
+    from tslib.runs.evaluation import evaluate as evaluate
     from tslib.tasks import load_task as load_task
     from tslib.topology import persistence_diagrams as persistence_diagrams
     from tslib.topology import summarize as summarize
@@ -23,7 +23,7 @@ _HOME = {
     "RunStore": "runs",
     "TSLoss": "losses",
     "TuneConfig": "config",
-    "evaluate": "runs",
+    "evaluate": "runs.evaluation",
     "load_model": "models",
     "load_task": "tasks",
     "persistence_diagrams": "topology",

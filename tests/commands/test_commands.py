@@ -37,7 +37,7 @@ def no_run(monkeypatch):
     def tune(config, progress=True, checkpoint=None):
         raise AssertionError(f"{config} was run")
 
-    monkeypatch.setattr("tslib.runs.store.tune", tune)
+    monkeypatch.setattr("tslib.tuning.loop.tune", tune)
 
 
 def failure(capsys, *arguments: str) -> tuple[int, str]:
@@ -202,7 +202,7 @@ def test_a_damaged_record_is_set_aside(capsys, tune, two_steps, tmp_path, monkey
     config = TuneConfig(device="cpu")
     folder = store.save(dataclasses.replace(two_steps, config=config))
     (folder / "record.json").write_text("{")
-    monkeypatch.setattr("tslib.runs.store.tune", lambda config, **_: dataclasses.replace(two_steps, config=config))
+    monkeypatch.setattr("tslib.tuning.loop.tune", lambda config, **_: dataclasses.replace(two_steps, config=config))
     assert main(tune) == 0
     out, err = capsys.readouterr()
     assert err.startswith(f"{folder} is not a readable record (JSONDecodeError: ")
@@ -238,7 +238,7 @@ def test_tune_prints_a_table_and_leaves_a_record(capsys, tune, tmp_path, monkeyp
     assert "gsm-symbolic tsloss sample 58 seed 0" in err, "the progress bar"
 
     with monkeypatch.context() as patch:  # a second call finds it
-        patch.setattr("tslib.runs.store.tune", lambda config: pytest.fail(f"{config} was run again"))
+        patch.setattr("tslib.tuning.loop.tune", lambda config: pytest.fail(f"{config} was run again"))
         assert main([*tune, *options.split()]) == 0
         again = capsys.readouterr()
         notice = "this run was made before and is only shown; --force makes it again\n"
@@ -259,7 +259,7 @@ def test_an_experiment_does_what_is_missing(capsys, monkeypatch, two_steps, own_
         return dataclasses.replace(two_steps, config=config)
 
     configs = [TuneConfig(seed=seed) for seed in range(3)]
-    monkeypatch.setattr("tslib.runs.store.tune", tune)
+    monkeypatch.setattr("tslib.tuning.loop.tune", tune)
     monkeypatch.setitem(sys.modules["tslib.study.experiments"].EXPERIMENTS, "three", lambda: configs)
     store = RunStore(tmp_path / "runs")
     store.save(dataclasses.replace(two_steps, config=configs[1]))

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def test_a_diverged_run_and_a_failing_one_keep_no_other_from_being_done(short, tmp_path, monkeypatch, capsys):
-    from tslib.runs import store as tuning
+    from tslib.tuning import loop as tuning
 
     store = RunStore(tmp_path / "runs")
     real = tuning.tune

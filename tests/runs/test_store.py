@@ -40,7 +40,7 @@ def no_run(monkeypatch):
     def tune(config, progress=True, checkpoint=None):
         raise AssertionError(f"{config} was run")
 
-    monkeypatch.setattr("tslib.runs.store.tune", tune)
+    monkeypatch.setattr("tslib.tuning.loop.tune", tune)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def runs(monkeypatch, two_steps):
         done.append(config)
         return dataclasses.replace(two_steps, config=config, status=statuses[-1])
 
-    monkeypatch.setattr("tslib.runs.store.tune", tune)
+    monkeypatch.setattr("tslib.tuning.loop.tune", tune)
     return done, statuses
 
 

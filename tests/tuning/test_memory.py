@@ -191,5 +191,5 @@ def test_unknown_names() -> None:
 
 
 def test_import_is_quick() -> None:
-    code = "import sys, tslib.memory; print('torch' in sys.modules, 'transformers' in sys.modules)"
+    code = "import sys, tslib.tuning.memory; print('torch' in sys.modules, 'transformers' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["False", "False"]
