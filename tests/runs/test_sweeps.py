@@ -186,6 +186,19 @@ def test_any_change_of_a_record_is_noticed(tmp_path_factory, two_steps, data):
         assert said or forged, "an honest change is always noticed"
 
 
+@pytest.mark.parametrize("steps", [-1, 2**63, -(2**63) - 1])
+@pytest.mark.parametrize("name", ["iterations_to_correct", "iterations_to_answer"])
+def test_steps_that_no_table_holds_are_named(two_steps, tmp_path, name, steps):
+    store = RunStore(tmp_path)
+    store.save(two_steps)
+    path = store.path(two_steps.config) / "record.json"
+    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | {name: steps})))
+    for read in (store.records, store.table):
+        (said,) = against(ResourceError, read)
+        assert path.parent.name in said
+        assert name in said
+
+
 # what is missing, and how long it takes
 
 

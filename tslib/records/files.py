@@ -8,10 +8,10 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from torch import Tensor
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
@@ -25,14 +25,18 @@ MOST = 10**7
 """Numbers of a table that is read at most."""
 
 
+Steps = Annotated[int, Field(ge=0, lt=2**63)]
+"""Steps of a run, as many as a column of a table holds."""
+
+
 class _Document(TypedDict):
     """What ``record.json`` says."""
 
     schema: int
     hash: str
     status: Literal["finished", "interrupted", "diverged"]
-    iterations_to_correct: int | None
-    iterations_to_answer: int | None
+    iterations_to_correct: Steps | None
+    iterations_to_answer: Steps | None
     results: dict[str, int | float]
     config: dict[str, Any]
     rows: list[str]

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from tslib.records.durable import DamagedError
 from tslib.errors import InputError
-from tslib.records.provenance import same_bits
+from tslib.records.durable import DamagedError
 from tslib.records.files import TABLES, compact
+from tslib.records.provenance import same_bits
 from tslib.records.record import RunRecord
 from tslib.runs.store import RunStore
 from tslib.tuning.loop import tune

@@ -15,8 +15,8 @@ from typing import Any
 from tqdm import tqdm
 
 from tslib.config import TuneConfig
-from tslib.records.durable import locked, unlocked
 from tslib.errors import ResourceError
+from tslib.records.durable import locked, unlocked
 from tslib.runs.store import RunStore
 from tslib.runs.sweeps import Sweep, groups, missing
 

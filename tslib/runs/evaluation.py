@@ -16,14 +16,14 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from tslib import stats
-from tslib.models import loading as models
 from tslib.config import SCHEMA_VERSION, EvalConfig, TuneConfig
-from tslib.prompts.decoding import generate
-from tslib.records.durable import DamagedError, checked, sealed, set_aside, write
-from tslib.prompts.encoding import Encoded, context_of, decode, encode, encode_all, stop_ids
 from tslib.errors import InputError, ResourceError
+from tslib.models import loading as models
+from tslib.prompts.decoding import generate
+from tslib.prompts.encoding import Encoded, context_of, decode, encode, encode_all, stop_ids
 from tslib.prompts.passes import in_passes
 from tslib.prompts.soft_prompt import IGNORE, SoftPrompt, model_inputs, padding_hides
+from tslib.records.durable import DamagedError, checked, sealed, set_aside, write
 from tslib.records.provenance import environment
 from tslib.records.record import COMMITTED, RunRecord, folder_name
 from tslib.tasks import Example, few_shot, find_task, load_task, shuffled

@@ -13,11 +13,22 @@ from typing import Any
 import pandas as pd
 
 from tslib.config import TuneConfig
-from tslib.errors import InputError
-from tslib.errors import ResourceError
+from tslib.errors import InputError, ResourceError
 from tslib.records.checkpoints import Checkpoint
 from tslib.records.durable import DamagedError, checked, checksum, locked, set_aside, sync, unlocked
-from tslib.records.files import TABLES, load_prompts, prompts_folder, read_bytes, read_document, read_table, save_prompts, unreadable, unwritable, write_document, write_files
+from tslib.records.files import (
+    TABLES,
+    load_prompts,
+    prompts_folder,
+    read_bytes,
+    read_document,
+    read_table,
+    save_prompts,
+    unreadable,
+    unwritable,
+    write_document,
+    write_files,
+)
 from tslib.records.record import COMMITTED, OUTCOME, RunRecord, as_json, folder_name, row_of
 
 LEFTOVER = re.compile(r"\.{1,2}(?P<name>[^.].*_[0-9a-f]{12})(\.checkpoint)?\.(lock|\d+(?P<old>\.old)?)")
