@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
+from tslib import losses
 from tslib.config import TuneConfig
 from tslib.errors import InputError
-from tslib.losses import tsloss as losses
 from tslib.losses.controls import AdaptiveTSLoss, BalancedTSLoss, RandomDirection
 from tslib.losses.registry import REGULARIZERS, make_regularizer
 from tslib.losses.tsloss import TSLoss

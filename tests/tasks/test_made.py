@@ -40,10 +40,8 @@ def test_every_task_that_is_made_is_here():
 @pytest.mark.parametrize("name", DIGESTS)
 def test_the_same_in_every_process(name):
     # Records name these rows by their ids: a release of reasoning-gym that changes them must not pass unseen.
-    folder = str(Path(__file__).parents[1])
-    code = (
-        f"import sys; sys.path.insert(0, {folder!r}); import test_tasks_made; print(test_tasks_made.digest({name!r}))"
-    )
+    folder = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {folder!r}); import test_made; print(test_made.digest({name!r}))"
     environment = os.environ | {"PYTHONHASHSEED": "1"}  # that of the tests is another
     with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True) as other:
         assert digest(name) == DIGESTS[name]
