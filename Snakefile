@@ -37,7 +37,7 @@ if "sweep" in config:
     else:
         from tslib.runs.sweeps import Sweep, groups
 
-        PLAN = [[run.hash for run in job] for job in groups(Sweep.load(SWEEP).configs, 1)]
+        PLAN = [[run.hash for run in job] for job in groups(Sweep.load(SWEEP).jobs, 1)]
     STAMPS = [f"done/{job[0]}" for job in PLAN]
 
 

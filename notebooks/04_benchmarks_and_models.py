@@ -28,8 +28,10 @@ from tslib import EvalConfig, TuneConfig, load_model, load_task
 from tslib.prompts.encoding import encode
 from tslib.runs.evaluation import EvaluationStore, of_run
 from tslib.runs.store import RunStore
+from tslib.runs.sweeps import Sweep
 from tslib.study import plots
-from tslib.study.experiments import EVALUATIONS, EXPERIMENTS
+from tslib.study.evidence import SWEEPS
+from tslib.study.experiments import prompts_held_out
 from tslib.study.report import catalogue
 from tslib.study.report.tasks import (
     extracted,
@@ -139,7 +141,7 @@ extracted(replies).style.hide(axis="index")
 # report ([model card](https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct)).
 
 # %% tags=["hide-input"]
-untuned = EvaluationStore().table(EVALUATIONS["untuned"]())
+untuned = EvaluationStore().table(Sweep.load(SWEEPS / "untuned.yaml").as_they_are)
 untuned_table(untuned).style.hide(axis="index")
 
 # %% tags=["hide-input"]
@@ -201,9 +203,10 @@ display(Markdown(read_before_and_after(before, after, record)))
 # and LongBench's prompts lose their middle to fit the `context` given, in positions.
 
 # %% tags=["hide-input"]
-tour = [RunStore().get(config) for config in EXPERIMENTS["tour"]()]
-heldout_scores = EvaluationStore().table(EVALUATIONS["tour"]())
-tour_table([record for record in tour if record], heldout_scores).style.hide(axis="index")
+tour = Sweep.load(SWEEPS / "tour.yaml")
+records = [RunStore().get(config) for config in tour.configs]
+heldout_scores = EvaluationStore().table(prompts_held_out(tour))
+tour_table([record for record in records if record], heldout_scores).style.hide(axis="index")
 
 # %% [markdown]
 # ## The models, and what fits where

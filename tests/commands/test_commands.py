@@ -94,7 +94,7 @@ def test_an_unknown_model(capsys, tmp_path, command):
 def test_an_unknown_experiment(capsys):
     assert failure(capsys, "experiment", "warp") == (
         1,
-        "unknown experiment 'warp'; known: tour, untuned",
+        "unknown experiment 'warp'; known: evidence, learning_rate, short, tour, untuned",
     )
 
 
@@ -251,23 +251,15 @@ def test_tune_prints_a_table_and_leaves_a_record(capsys, tune, tmp_path, monkeyp
     assert store.get(config).steps["cross_entropy"].tolist() == record.steps["cross_entropy"].tolist()
 
 
-def test_an_experiment_does_what_is_missing(capsys, monkeypatch, two_steps, own_cache, tmp_path):
-    done = []
-
-    def tune(config, progress=True, checkpoint=None):
-        done.append(config)
-        return dataclasses.replace(two_steps, config=config)
-
-    configs = [TuneConfig(seed=seed) for seed in range(3)]
-    monkeypatch.setattr("tslib.tuning.loop.tune", tune)
-    monkeypatch.setitem(sys.modules["tslib.study.experiments"].EXPERIMENTS, "three", lambda: configs)
-    store = RunStore(tmp_path / "runs")
-    store.save(dataclasses.replace(two_steps, config=configs[1]))
-    for _ in range(2):
-        assert main(["experiment", "three", "--store", str(store.root)]) == 0
-        assert done == [configs[0], configs[2]]
-    assert len(store.table()) == 3
-    assert "3/3" in capsys.readouterr().err
+def test_experiment_is_an_older_name_of_sweep(capsys):
+    """The committed runs and evaluations of both are whole, so there is nothing to do."""
+    for name, number in (("tour", 12), ("untuned", 8)):
+        assert main(["experiment", name]) == 0
+        out, err = capsys.readouterr()
+        assert out.startswith("experiment is an older name of: python -m tslib sweep ")
+        assert f"{name}.yaml --store " in out
+        assert f"all {number} runs are done: " in out
+        assert err == ""
 
 
 def test_fetch_prints_the_folder(capsys, models_folder):

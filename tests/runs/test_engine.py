@@ -77,6 +77,31 @@ def test_a_run_is_missing_until_it_is_evaluated(tmp_path, tiny_model, monkeypatc
     assert (store.root / "evaluations" / "damaged" / f"{path.name}.1").is_file()
 
 
+def test_a_model_as_it_is_is_evaluated_once(tmp_path, tiny_model, capsys):
+    """By Snakemake, beside a run; a file that is damaged is made again."""
+    path = tmp_path / "both.yaml"
+    sweep = sweep_of(
+        path,
+        grid(f"fields: {{model: {tiny_model}, n_tokens: 2, max_steps: 2, answer_every: 0, device: cpu}}")
+        + f"\nuntuned: [{{name: u, fields: {{model: {tiny_model}, limit: 2, max_new_tokens: 4, device: cpu}}}}]\n",
+    )
+    store = RunStore(tmp_path / "runs")
+    command = ["sweep", str(path), "--store", str(store.root), "--jobs", "1"]
+    assert main([*command, "--show"]) == 0
+    out, _ = capsys.readouterr()
+    assert "2 of 2 runs are missing" in out
+    assert "how long evaluations of models as they are take is not estimated" in out
+    assert main(command) == 0
+    assert "all 2 runs are done" in capsys.readouterr().out
+    (made,) = (store.root / "evaluations").glob("*.json")
+    assert json.loads(made.read_text())["config"] == sweep.as_they_are[0].as_dict()
+    assert status(sweep, store)["done"].tolist() == [1, 1]
+    made.write_text("{}")
+    assert missing(sweep, store) == list(sweep.as_they_are)
+    assert work(sweep, store, [sweep.as_they_are[0].hash], progress=False) == []
+    assert missing(sweep, store) == []
+
+
 def test_a_run_that_the_sweep_does_not_have(short, tmp_path):
     with pytest.raises(InputError, match=r"short.yaml has no run 0123456789ab"):
         work(short, RunStore(tmp_path / "runs"), ["0123456789ab"])

@@ -55,12 +55,37 @@ def test_what_a_file_means(tmp_path):
     assert sweep.evaluations(second[0]) == []
 
 
+def test_models_as_they_are_are_declared_beside_runs_and_done_by_priority(tmp_path):
+    text = (
+        TWO
+        + """
+untuned:
+  - name: between them
+    priority: 2
+    fields: {task: [mmlu, gsm8k], limit: 9}
+  - {name: before all, priority: 0, fields: {task: mmlu, scoring: likelihood}}
+"""
+    )
+    sweep = sweep_of(tmp_path / "three.yaml", text)
+    assert [(one.task, one.scoring, one.limit, one.run) for one in sweep.as_they_are] == [
+        *(("mmlu", "likelihood", 100, ""), ("mmlu", "generate", 9, ""), ("gsm8k", "generate", 9, ""))
+    ]
+    likelihood, *others = sweep.as_they_are
+    assert sweep.jobs == (likelihood, *sweep.configs, *others)
+    alone = sweep_of(tmp_path / "alone.yaml", "title: t\nuntuned: [{name: n, fields: {task: mmlu}}]")
+    assert (alone.configs, len(alone.jobs)) == ((), 1)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("title: t", "it has neither grids nor untuned"),
+        ("title: t\nuntuned: [{name: n, fields: {run: abc}}]", "models as they are have no run"),
+        ("title: t\nuntuned: [{name: n, fields: {lr: 1}}]", "grid 'n': lr=1: unknown; known: model, task, run, split"),
+        ("title: t\nuntuned: [{name: n, fields: {limit: []}}]", "a list of values is empty"),
         ("", "is not a sweep: the file: Input should be"),
         ("[1, 2]", "is not a sweep: the file"),
-        ("title: t\ngrids: []", "is not a sweep: grids: List should have at least 1 item"),
+        ("title: t\ngrids: []", "is not a sweep: it has neither grids nor untuned"),
         ("title: t\ngrids: 3", "is not a sweep: grids: Input should be a valid list"),
         ("title: t\ngrids: [{name: g, priorty: 2}]", "grids.0.priorty: Unexpected keyword argument"),
         (grid("fields: {n_token: 3}"), "grid 'g': n_token=3: unknown; known: model, task"),
@@ -288,4 +313,7 @@ def test_the_committed_sweeps_can_be_read():
     assert "short.yaml" in [path.name for path in paths]
     assert len(Sweep.load(ROOT / "data" / "sweeps" / "short.yaml").configs) == 60
     for path in paths:
-        assert Sweep.load(path).configs
+        sweep = Sweep.load(path)
+        assert sweep.jobs
+        for one, runs in zip(sweep.grids, sweep.runs, strict=True):
+            assert len(runs) == len(one.configs()) > 0, f"{path.name}, {one.name}: a run is declared twice"

@@ -6,13 +6,11 @@ import pytest
 
 from tslib.config import PRESETS, TuneConfig
 from tslib.errors import InputError
-from tslib.records.record import COMMITTED
 from tslib.runs.store import RunStore
 from tslib.runs.sweeps import Sweep
-from tslib.study.experiments import EXPERIMENTS, chosen_rate, paired
+from tslib.study.evidence import SWEEPS
+from tslib.study.experiments import chosen_rate, paired
 from tslib.tasks import load_task
-
-SWEEPS = COMMITTED.parent / "sweeps"
 
 
 def test_paired_makes_every_method_on_every_pair():
@@ -26,11 +24,6 @@ def test_paired_drops_the_weight_of_none():
     none, l2 = paired(["none", "l2"], sample_seeds=[0], seeds=[0], weight=0.25)
     assert none == TuneConfig(regularizer="none")
     assert l2.weight == 0.25
-
-
-def test_no_run_is_done_twice():
-    hashes = [config.hash for make in EXPERIMENTS.values() for config in make()]
-    assert len(set(hashes)) == len(hashes)
 
 
 def test_the_learning_rate_is_not_chosen_on_the_samples_of_the_evidence(gsm8k_rows):

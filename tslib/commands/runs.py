@@ -145,12 +145,12 @@ def models() -> None:
 
 @command
 def experiment(name: Annotated[Positional[str], arg(metavar="NAME")], store: Path | None = None) -> None:
-    """Do the runs of one of the book's experiments that are missing.
+    """Do what is missing of data/sweeps/NAME.yaml: an older name of python -m tslib sweep.
 
     Parameters
     ----------
     name
-        tour or untuned.
+        A sweep of the project, such as tour or untuned.
     store
         Folder of records; by default the committed ones, data/results.
 
@@ -158,19 +158,13 @@ def experiment(name: Annotated[Positional[str], arg(metavar="NAME")], store: Pat
     --------
     python -m tslib experiment untuned --store runs
     """
-    from tqdm import tqdm
-
+    from tslib.commands.sweeps import sweep
     from tslib.records.record import COMMITTED
-    from tslib.runs.evaluation import EvaluationStore
-    from tslib.runs.store import RunStore
-    from tslib.study.experiments import EVALUATIONS, EXPERIMENTS
+    from tslib.study.evidence import SWEEPS
 
-    known = list(dict.fromkeys([*EXPERIMENTS, *EVALUATIONS]))
-    if name not in known:
-        raise InputError(f"unknown experiment {name!r}; known: {', '.join(known)}")
-    records = RunStore(COMMITTED if store is None else store)
-    evaluations = EvaluationStore(records.root / "evaluations")
-    for config in tqdm(EXPERIMENTS.get(name, list)(), desc=name, unit="run"):
-        records.get_or_run(config)
-    for asked in tqdm(EVALUATIONS.get(name, list)(), desc=f"{name}, held out", unit="evaluation"):
-        evaluations.get_or_run(asked, records.find(asked.run) if asked.run else None)
+    files = {path.stem: path for path in sorted(SWEEPS.glob("*.yaml"))}
+    if name not in files:
+        raise InputError(f"unknown experiment {name!r}; known: {', '.join(files)}")
+    folder = COMMITTED if store is None else store
+    print(f"experiment is an older name of: python -m tslib sweep {files[name]} --store {folder}")
+    sweep(files[name], folder)

@@ -35,7 +35,7 @@ def sweep(
     Parameters
     ----------
     file
-        A sweep: a YAML file that declares grids of runs.
+        A sweep: a YAML file that declares grids of runs, and evaluations of models as they are.
     store
         Folder of records.
     jobs
@@ -72,8 +72,8 @@ def sweep(
     left = engine.run(asked, records, jobs=jobs, threads=threads, group=group, profile=profile)
     if left:
         print("\n".join(left), file=sys.stderr)
-        raise ResourceError(f"{len(left)} of {len(asked.configs)} runs are still missing; the same command tries again")
-    print(f"all {len(asked.configs)} runs are done: {records.root}")
+        raise ResourceError(f"{len(left)} of {len(asked.jobs)} runs are still missing; the same command tries again")
+    print(f"all {len(asked.jobs)} runs are done: {records.root}")
 
 
 @command

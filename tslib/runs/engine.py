@@ -14,11 +14,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tslib.config import TuneConfig
+from tslib.config import EvalConfig
 from tslib.errors import ResourceError
 from tslib.records.durable import locked, unlocked
 from tslib.runs.store import RunStore
-from tslib.runs.sweeps import Sweep, groups, missing
+from tslib.runs.sweeps import Job, Sweep, groups, missing, path_of
 
 __all__ = ["run"]
 
@@ -88,7 +88,7 @@ def run(
         if left:
             shutil.copyfile(log, kept)
         why = _reasons(log)
-        return [f"{store.path(config).name}: {why.get(config.hash, f'see {kept}')}" for config in left]
+        return [f"{path_of(store, job).stem}: {why.get(job.hash, f'see {kept}')}" for job in left]
 
 
 @contextlib.contextmanager
@@ -115,7 +115,7 @@ def _remove_old(store: RunStore) -> None:
         (store.root / ".sweep").rmdir()
 
 
-def _follow(command: Sequence[str], said: Any, asked: Sequence[TuneConfig], store: RunStore) -> None:
+def _follow(command: Sequence[str], said: Any, asked: Sequence[Job], store: RunStore) -> None:
     """Start the engine and show how many of the runs are there until it ends."""
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
@@ -131,7 +131,7 @@ def _follow(command: Sequence[str], said: Any, asked: Sequence[TuneConfig], stor
             while process.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(1)
-                left = [config for config in left if not (store.path(config) / "record.json").exists()]
+                left = [job for job in left if not _is_there(store, job)]
                 if new := len(asked) - len(left) - bar.n:
                     bar.update(new)
                 elif sys.stderr.isatty():
@@ -144,6 +144,11 @@ def _follow(command: Sequence[str], said: Any, asked: Sequence[TuneConfig], stor
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _is_there(store: RunStore, job: Job) -> bool:
+    path = path_of(store, job)
+    return (path if isinstance(job, EvalConfig) else path / "record.json").exists()
 
 
 def _reasons(log: Path) -> dict[str, str]:

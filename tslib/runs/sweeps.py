@@ -8,12 +8,12 @@ import dataclasses
 import math
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import pandas as pd
 import yaml
@@ -25,27 +25,62 @@ from tslib.config import STRICT, EvalConfig, TuneConfig, explain
 from tslib.errors import InputError, ResourceError, TslibError
 from tslib.runs.store import RunStore
 
-__all__ = ["Grid", "Sweep", "estimate", "groups", "missing", "status", "work"]
+if TYPE_CHECKING:  # it loads transformers, which a look at a sweep does without
+    from tslib.runs.evaluation import EvaluationStore
+
+__all__ = ["Grid", "Job", "Sweep", "Untuned", "estimate", "groups", "missing", "status", "work"]
+
+Job: TypeAlias = TuneConfig | EvalConfig
+"""What is done as one: a run with its evaluations, or an evaluation of the model as it is."""
+C = TypeVar("C", TuneConfig, EvalConfig)
 
 LARGEST = 2**20
 """Bytes of a sweep file at most."""
 MOST = 100_000
-"""Runs of a sweep at most."""
+"""Runs of a grid at most."""
 SHARED = ("model", "dtype", "device")
 """What runs of one job have in common, so that the model is loaded once."""
 ONLY_REGULARIZED = ("weight", "tau", "alpha", "beta_h0", "beta_h1", "lambda_repel", "lambda_attract")
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=STRICT)
-class Grid:
-    """Runs that differ in some fields, in every combination."""
+class _Combinations:
+    """A name, a priority, and fields in every combination."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    """What the runs are for, in few words."""
+    """What they are for, in few words."""
     priority: int = 1
-    """Grids with a smaller number are done first."""
+    """Those with a smaller number are done first."""
     fields: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Fields of ``TuneConfig``; a list of values is gone through, the last field's fastest."""
+    """Fields of the config; a list of values is gone through, the last field's fastest."""
+
+    def combinations(self, pairs: Sequence[dict[str, Any]] = ({},)) -> Iterator[dict[str, Any]]:
+        """Yield the fields of each: all combinations with the first of the pairs, then with the next."""
+        axes = {name: value if isinstance(value, list) else [value] for name, value in self.fields.items()}
+        count = math.prod(len(values) for values in (*axes.values(), pairs))
+        if count == 0:
+            raise InputError(f"grid {self.name!r}: a list of values is empty")
+        if count > MOST:
+            raise InputError(f"grid {self.name!r} has {count} runs: give at most {MOST}")
+        if twice := set(axes).intersection(*pairs):
+            raise InputError(f"grid {self.name!r}: {sorted(twice)} are given as pairs already")
+        for pair, values in product(pairs, product(*axes.values())):
+            yield dict(zip(axes, values, strict=True)) | pair
+
+    def checked(self, kind: type[C], fields: dict[str, Any], where: str = "") -> C:
+        """Return a config of these fields, or say what is wrong with them and in which grid."""
+        try:
+            return kind(**fields)
+        except ValidationError as error:
+            raise InputError(f"grid {self.name!r}{where}: {explain(error)}") from error
+        except TypeError as error:  # a name that is not a string
+            raise InputError(f"grid {self.name!r}{where}: {error}") from error
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=STRICT)
+class Grid(_Combinations):
+    """Runs that differ in some fields of ``TuneConfig``, in every combination."""
+
     pairs: list[tuple[int, int]] | None = None
     """(sample_seed, seed) of the runs: all combinations of the fields on the first pair, then on the next, so that
     methods are always compared on the same pairs."""
@@ -60,45 +95,42 @@ class Grid:
         InputError
             If one is impossible, or there are too many; the message names grid and field.
         """
-        axes = {name: value if isinstance(value, list) else [value] for name, value in self.fields.items()}
         pairs: list[dict[str, Any]] = [{}]
         if self.pairs is not None:
             pairs = [{"sample_seed": sample_seed, "seed": seed} for sample_seed, seed in self.pairs]
-        count = math.prod(len(values) for values in (*axes.values(), pairs))
-        if count == 0:
-            raise InputError(f"grid {self.name!r}: a list of values is empty")
-        if count > MOST:
-            raise InputError(f"grid {self.name!r} has {count} runs: give at most {MOST}")
-        if self.pairs is not None and (twice := {"seed", "sample_seed"} & set(axes)):
-            raise InputError(f"grid {self.name!r}: {sorted(twice)} are given as pairs already")
-        return [
-            self._config(dict(zip(axes, values, strict=True)) | pair)
-            for pair, values in product(pairs, product(*axes.values()))
-        ]
-
-    def _config(self, fields: dict[str, Any]) -> TuneConfig:
-        if fields.get("regularizer", "none") == "none":  # one run, whatever weight the others have
-            fields = {name: value for name, value in fields.items() if name not in ONLY_REGULARIZED}
-        try:
-            return TuneConfig(**fields)
-        except ValidationError as error:
-            raise InputError(f"grid {self.name!r}: {explain(error)}") from error
-        except TypeError as error:  # a name that is not a string
-            raise InputError(f"grid {self.name!r}: {error}") from error
+        found = []
+        for fields in self.combinations(pairs):
+            # without a regulariser it is one run, whatever weight the others have
+            dropped = ONLY_REGULARIZED if fields.get("regularizer", "none") == "none" else ()
+            kept = {name: value for name, value in fields.items() if name not in dropped}
+            found.append(self.checked(TuneConfig, kept))
+        return found
 
     def evaluation(self) -> EvalConfig | None:
         """Return how its runs are evaluated."""
-        if self.evaluate is None:
-            return None
-        try:
-            return EvalConfig(**self.evaluate)
-        except ValidationError as error:
-            raise InputError(f"grid {self.name!r}, evaluate: {explain(error)}") from error
+        return None if self.evaluate is None else self.checked(EvalConfig, self.evaluate, ", evaluate")
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=STRICT)
+class Untuned(_Combinations):
+    """Evaluations of models as they are, which differ in some fields of ``EvalConfig``, in every combination."""
+
+    def configs(self) -> list[EvalConfig]:
+        """Return the evaluations.
+
+        Raises
+        ------
+        InputError
+            As for ``Grid``, and if one names a run.
+        """
+        if "run" in self.fields:
+            raise InputError(f"grid {self.name!r}: models as they are have no run: leave it out, or use evaluate")
+        return [self.checked(EvalConfig, fields) for fields in self.combinations()]
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file: ``title`` and ``grids``.
+    """A sweep file: ``title``, ``grids`` of runs, and ``untuned``: evaluations of models as they are.
 
     For instance::
 
@@ -108,6 +140,9 @@ class Sweep:
             priority: 1
             fields: {task: gsm8k, regularizer: [none, tsloss], lr: 0.03}
             pairs: [[0, 0], [1, 1]]
+        untuned:
+          - name: without a prompt
+            fields: {task: [gsm8k, mmlu], limit: 50}
     """
 
     path: Path
@@ -115,11 +150,27 @@ class Sweep:
     grids: tuple[Grid, ...]
     runs: tuple[tuple[TuneConfig, ...], ...] = field(repr=False)
     """The runs of each grid, each once."""
+    untuned: tuple[Untuned, ...] = ()
 
     @cached_property
     def configs(self) -> tuple[TuneConfig, ...]:
         """All runs, by priority, each once."""
         return tuple(dict.fromkeys(config for configs in self.runs for config in configs))
+
+    @cached_property
+    def as_they_are(self) -> tuple[EvalConfig, ...]:
+        """All evaluations of models as they are, by priority, each once."""
+        return tuple(dict.fromkeys(config for one in self.untuned for config in one.configs()))
+
+    @cached_property
+    def jobs(self) -> tuple[Job, ...]:
+        """All runs and all evaluations of models as they are, by priority, each once."""
+        parts: list[tuple[int, Sequence[Job]]] = [
+            (grid.priority, runs) for grid, runs in zip(self.grids, self.runs, strict=True)
+        ]
+        parts += [(one.priority, one.configs()) for one in self.untuned]
+        parts.sort(key=lambda part: part[0])
+        return tuple(dict.fromkeys(job for _, jobs in parts for job in jobs))
 
     @classmethod
     def load(cls, path: Path | str) -> "Sweep":
@@ -146,13 +197,18 @@ class Sweep:
             said = " ".join(str(error).split())[:500]
             raise InputError(f"{path} is not a sweep ({type(error).__name__}: {said})") from error
         grids = tuple(sorted(given.grids, key=lambda grid: grid.priority))
+        untuned = tuple(sorted(given.untuned, key=lambda one: one.priority))
         try:
             for grid in grids:
                 grid.evaluation()
+            for one in untuned:
+                one.configs()
             runs = tuple(tuple(dict.fromkeys(grid.configs())) for grid in grids)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-        return cls(path, given.title, grids, runs)
+        if not grids and not untuned:
+            raise InputError(f"{path} is not a sweep: it has neither grids nor untuned")
+        return cls(path, given.title, grids, runs, untuned)
 
     def evaluations(self, config: TuneConfig) -> list[EvalConfig]:
         """Return how a run is evaluated: as each of the grids that has it says."""
@@ -167,7 +223,8 @@ class Sweep:
 @checked_dataclass(frozen=True, kw_only=True, config=STRICT)
 class _File:
     title: Annotated[str, Field(min_length=1, max_length=200)]
-    grids: Annotated[list[Grid], Field(min_length=1, max_length=1000)]
+    grids: Annotated[list[Grid], Field(max_length=1000)] = dataclasses.field(default_factory=list)
+    untuned: Annotated[list[Untuned], Field(max_length=1000)] = dataclasses.field(default_factory=list)
 
 
 class _Loader(yaml.SafeLoader):
@@ -191,28 +248,38 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def missing(sweep: Sweep, store: RunStore) -> list[TuneConfig]:
-    """Return the runs that lack a good record or an evaluation, in the order they will be done in."""
-    return [config for config in sweep.configs if not _is_done(sweep, store, config)]
+def missing(sweep: Sweep, store: RunStore) -> list[Job]:
+    """Return the runs that lack a good record or an evaluation, and the evaluations that are not there.
+
+    They are in the order that they will be done in.
+    """
+    return [job for job in sweep.jobs if not _is_done(sweep, store, job)]
 
 
-def _is_done(sweep: Sweep, store: RunStore, config: TuneConfig) -> bool:
-    outcome = store.outcome(config)
+def _is_done(sweep: Sweep, store: RunStore, job: Job) -> bool:
+    if isinstance(job, EvalConfig):
+        return _evaluations(store).has(job)
+    outcome = store.outcome(job)
     if outcome is None:
         return False
-    asked = sweep.evaluations(config) if outcome["status"] == "finished" else []
+    asked = sweep.evaluations(job) if outcome["status"] == "finished" else []
     if not asked:
         return True
-    from tslib.runs.evaluation import EvaluationStore, of_config
+    from tslib.runs.evaluation import of_config
 
-    evaluations = EvaluationStore(store.root / "evaluations")
-    return all(evaluations.has(of_config(one, config)) for one in asked)
+    return all(_evaluations(store).has(of_config(one, job)) for one in asked)
 
 
-def groups(configs: Iterable[TuneConfig], size: int) -> list[list[TuneConfig]]:
+def _evaluations(store: RunStore) -> "EvaluationStore":
+    from tslib.runs.evaluation import EvaluationStore
+
+    return EvaluationStore(store.root / "evaluations")
+
+
+def groups(configs: Iterable[Job], size: int) -> list[list[Job]]:
     """Divide runs into jobs of some runs that share a model; their order is kept as far as that allows."""
-    found: list[list[TuneConfig]] = []
-    filling: dict[tuple[Any, ...], list[TuneConfig]] = {}
+    found: list[list[Job]] = []
+    filling: dict[tuple[Any, ...], list[Job]] = {}
     for config in configs:
         shared = tuple(getattr(config, name) for name in SHARED)
         job = filling.get(shared)
@@ -249,7 +316,7 @@ def estimate(configs: Sequence[TuneConfig], done: pd.DataFrame) -> tuple[float, 
 
 
 def status(sweep: Sweep, store: RunStore) -> pd.DataFrame:
-    """Return one line a grid: its runs, how many are done, under way, missing, censored and diverged."""
+    """Return one line a grid: how many runs or evaluations, how many done, under way, missing, censored, diverged."""
     lines = []
     for grid, configs in zip(sweep.grids, sweep.runs, strict=True):
         outcomes = [store.outcome(config) for config in configs]
@@ -270,6 +337,11 @@ def status(sweep: Sweep, store: RunStore) -> pd.DataFrame:
                 "diverged": sum(o["status"] == "diverged" for o in done),
             }
         )
+    for one in sweep.untuned:
+        asked = one.configs()
+        there = sum(_evaluations(store).has(config) for config in asked)
+        line = {"priority": one.priority, "grid": one.name, "runs": len(asked), "done": there, "begun": 0}
+        lines.append(line | {"missing": len(asked) - there, "censored": 0, "diverged": 0})
     return pd.DataFrame(lines)
 
 
@@ -286,29 +358,35 @@ def work(sweep: Sweep, store: RunStore, hashes: Sequence[str], *, progress: bool
     KeyboardInterrupt
         If it was interrupted; the run under way is kept.
     """
-    by_hash = {config.hash: config for config in sweep.configs}
+    by_hash = {job.hash: job for job in sweep.jobs}
     if unknown := [name for name in hashes if name not in by_hash]:
         raise InputError(f"{sweep.path} has no run {', '.join(unknown)}")
     failed = []
     for name in hashes:
-        config = by_hash[name]
+        job = by_hash[name]
         try:
-            record = store.get_or_run(config, progress=progress)
-            _evaluate(sweep, store, record)
+            if isinstance(job, EvalConfig):
+                _evaluations(store).get_or_run(job, progress=progress)
+            else:
+                _evaluate(sweep, store, store.get_or_run(job, progress=progress))
         except Exception as error:  # whatever it is, the other runs are not to blame
             if not isinstance(error, TslibError):
                 traceback.print_exc()
             said = f"{'' if isinstance(error, TslibError) else type(error).__name__ + ': '}{error}"
-            failed.append(f"{store.path(config).name}: {' '.join(said.split())}")
+            failed.append(f"{path_of(store, job).stem}: {' '.join(said.split())}")
             tqdm.write(f"error: {failed[-1]}", file=sys.stderr)
     return failed
+
+
+def path_of(store: RunStore, job: Job) -> Path:
+    """Return where a run's record, or an evaluation, is or goes."""
+    return _evaluations(store).path(job) if isinstance(job, EvalConfig) else store.path(job)
 
 
 def _evaluate(sweep: Sweep, store: RunStore, record: Any) -> None:
     asked = sweep.evaluations(record.config)
     if asked and record.status == "finished":
-        from tslib.runs.evaluation import EvaluationStore, of_run
+        from tslib.runs.evaluation import of_run
 
-        evaluations = EvaluationStore(store.root / "evaluations")
         for config in asked:
-            evaluations.get_or_run(of_run(config, record), record)
+            _evaluations(store).get_or_run(of_run(config, record), record)

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LEARNING_RATES", "MAIN", "SWEEP", "Evidence", "stacked"]
 
-SWEEP = COMMITTED.parent / "sweeps" / "evidence.yaml"
+SWEEPS = COMMITTED.parent / "sweeps"
+"""The files that declare the runs of the study."""
+
+SWEEP = SWEEPS / "evidence.yaml"
 """The sweep file of the book's runs."""
 
-LEARNING_RATES = SWEEP.with_name("learning_rate.yaml")
+LEARNING_RATES = SWEEPS / "learning_rate.yaml"
 """The sweep that learning rates were chosen from."""
 
 MAIN = "one sample, gsm8k, SmolLM2"

@@ -1,9 +1,6 @@
-"""Runs and evaluations that no sweep file declares, pairing, and the rule that chooses a learning rate.
+"""Pairing, the rule that chooses a learning rate, and what a sweep keeps back; runs are declared in ``data/sweeps``."""
 
-``python -m tslib experiment NAME`` does those that are missing.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -12,7 +9,8 @@ import pandas as pd
 from tslib import stats
 from tslib.config import EvalConfig, TuneConfig
 from tslib.errors import InputError
-from tslib.runs.sweeps import Grid
+from tslib.runs.evaluation import of_config
+from tslib.runs.sweeps import Grid, Sweep
 
 
 def paired(
@@ -61,45 +59,6 @@ def chosen_rate(table: pd.DataFrame) -> float:
     return min(rate for rate, mean in means.items() if mean <= best + 1)
 
 
-SIX = ("gsm8k", "math", "bbh", "mmlu", "hotpotqa", "longbench")
-"""The paper's benchmarks; MMLU for MMLU-CF, whose rows cannot be had here."""
-
-
-def tour() -> list[TuneConfig]:
-    """Once over ten rows of each benchmark with both embedded models, two rows a step: that every path works, no more.
-
-    In bfloat16, and with LongBench's prompts cut to fewer positions than the models have, to save time.
-    """
-    settings: dict[str, Any] = {"samples": 10, "batch_size": 2, "max_steps": 5, "check_every": 5, "answer_every": 0}
-    settings |= {"dtype": "bfloat16"}
-    return [
-        TuneConfig(model=model, task=task, max_context=cut if task == "longbench" else None, **settings)
-        for model, cut in (("smollm2-135m", 2048), ("gemma3-270m", 1024))
-        for task in SIX
-    ]
-
-
-def untuned() -> list[EvalConfig]:
-    """SmolLM2-135M as it is, on 100 held-out rows of each benchmark; GSM8K also as its makers test it, with 5 shots.
-
-    MMLU is scored both ways. LongBench's prompts are cut to the model's context. In bfloat16 to save time, but for
-    GSM8K and MMLU without shots.
-    """
-    cases: list[dict[str, Any]] = [
-        {"task": task, "dtype": "float32" if task in ("gsm8k", "mmlu") else "bfloat16"} for task in SIX
-    ]
-    cases += [{"task": "mmlu", "scoring": "likelihood"}, {"task": "gsm8k", "shots": 5, "dtype": "bfloat16"}]
-    return [EvalConfig(batch_size=50, pass_tokens=16384, **case) for case in cases]
-
-
-def tour_heldout() -> list[EvalConfig]:
-    """The prompts of `tour` on five held-out rows each."""
-    shared = ("model", "task", "max_context", "dtype")
-    return [EvalConfig(run=run.hash, limit=5, **{name: getattr(run, name) for name in shared}) for run in tour()]
-
-
-EXPERIMENTS: dict[str, Callable[[], list[TuneConfig]]] = {"tour": tour}
-"""Experiments by the name that the command line takes."""
-
-EVALUATIONS: dict[str, Callable[[], list[EvalConfig]]] = {"untuned": untuned, "tour": tour_heldout}
-"""Evaluations by the name that the command line takes; those of an experiment's runs have its name."""
+def prompts_held_out(sweep: Sweep) -> list[EvalConfig]:
+    """Return how the prompts of a sweep's runs are evaluated on rows that are kept back, in the order of the runs."""
+    return [of_config(asked, config) for config in sweep.configs for asked in sweep.evaluations(config)]

@@ -9,8 +9,10 @@ from made_tables import FITS
 from tslib.config import EvalConfig
 from tslib.runs.evaluation import Evaluation, EvaluationStore
 from tslib.runs.store import RunStore
+from tslib.runs.sweeps import Sweep
 from tslib.study import plots
-from tslib.study.experiments import EVALUATIONS, EXPERIMENTS
+from tslib.study.evidence import SWEEPS
+from tslib.study.experiments import prompts_held_out
 from tslib.study.report import tasks as report
 
 
@@ -116,10 +118,12 @@ def test_memory_figure():
     assert [bar.get_x() for bar in axes.patches] == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
 
 
-@pytest.mark.parametrize("name", list(EVALUATIONS))
-def test_the_committed_evaluations_are_there(name):
+@pytest.mark.parametrize(("name", "number"), [("untuned", 8), ("tour", 12)])
+def test_the_committed_evaluations_are_there(name, number):
     store = EvaluationStore()
-    configs = EVALUATIONS[name]()
+    sweep = Sweep.load(SWEEPS / f"{name}.yaml")
+    configs = [*sweep.as_they_are, *prompts_held_out(sweep)]
+    assert len(configs) == number
     missing = [config for config in configs if not store.path(config).is_file()]
     assert not missing
     for config in configs:
@@ -133,7 +137,7 @@ def test_the_committed_evaluations_are_there(name):
 
 def test_the_runs_of_the_tour_are_there():
     store = RunStore()
-    records = [store.get(config) for config in EXPERIMENTS["tour"]()]
+    records = [store.get(config) for config in Sweep.load(SWEEPS / "tour.yaml").configs]
     assert all(record and record.status == "finished" and len(record.rows) == 10 for record in records)
     assert {(r.config.task, r.config.model) for r in records} == {
         (task, model)

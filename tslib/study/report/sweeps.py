@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
+from tslib.config import TuneConfig
 from tslib.records.record import COMMITTED
 from tslib.runs.store import RunStore
 from tslib.runs.sweeps import Sweep, estimate, missing, status
@@ -30,12 +31,15 @@ def plan(sweep: Sweep, store: RunStore, jobs: int) -> str:
     lines = [sweep.title, plain(status(sweep, store))]
     if not asked:
         return "\n".join(lines)
-    seconds, unknown = estimate(asked, store.table())
-    said = f"{len(asked)} of {len(sweep.configs)} runs are missing"
-    if unknown < len(asked):
+    runs = [job for job in asked if isinstance(job, TuneConfig)]
+    seconds, unknown = estimate(runs, store.table())
+    said = f"{len(asked)} of {len(sweep.jobs)} runs are missing"
+    if unknown < len(runs):
         said += f"; about {timedelta(seconds=round(seconds / jobs))} with {jobs} at once, by the runs that are done"
     if unknown:
         said += f"; how long {unknown} of them take is not known, since no run of their model is done"
+    if len(runs) < len(asked):
+        said += "; how long evaluations of models as they are take is not estimated"
     return "\n".join([*lines, said])
 
 
