@@ -18,7 +18,7 @@ from tslib.__main__ import main
 from tslib.config import TuneConfig, explain
 from tslib.errors import InputError, ResourceError
 from tslib.records.durable import sealed
-from tslib.runs import sweeps
+from tslib.runs import grids
 from tslib.runs.store import RunStore
 from tslib.runs.sweeps import Sweep, estimate, groups, missing, status
 from tslib.study.report.sweeps import plan
@@ -83,6 +83,8 @@ untuned:
         ("title: t\nuntuned: [{name: n, fields: {run: abc}}]", "models as they are have no run"),
         ("title: t\nuntuned: [{name: n, fields: {lr: 1}}]", "grid 'n': lr=1: unknown; known: model, task, run, split"),
         ("title: t\nuntuned: [{name: n, fields: {limit: []}}]", "a list of values is empty"),
+        ("title: t\ngrids: [{name: n, arms: []}]", "a list of values is empty"),
+        ("title: t\ngrids: [{name: n, arms: [{seed: 1}], pairs: [[0, 0]]}]", "['seed'] are given as pairs already"),
         ("", "is not a sweep: the file: Input should be"),
         ("[1, 2]", "is not a sweep: the file"),
         ("title: t\ngrids: []", "is not a sweep: it has neither grids nor untuned"),
@@ -151,7 +153,7 @@ def test_any_config_is_valid_or_a_named_error(fields, form):
         fields = json.loads(json.dumps(fields))
     elif form == "yaml":
         try:
-            fields = yaml.load(io.StringIO(yaml.safe_dump(fields)), Loader=sweeps._Loader)
+            fields = yaml.load(io.StringIO(yaml.safe_dump(fields)), Loader=grids._Loader)
         except yaml.reader.ReaderError:
             return  # a character that YAML does not have, which the reader names
     configs, errors = made_of(fields)
@@ -277,6 +279,18 @@ def test_jobs_share_a_model():
         *([("a", 0), ("a", 1)], [("b", 0), ("b", 1)]),
         *([("a", 2)], [("b", 2)]),
     ]
+
+
+def test_what_is_compared_is_made_by_one_job(tmp_path):
+    """The arms of a pair stay together, whatever a job's size; several pairs share a job where they fit."""
+    arms = "arms: [{regularizer: none}, {regularizer: tsloss, weight: [1, 30]}, {lr: 0.1}]"
+    sweep = sweep_of(tmp_path / "arms.yaml", grid(f"fields: {{lr: 0.03}}, {arms}, pairs: [[3, 3], [4, 4], [5, 5]]"))
+    first = [(c.sample_seed, c.regularizer, c.weight, c.lr) for c in sweep.configs[:4]]
+    assert first == [(3, "none", 1, 0.03), (3, "tsloss", 1, 0.03), (3, "tsloss", 30, 0.03), (3, "none", 1, 0.1)]
+    for size, pairs in ((1, [[3], [4], [5]]), (7, [[3], [4], [5]]), (8, [[3, 4], [5]]), (12, [[3, 4, 5]])):
+        jobs = groups(sweep.configs, size)
+        assert [sorted({c.sample_seed for c in job}) for job in jobs] == pairs
+        assert sorted(c.hash for job in jobs for c in job) == sorted(c.hash for c in sweep.configs)
 
 
 def test_a_table_of_two_thousand_records_opens_one_small_file_of_each(two_steps, tmp_path, monkeypatch):
