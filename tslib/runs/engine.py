@@ -17,8 +17,9 @@ from tqdm import tqdm
 from tslib.config import EvalConfig
 from tslib.errors import ResourceError
 from tslib.records.durable import locked, unlocked
+from tslib.runs.grids import Job, Sweep
 from tslib.runs.store import RunStore
-from tslib.runs.sweeps import Job, Sweep, groups, missing, path_of
+from tslib.runs.sweeps import groups, missing, path_of
 
 __all__ = ["run"]
 
