@@ -63,9 +63,9 @@ def test_loss_and_gradient_are_those_of_peft(real, kind):
             parameter *= 3.0
     trained.refresh()
     got = []
-    for packed in (False, True):
+    for way in ("padded", "packed"):
         trained.zero_grad()
-        outcome = forward(model, trained.prompt, ROWS, grad=True, packed=packed)
+        outcome = forward(model, trained.prompt, ROWS, grad=True, way=way)
         outcome.loss.backward()
         trained.pull_back()
         got.append((outcome.loss.detach(), {name: p.grad.clone() for name, p in trained.parameters.items()}))
@@ -114,8 +114,8 @@ def test_a_prefix_that_starts_as_words_is_these_words(smollm2_135m):
         start(TuneConfig(method=kind, **text), model, tokenizer).prompt for kind in ("p-tuning-v2", "prompt-tuning")
     )
     assert states.weight.shape == (30, 6, 384)
-    for packed in (True, False):
-        one, other = (forward(model, prompt, rows, grad=False, packed=packed) for prompt in (states, tokens))
+    for way in ("padded", "packed"):
+        one, other = (forward(model, prompt, rows, grad=False, way=way) for prompt in (states, tokens))
         assert_close(one.loss, other.loss, rtol=1e-5, atol=1e-6)
         assert torch.equal(one.matches, other.matches)
     questions = [Encoded(row.question, []) for row in rows]
@@ -237,7 +237,7 @@ def test_a_long_pass_of_a_padded_prefix_keeps_its_states(tiny_model):
     with torch.no_grad():
         prompt.weight.normal_(generator=torch.Generator().manual_seed(0))
     whole, long = (
-        forward(model, prompt, ROWS, grad=True, packed=packed, pass_tokens=1).loss.detach() for packed in (False, True)
+        forward(model, prompt, ROWS, grad=True, way=way, pass_tokens=1).loss.detach() for way in ("padded", "packed")
     )
     assert_close(whole, long, rtol=1e-5, atol=1e-6)
     nothing = forward(model, SoftPrompt(torch.zeros(0, 16)), ROWS, grad=False).loss

@@ -23,7 +23,7 @@ from transformers import (
 from tslib.errors import InputError
 from tslib.prompts import packing
 from tslib.prompts.encoding import Encoded
-from tslib.prompts.forward import Outcome, forward, packs
+from tslib.prompts.forward import Outcome, forward, packs, pads, way_of
 from tslib.prompts.packing import Packing, pack
 from tslib.prompts.question_cache import QuestionCache
 from tslib.prompts.soft_prompt import SoftPrompt, StatePrompt, StateShape
@@ -96,7 +96,7 @@ def by_row(model, rows, placement):
     """The same of each row alone, which nothing pads."""
     tokens = sum(len(row.target) for row in rows)
     width = max(len(row.target) for row in rows)
-    alone = [outcome(model, [row], placement, packed=False) for row in rows]
+    alone = [outcome(model, [row], placement, way="padded") for row in rows]
     shares = [len(row.target) / tokens for row in rows]
     loss = sum(done.loss * share for (done, _), share in zip(alone, shares, strict=True))
     matches = [nn.functional.pad(done.matches, (width - done.matches.shape[1], 0), value=True) for done, _ in alone]
@@ -115,10 +115,10 @@ def test_packed_is_padded(model, rows, placement, short, pads, monkeypatch):
     """Each kind of attention, and activations kept or computed again."""
     monkeypatch.setattr(packing, "SHORT", short)
     monkeypatch.setattr(packing, "_pads", lambda _states: pads)
-    each = by_row if placement == "every layer" else partial(outcome, packed=False)
+    each = by_row if placement == "every layer" else partial(outcome, way="padded")
     padded, expected = each(model, rows, placement)
     for pass_tokens in (None, 1):
-        packed, gradient = outcome(model, rows, placement, packed=True, pass_tokens=pass_tokens)
+        packed, gradient = outcome(model, rows, placement, way="packed", pass_tokens=pass_tokens)
         assert_close(packed.loss, padded.loss, rtol=1e-5, atol=1e-6)
         assert torch.equal(packed.matches, padded.matches)
         assert (gradient - expected).norm() < 1e-4 * expected.norm()
@@ -141,13 +141,14 @@ def test_gradient_of_products():
 
 
 def test_padding_behind_a_prefix_in_every_layer(model):
-    """It is as each row alone, but where a window would count the padding: that is refused."""
+    """It is as each row alone, but where a window would count the padding: so rows beyond it are not padded."""
     rows = ROWS["nothing alike"]
     if model.config.model_type == "gemma3_text":
-        with pytest.raises(InputError, match="sliding window shorter than they are: set batch_size to 1"):
-            outcome(model, rows, "every layer", packed=False)
+        states = StatePrompt.of_tokens(model, [1, 2, 3])
+        assert pads(model, states, longest=5)
+        assert not pads(model, states, longest=6)
         return
-    padded, gradient = outcome(model, rows, "every layer", packed=False)
+    padded, gradient = outcome(model, rows, "every layer", way="padded")
     alone, expected = by_row(model, rows, "every layer")
     assert_close(padded.loss, alone.loss, rtol=1e-5, atol=1e-6)
     assert (gradient - expected).norm() < 1e-4 * expected.norm()
@@ -156,7 +157,7 @@ def test_padding_behind_a_prefix_in_every_layer(model):
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 def test_what_is_padded_is_each_row_alone(model, rows):
     """The ground on which the first test stands."""
-    padded, gradient = outcome(model, rows, "prefix", packed=False)
+    padded, gradient = outcome(model, rows, "prefix", way="padded")
     alone, expected = by_row(model, rows, "prefix")
     assert_close(padded.loss, alone.loss, rtol=1e-5, atol=1e-6)
     assert (gradient - expected).norm() < 1e-4 * expected.norm()
@@ -194,7 +195,7 @@ def test_one_row_is_all_head():
 def test_what_is_alike_is_computed_once(model):
     """Eight rows with 21 tokens in common: 3 virtual ones and these once, then 1 of each question and of its target."""
     rows = [Encoded([*range(20), 40, 41 + i], [50, 51]) for i in range(8)]
-    packs(model)
+    way_of(model, SoftPrompt(torch.zeros(3, 16)), 0)
     lengths = []
     hook = model.base_model.register_forward_pre_hook(
         lambda _module, _args, given: lengths.append(given["inputs_embeds"].shape[1]), with_kwargs=True
@@ -206,10 +207,10 @@ def test_what_is_alike_is_computed_once(model):
 
 def test_the_attention_of_the_model_is_as_before(model):
     before = model.config._attn_implementation
-    outcome(model, ALIKE, "prefix", packed=True)
+    outcome(model, ALIKE, "prefix", way="packed")
     assert model.config._attn_implementation == before == "sdpa"
     with pytest.raises(TypeCheckError):
-        forward(model, SoftPrompt(torch.zeros(3, 16)), None, grad=True, packed=True)
+        forward(model, SoftPrompt(torch.zeros(3, 16)), None, grad=True, way="packed")
     assert model.config._attn_implementation == before
 
 
@@ -224,7 +225,7 @@ def test_a_model_with_another_attention_is_padded():
     bloom = bloom.eval().requires_grad_(False)
     assert not packs(bloom)
     done, gradient = outcome(bloom, ALIKE, "prefix")
-    padded, expected = outcome(bloom, ALIKE, "prefix", packed=False)
+    padded, expected = outcome(bloom, ALIKE, "prefix", way="padded")
     assert torch.equal(done.loss, padded.loss)
     assert torch.equal(gradient, expected)
     with pytest.raises(InputError, match="states of questions are for models that take packed rows"):
@@ -261,7 +262,7 @@ def test_the_output_layer_on_another_device_than_the_last_layer():
     divided = llama().eval().requires_grad_(False)
     divided.lm_head.to("meta")
     prompt = SoftPrompt(torch.zeros(3, 16))
-    done = forward(divided, prompt, ALIKE, grad=True, packed=True)
+    done = forward(divided, prompt, ALIKE, grad=True, way="packed")
     assert done.loss.device.type == done.matches.device.type == "meta"
     assert done.matches.shape == (3, 9)
 

@@ -126,10 +126,13 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    _check_kind(name, folder)
     try:
         with fetching.quiet_transformers():
-            model: Any = AutoModelForCausalLM.from_pretrained(
+            loader: Any = AutoModelForCausalLM
+            model, loaded = loader.from_pretrained(
                 folder,
+                output_loading_info=True,
                 dtype=getattr(torch, dtype),
                 device_map=device_map,
                 trust_remote_code=False,
@@ -146,9 +149,47 @@ def load_model(
             else "check that the files are whole, and that transformers has the model: code of its own is never run"
         )
         raise ResourceError(f"{name} could not be loaded from {folder}: {fetching.brief(error)}; {advice}") from error
+    _check_whole(name, loaded)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return LoadedModel(model.eval().requires_grad_(False), tokenizer)
+
+
+def _check_kind(name: str, folder: Path) -> None:
+    """Check that transformers has a causal language model for the folder's architecture, where it knows that at all."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception:  # it is told when the model is loaded
+        return
+    if type(config) not in AutoModelForCausalLM._model_mapping:
+        raise InputError(
+            f"{name} is a {config.model_type}, of which transformers has no causal language model: give a model that "
+            "AutoModelForCausalLM can load, such as smollm2-135m"
+        )
+
+
+def _check_whole(name: str, loaded: dict[str, Any]) -> None:
+    """Check that the weights of a checkpoint are those of the model, all of them and no others.
+
+    Where some are missing transformers draws them at random, each time others.
+    """
+    for what, kind in (
+        ("lacks", "missing"),
+        ("has another shape at", "mismatched"),
+        ("has no place for", "unexpected"),
+    ):
+        if found := loaded[f"{kind}_keys"]:
+            raise ResourceError(
+                f"the checkpoint of {name} is not that of the language model that transformers makes of its config: it "
+                f"{what} {_few(found)}; give one that was saved with the whole of it, and nothing else"
+            )
+
+
+def _few(names: Any) -> str:
+    shown = sorted(str(name[0] if isinstance(name, tuple) else name) for name in names)
+    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
 
 
 def shared_model(name: str, device: str = "auto", dtype: str = "float32") -> LoadedModel:

@@ -11,7 +11,8 @@ from torch.nn import functional
 from transformers import GenerationConfig, StoppingCriteria
 
 from tslib.prompts.encoding import Encoded, context_of, stop_ids
-from tslib.prompts.soft_prompt import SoftPrompt, model_inputs, padding_hides
+from tslib.prompts.forward import pads
+from tslib.prompts.soft_prompt import SoftPrompt, model_inputs
 
 __all__ = ["generate"]
 
@@ -42,7 +43,7 @@ def generate(
         Ends the reply of a row as soon as this is true of its text, from the beginning of its target, besides the
         tokens that end every reply.
     """
-    if padding_hides(rows, prompt, model, max_new_tokens):
+    if len(rows) > 1 and not pads(model, prompt):
         settings: dict[str, Any] = {"max_new_tokens": max_new_tokens, "complete": complete}
         return [generate(model, tokenizer, prompt, [row], **settings)[0] for row in rows]
     _, given = model_inputs(rows, prompt, model)

@@ -1,11 +1,11 @@
 """One pass of rows through the frozen model: the loss of their targets, and where the most probable token is right."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,14 +13,29 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tslib.errors import InputError
+from tslib.prompts import probe
 from tslib.prompts.encoding import Encoded
 from tslib.prompts.frozen import FrozenLinears, target_loss
 from tslib.prompts.packing import States, pack, packed_attention
 from tslib.prompts.passes import checkpointing
 from tslib.prompts.question_cache import QuestionCache
-from tslib.prompts.soft_prompt import IGNORE, SoftPrompt, model_inputs
+from tslib.prompts.soft_prompt import IGNORE, SoftPrompt, StatePrompt, model_inputs, row_inputs
 
-__all__ = ["Outcome", "attends_by_interface", "forward", "packs"]
+__all__ = [
+    "Outcome",
+    "Way",
+    "attends_by_interface",
+    "caches_questions",
+    "forward",
+    "keeps_states",
+    "logits_of",
+    "packs",
+    "pads",
+    "way_of",
+]
+
+Way: TypeAlias = Literal["packed", "padded", "alone"]
+"""How rows go through a model: as one sequence (see `tslib.prompts.packing`), padded to one length, or one by one."""
 
 
 @dataclass
@@ -52,7 +67,7 @@ def forward(
     grad: bool,
     questions: QuestionCache | None = None,
     pass_tokens: int | None = None,
-    packed: bool | None = None,
+    way: Way | None = None,
 ) -> Outcome:
     """Loss and matches of some rows behind a soft prompt.
 
@@ -70,32 +85,46 @@ def forward(
         States of the questions, for a prompt that is a suffix; None: questions go through the model with the rest.
     pass_tokens
         Positions beyond which activations are not kept, but computed again in the backward pass.
-    packed
-        Whether rows go through the model as one sequence (see `tslib.prompts.packing`), or padded to one length; by
-        default as `packs` says.
+    way
+        How rows go through the model; by default as `way_of` says.
 
     Raises
     ------
     InputError
-        If there are states of questions and rows are padded.
+        If there are states of questions and rows are not packed.
     """
-    packed = packs(model) if packed is None else packed
+    way = way_of(model, prompt, _longest(rows, prompt.n_tokens)) if way is None else way
     pass_tokens = pass_tokens if grad else None
-    if not packed:
-        if questions is not None:
-            raise InputError("states of questions are for models that take packed rows: give none")
-        with torch.set_grad_enabled(grad), _kernels(model, packed):
-            return _padded(model, prompt, rows, pass_tokens)
+    if pass_tokens is not None and _longest(rows, prompt.n_tokens) * len(rows) > pass_tokens:
+        pass_tokens = pass_tokens if _computes_again(model, way) else None
+    if questions is not None and way != "packed":
+        raise InputError("states of questions are for models that take packed rows: give none")
+    return _run(model, prompt, rows, way, grad=grad, questions=questions, pass_tokens=pass_tokens)
+
+
+def _run(
+    model: Any,
+    prompt: SoftPrompt,
+    rows: Sequence[Encoded],
+    way: Way,
+    *,
+    grad: bool = True,
+    questions: QuestionCache | None = None,
+    pass_tokens: int | None = None,
+) -> Outcome:
     past = [] if questions is None else [questions.states(row.question) for row in rows]
-    with torch.set_grad_enabled(grad), _kernels(model, packed):
-        return _packed(model, prompt, rows, past, pass_tokens)
+    with torch.set_grad_enabled(grad), _kernels(model, way):
+        if way == "packed":
+            return _packed(model, prompt, rows, past, pass_tokens)
+        return (_padded if way == "padded" else _alone)(model, prompt, rows, pass_tokens)
 
 
 @contextmanager
-def _kernels(model: Any, packed: bool) -> Iterator[None]:
+def _kernels(model: Any, way: Way) -> Iterator[None]:
     with ExitStack() as stack:
-        stack.enter_context(FrozenLinears())
-        if packed:
+        if way != "alone":
+            stack.enter_context(FrozenLinears())
+        if way == "packed":
             stack.enter_context(packed_attention(model))
         yield
 
@@ -108,7 +137,7 @@ def _packed(
     embedded = embed(batch.ids)
     sequence = torch.cat([prompt().to(embedded.dtype), embedded]).index_select(0, batch.order)  # (l, d)
     long = pass_tokens is not None and len(sequence) > pass_tokens
-    with checkpointing(model, on=long, again=partial(_kernels, model, True)):
+    with checkpointing(model, on=long, again=partial(_kernels, model, "packed")):
         hidden = model.base_model(
             inputs_embeds=sequence[None],
             position_ids=batch.positions[None],
@@ -119,57 +148,206 @@ def _packed(
     # one that is the embedding, too, is on the first of several devices; what moves states there is not called here
     predicting = hidden.index_select(0, batch.predicting.to(hidden.device)).to(head.weight.device)
     loss, matches = target_loss(predicting, head, batch.targets.to(head.weight.device))
-    by_row = matches.split([len(row.target) for row in rows])
-    padded = nn.utils.rnn.pad_sequence(by_row, batch_first=True, padding_value=True, padding_side="left")
-    return Outcome(loss / len(batch.targets), padded)
+    return Outcome(loss / len(batch.targets), _by_row(matches.split([len(row.target) for row in rows])))
+
+
+def _by_row(matches: Sequence[Bool[Tensor, "_"]]) -> Bool[Tensor, "b t"]:
+    padded: Tensor = nn.utils.rnn.pad_sequence(list(matches), batch_first=True, padding_value=True, padding_side="left")
+    return padded
 
 
 def _padded(model: Any, prompt: SoftPrompt, rows: Sequence[Encoded], pass_tokens: int | None) -> Outcome:
     batch, given = model_inputs(rows, prompt, model)
-    # checkpointed layers would leave out the states of a prefix
+    # layers that are computed again would write the states of a prefix twice
     long = pass_tokens is not None and batch.ids.numel() > pass_tokens and "past_key_values" not in given
-    with checkpointing(model, on=long, again=partial(_kernels, model, False)):
+    with checkpointing(model, on=long, again=partial(_kernels, model, "padded")):
         logits = model(
             **given,
+            **probe.keeping(model, keep := batch.targets.shape[1] + 1),  # only these go through the output layer
             use_cache=False,
-            # only the positions that predict a target go through the output layer
-            logits_to_keep=batch.targets.shape[1] + 1,
-        ).logits[:, :-1]  # (b, t, vocabulary)
+        ).logits[:, -keep:-1]  # (b, t, vocabulary)
     targets = batch.targets.to(logits.device)  # the last of several devices, where the model is spread
     loss = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
     return Outcome(loss, (logits.argmax(-1) == targets) | (targets == IGNORE))
 
 
-_PACKS: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
+def _alone(model: Any, prompt: SoftPrompt, rows: Sequence[Encoded], pass_tokens: int | None) -> Outcome:
+    """Each row as transformers has it, without mask, padding and kernels of ours."""
+    losses, matches = [], []
+    for row in rows:
+        given = row_inputs(row, prompt, model)
+        long = pass_tokens is not None and given["inputs_embeds"].shape[1] > pass_tokens
+        with checkpointing(model, on=long and "past_key_values" not in given):
+            keep = len(row.target) + 1
+            logits = model(**given, **probe.keeping(model, keep), use_cache=False).logits[
+                0, -keep:-1
+            ]  # (t, vocabulary)
+        targets = torch.tensor(row.target, device=logits.device)
+        losses.append(functional.cross_entropy(logits.float(), targets, reduction="sum").to(prompt.weight.device))
+        matches.append(logits.argmax(-1) == targets)
+    return Outcome(torch.stack(losses).sum() / sum(len(row.target) for row in rows), _by_row(matches))
 
 
-def packs(model: Any) -> bool:
-    """Whether a model computes the same for packed rows as for padded ones, which is tried once for each model.
+@torch.no_grad()
+def logits_of(model: Any, prompt: SoftPrompt | None, rows: Sequence[Encoded], keep: int) -> Float[Tensor, "b k v"]:
+    """Logits of the last positions of each row; zeros where a row has fewer.
+
+    Parameters
+    ----------
+    model, prompt, rows
+        As for `forward`; without a prompt, rows as they are.
+    keep
+        How many positions.
+    """
+    if len(rows) == 1 or pads(model, prompt, _longest(rows, 0 if prompt is None else prompt.n_tokens)):
+        _, given = model_inputs(rows, prompt, model)
+        logits: Tensor = model(**given, **probe.keeping(model, keep), use_cache=False).logits[:, -keep:]
+        return logits
+    inputs = [row_inputs(row, prompt, model) for row in rows]
+    each = [model(**given, **probe.keeping(model, keep), use_cache=False).logits[0, -keep:] for given in inputs]
+    return torch.stack([functional.pad(own, (0, 0, keep - len(own), 0)) for own in each])
+
+
+def _longest(rows: Sequence[Encoded], virtual: int) -> int:
+    return virtual + max(len(row.question) + len(row.target) for row in rows)
+
+
+def way_of(model: Any, prompt: SoftPrompt, longest: int) -> Way:
+    """How rows behind a prompt go through a model: packed where that is right, else padded, else one by one.
+
+    Parameters
+    ----------
+    model, prompt
+        As for `forward`.
+    longest
+        Positions of the longest row, with the prompt's.
+
+    Raises
+    ------
+    InputError
+        If the model is none that prompts can be tuned on (see `tslib.prompts.probe.check`).
+    """
+    probe.check(model)
+    if prompt.inside < prompt.n_tokens:
+        check_states(model, longest)
+    if packs(model, prompt, longest):
+        return "packed"
+    return "padded" if pads(model, prompt, longest) else "alone"
+
+
+def packs(model: Any, prompt: SoftPrompt | None = None, longest: int = 0) -> bool:
+    """Whether a model computes the same for packed rows as for each alone; parameters as for `way_of`.
 
     It does where nothing but attention carries information between positions, attention goes through transformers'
     interface, and the output layer is a linear one on top of the base model.
     """
-    if model not in _PACKS:
-        _PACKS[model] = attends_by_interface(model) and _same(model)
-    return _PACKS[model]
+    return attends_by_interface(model) and _is_right(model, "packed", prompt, longest)
+
+
+def pads(model: Any, prompt: SoftPrompt | None = None, longest: int = 0) -> bool:
+    """Whether a model computes the same for rows that are padded on the left as for each alone."""
+    return _is_right(model, "padded", prompt, longest)
+
+
+def keeps_states(model: Any, longest: int = 0) -> bool:
+    """Whether keys and values of tokens, before a row, do what the tokens do: so a prefix in every layer can be had."""
+
+    def attempt(rows: Sequence[Encoded]) -> Tensor:
+        return forward(model, _example(model, inside=False), rows, grad=False, way="alone").loss
+
+    @torch.no_grad()
+    def short() -> bool:
+        rows, prompt = probe.ragged(model), _example(model)
+        expected = probe.plain(model, prompt, rows)
+        effect = (expected - probe.plain(model, SoftPrompt(prompt.weight[:0]), rows)).abs()
+        return probe.is_little((attempt(rows) - expected).abs(), effect, expected, model)
+
+    return probe.right_for(model, "keeps states", longest, short, _beyond(model, _example(model), attempt))
+
+
+def check_states(model: Any, longest: int = 0) -> None:
+    """Check that a prefix in every layer can be had.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    if not keeps_states(model, longest):
+        raise InputError(
+            f"{type(model).__name__} goes by more than the keys and values that it keeps: take a method whose prompt "
+            "stands among the embedded tokens, prompt-tuning or p-tuning"
+        )
+
+
+def caches_questions(model: Any, longest: int = 0) -> bool:
+    """Whether a prompt behind the kept states of its question does what it does behind the question."""
+    prompt, kept = _example(model, placement="suffix"), QuestionCache(model, math.inf)
+
+    def attempt(rows: Sequence[Encoded], grad: bool = False) -> Tensor:
+        return forward(model, prompt, rows, grad=grad, way="packed", questions=kept).loss
+
+    def short() -> bool:
+        return _agree(model, prompt, lambda rows: probe.plain(model, prompt, rows), partial(attempt, grad=True))
+
+    beyond = _beyond(model, prompt, attempt)
+    return packs(model) and probe.right_for(model, "caches questions", longest, short, beyond)
+
+
+def _is_right(model: Any, way: Way, prompt: SoftPrompt | None, longest: int) -> bool:
+    """Whether a way gives the loss and the gradient that each row has alone."""
+    inside = prompt is None or prompt.inside == prompt.n_tokens
+    what = f"{way} rows" if inside else f"{way} rows behind states"
+
+    def attempt(rows: Sequence[Encoded], **how: Any) -> Tensor:
+        return forward(model, _example(model, inside=inside), rows, **{"grad": False, "way": way} | how).loss
+
+    def short() -> bool:
+        own = _example(model, inside=inside)
+
+        def right(rows: Sequence[Encoded]) -> Tensor:
+            return probe.plain(model, own, rows) if inside else forward(model, own, rows, grad=True, way="alone").loss
+
+        return _agree(model, own, right, lambda rows: forward(model, own, rows, grad=True, way=way).loss)
+
+    return probe.right_for(model, what, longest, short, _beyond(model, _example(model), attempt))
+
+
+def _computes_again(model: Any, way: Way) -> bool:
+    """Whether a way gives the same loss and gradient where activations are not kept, but computed again."""
+    prompt = _example(model)
+
+    def loss(rows: Sequence[Encoded], most: int | None = None) -> Tensor:
+        return _run(model, prompt, rows, way, pass_tokens=most).loss
+
+    attempt = partial(_agree, model, prompt, loss, partial(loss, most=1))
+    return probe.ask(model, f"{way} rows, computed again", attempt)
+
+
+def _example(model: Any, *, inside: bool = True, placement: Literal["prefix", "suffix"] = "prefix") -> SoftPrompt:
+    """Return a prompt of two real tokens: as embedded, or as the states that they leave in every layer."""
+    tokens = probe.tokens(model, 2, 5)
+    if not inside:
+        return StatePrompt.of_tokens(model, tokens)
+    return SoftPrompt.of_tokens(model, tokens, placement)
+
+
+Loss: TypeAlias = Callable[[Sequence[Encoded]], Tensor]
+
+
+def _agree(model: Any, prompt: SoftPrompt, one: Loss, other: Loss) -> bool:
+    """Whether two ways give the same loss of short rows, and the same gradient."""
+    with torch.enable_grad():
+        rows = probe.ragged(model)
+        return probe.agrees(model, *(probe.differentiated(loss(rows), prompt) for loss in (one, other)))
+
+
+def _beyond(model: Any, prompt: SoftPrompt, attempt: Loss) -> Callable[[int], bool]:
+    """Whether a way gives the loss that the model itself gives behind a prompt of tokens, beyond a window."""
+    return lambda window: probe.reaches(model, window, attempt, lambda rows: probe.plain(model, prompt, rows))
 
 
 def attends_by_interface(model: Any) -> bool:
     """Whether attention goes through transformers' interface, and the output layer is a linear one."""
     supported = getattr(model, "_supports_attention_backend", False)
     return bool(supported) and isinstance(model.get_output_embeddings(), nn.Linear)
-
-
-def _same(model: Any) -> bool:
-    embed = model.get_input_embeddings().weight
-    generator = torch.Generator().manual_seed(0)
-
-    def tokens(length: int) -> list[int]:
-        return torch.randint(len(embed), (length,), generator=generator).tolist()
-
-    start = tokens(3)  # questions that begin alike; after one or two more tokens they predict
-    rows = [Encoded(start + tokens(own), tokens(target)) for own, target in ((1, 3), (4, 2), (1, 4))]
-    prompt = SoftPrompt(embed[tokens(2)].float()).to(embed.device)
-    one, other = (forward(model, prompt, rows, grad=False, packed=packed).loss for packed in (True, False))
-    tolerance = 1e-4 if model.dtype == torch.float32 else 2e-2
-    return bool(torch.isclose(one, other, rtol=tolerance, atol=0))

@@ -27,7 +27,11 @@ class FrozenLinears(TorchFunctionMode):
     def __torch_function__(self, func: Callable[..., Any], _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function of torch, with oneDNN where it is such a layer."""
         if func is functional.linear and not kwargs and _suits_onednn(*args):
-            return _FrozenLinear.apply(*args)
+            x, *layer = args
+            if not x.numel():
+                return func(*args)
+            # as a matrix: what the operator gives for more dimensions is a view, which a model may not write into
+            return _FrozenLinear.apply(x.reshape(-1, x.shape[-1]), *layer).view(*x.shape[:-1], -1)
         return func(*args, **(kwargs or {}))
 
 

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from tslib.config import METHODS, Method, TuneConfig
 from tslib.errors import InputError
+from tslib.prompts.forward import check_states
 from tslib.prompts.soft_prompt import TOKENS, SoftPrompt, StateShape, states_of
 
 __all__ = ["METHODS", "Method", "Trained", "start"]
@@ -108,7 +109,7 @@ def _prompt_tuning(config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
 
 def _p_tuning_v2(config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
     """Start with N(0, 0.02² I), or with the keys and values that real tokens have (Li & Liang, § 7.4)."""
-    shape = StateShape.of(model)
+    shape = _shape(model)
     if config.init == "gaussian":
         generator = torch.Generator().manual_seed(config.seed)  # on the CPU: the same numbers on every device
         values = 0.02 * torch.randn(shape.layers, config.n_tokens, shape.points, generator=generator)
@@ -116,6 +117,19 @@ def _p_tuning_v2(config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
         values = shape.clouds(states_of(model, TOKENS[config.init](config, tokenizer).tolist()))
     prompt = SoftPrompt.resume(config, model, values)
     return Trained(prompt, prompt.named_parameters())
+
+
+def _shape(model: Any) -> StateShape:
+    """Return the shape of a model's keys and values, if a prefix in every layer can be had by them.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    shape = StateShape.of(model)
+    check_states(model)
+    return shape
 
 
 def _p_tuning(config: TuneConfig, model: Any, _tokenizer: Any) -> Trained:
@@ -135,7 +149,7 @@ def _p_tuning(config: TuneConfig, model: Any, _tokenizer: Any) -> Trained:
 def _prefix_tuning(config: TuneConfig, model: Any, _tokenizer: Any) -> Trained:
     from peft import PrefixEncoder, PrefixTuningConfig
 
-    shape = StateShape.of(model)
+    shape = _shape(model)
     settings = PrefixTuningConfig(
         num_virtual_tokens=config.n_tokens,
         token_dim=shape.points // 2,

@@ -29,6 +29,8 @@ __all__ = ["Packed", "Packing", "States", "pack", "packed_attention"]
 ATTENTION = "tslib-packed"
 SHORT = 512
 """Keys up to which a CPU computes attention by plain products; beyond, torch's flash attention is faster."""
+HARMLESS = ("position_ids", "cache_position", "use_cache", "is_causal")
+"""What transformers says to attention besides, and what changes nothing here."""
 
 
 @dataclass(frozen=True)
@@ -199,9 +201,14 @@ def _attend(
     packing: Packing,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    **_: Any,
+    **others: Any,
 ) -> tuple[Float[Tensor, "1 l h e"], None]:
-    """Attention of a packed sequence, as transformers calls it."""
+    """Attention of a packed sequence, as transformers calls it.
+
+    What else a model asks of attention (a soft cap, sinks, a bias by position) is not here: its rows are not packed.
+    """
+    if asked := sorted(name for name, value in others.items() if name not in HARMLESS and not _is_nothing(value)):
+        raise NotImplementedError(f"packed attention has no {', '.join(asked)}")
     attention = _Attention(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window)
     if packing.past:
         queries, keys, values = (states.split(packing.lengths, 2) for states in (query, key, value))
@@ -224,6 +231,10 @@ def _attend(
         padded = [packing.rests(states) for states in (query, key, value)]  # (r, h, w, e)
         out.append(attention.after(head, *padded).flatten(0, 1).index_select(0, packing.real)[None])
     return torch.cat(out, 1), None
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, bool | int | float) and not value)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def checkpointing(
     """Keep only what enters each layer, and compute the rest again in the backward pass (gradient checkpointing).
 
     The gradient is the same; memory falls from all layers' activations to those of one, for a third more time. The
-    model stays in evaluation mode: only its layers' own switch is turned, not that of the dropout inside them.
+    model stays in evaluation mode: transformers' own switch would turn the dropout of some layers on.
 
     Parameters
     ----------
@@ -69,13 +69,16 @@ def checkpointing(
         Makes the context in which layers are computed again.
     """
     layers: list[Any] = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    before = [vars(layer).get("forward") for layer in layers]  # one that is divided over devices has its own
     for layer in layers if on else []:
-        layer._gradient_checkpointing_func = partial(
-            checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), again())
+        layer.forward = partial(
+            checkpoint, layer.forward, use_reentrant=False, context_fn=lambda: (nullcontext(), again())
         )
-        layer.gradient_checkpointing = layer.training = True
     try:
         yield
     finally:
-        for layer in layers:
-            layer.gradient_checkpointing = layer.training = False
+        for layer, own in zip(layers if on else [], before, strict=False):
+            if own is None:
+                del layer.forward
+            else:
+                layer.forward = own

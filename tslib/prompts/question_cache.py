@@ -8,14 +8,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
-
 from tslib.prompts.soft_prompt import States, states_of
 
 __all__ = ["QuestionCache"]
-
-KINDS = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
 class QuestionCache:
@@ -36,11 +31,6 @@ class QuestionCache:
         self.model, self.limit = model, limit
         self.kept: OrderedDict[tuple[int, ...], States] = OrderedDict()
         self.bytes = 0
-
-    @staticmethod
-    def suits(model: Any) -> bool:
-        """Whether the model's cache is one of keys and values alone."""
-        return all(type(layer) in KINDS for layer in DynamicCache(config=model.config).layers)
 
     def states(self, tokens: Sequence[int]) -> States:
         """Return the states of a question's tokens, kept or computed."""

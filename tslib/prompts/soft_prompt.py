@@ -68,6 +68,15 @@ class SoftPrompt(nn.Module):
         return embeddings.masked_scatter(slots.unsqueeze(-1), virtual)
 
     @classmethod
+    def of_tokens(
+        cls, model: Any, tokens: Sequence[int], placement: Literal["prefix", "suffix"] = "prefix"
+    ) -> "SoftPrompt":
+        """Return what real tokens are once a model has embedded them."""
+        embed = model.get_input_embeddings()
+        values = _as_embedded(embed, torch.tensor(list(tokens)), 1.0)
+        return cls(values, placement).to(embed.weight.device)
+
+    @classmethod
     def from_config(cls, config: TuneConfig, model: Any, tokenizer: Any) -> "SoftPrompt":
         """Start a prompt as the config says; the same seed gives the same prompt on every device."""
         embed = model.get_input_embeddings()
@@ -152,6 +161,14 @@ class StatePrompt(SoftPrompt):
             )
         self.shape = shape
 
+    @classmethod
+    def of_tokens(
+        cls, model: Any, tokens: Sequence[int], _placement: Literal["prefix", "suffix"] = "prefix"
+    ) -> "StatePrompt":
+        """Return the states that real tokens leave in every layer of a model."""
+        shape = StateShape.of(model)
+        return cls(shape.clouds(states_of(model, tokens)), shape).to(model.get_input_embeddings().weight.device)
+
     def forward(self) -> Float[Tensor, "0 d"]:
         """Return nothing: no virtual token stands among the embedded tokens."""
         return self.weight.new_zeros(0, self.shape.width)
@@ -175,8 +192,17 @@ def states_of(model: Any, tokens: Sequence[int]) -> States:
 
     cache = DynamicCache(config=model.config)
     ids = torch.tensor([list(tokens)], device=model.get_input_embeddings().weight.device)
-    model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    layers: list[Any] = cache.layers
+    try:
+        model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
+        layers: list[Any] = cache.layers
+        if not all(isinstance(part, Tensor) for layer in layers for part in (layer.keys, layer.values)):
+            raise ValueError("a layer has none")
+    except Exception as error:  # whatever the architecture's code raises
+        raise InputError(
+            f"{type(model).__name__} does not keep keys and values of each token in each layer "
+            f"({type(error).__name__}): take a method whose prompt stands among the embedded tokens, prompt-tuning or "
+            "p-tuning"
+        ) from error
     # cloned, since the states of a sliding window are a view of all
     return [(layer.keys.clone(), layer.values.clone()) for layer in layers]
 
@@ -314,29 +340,6 @@ def lay_out(rows: Sequence[Encoded], prompt: SoftPrompt | None, model: Any) -> t
     return batch, prompt.insert(embed(batch.ids), batch.slots)
 
 
-def padding_hides(rows: Sequence[Encoded], prompt: SoftPrompt | None, model: Any, further: int = 0) -> bool:
-    """Whether in a batch of these rows padding would push a prefix in every layer out of a sliding window.
-
-    Padding stands between such a prefix and its row, and transformers' windows count it. Rows that are computed one by
-    one, or packed, have none.
-
-    Parameters
-    ----------
-    rows, prompt, model
-        As for `lay_out`.
-    further
-        Tokens that will be decoded behind the rows.
-    """
-    from transformers import DynamicCache
-
-    if prompt is None or prompt.inside == prompt.n_tokens:
-        return False
-    lengths = [len(row.question) + len(row.target) for row in rows]
-    windows = [getattr(layer, "sliding_window", None) for layer in DynamicCache(config=model.config).layers]
-    needed = prompt.n_tokens + max(lengths) + further
-    return len(set(lengths)) > 1 and any(window is not None and needed > window for window in windows)
-
-
 def model_inputs(rows: Sequence[Encoded], prompt: SoftPrompt | None, model: Any) -> tuple[Batch, dict[str, Any]]:
     """Rows as a batch on the model's device, and the arguments that a model of transformers is called with.
 
@@ -344,19 +347,7 @@ def model_inputs(rows: Sequence[Encoded], prompt: SoftPrompt | None, model: Any)
     ----------
     rows, prompt, model
         As for `lay_out`.
-
-    Raises
-    ------
-    InputError
-        If padding would hide a prefix (see `padding_hides`).
     """
-    from transformers import DynamicCache
-
-    if padding_hides(rows, prompt, model):
-        raise InputError(
-            "rows of different lengths cannot be padded behind a prefix in every layer where the model has a sliding "
-            "window shorter than they are: set batch_size to 1"
-        )
     batch, embeddings = lay_out(rows, prompt, model)
     given: dict[str, Any] = {
         "inputs_embeds": embeddings,
@@ -368,16 +359,31 @@ def model_inputs(rows: Sequence[Encoded], prompt: SoftPrompt | None, model: Any)
         before = states[0][0].shape[2]
         given["attention_mask"] = functional.pad(batch.attention, (before, 0), value=1)
         given["position_ids"] = batch.positions + before
-        cache = DynamicCache(config=model.config)
-        for layer, pair in enumerate(states):
-            keys, values = (part.to(embeddings.dtype).expand(len(rows), -1, -1, -1) for part in pair)
-            cache.update(keys, values, layer)
-        if hasattr(model, "hf_device_map"):  # divided over several devices: each layer's states belong beside it
-            from peft.utils.integrations import map_cache_to_layer_device_map
-
-            map_cache_to_layer_device_map(model, cache)
-        given["past_key_values"] = cache
+        given["past_key_values"] = _cache(model, states, embeddings)
     return batch, given
+
+
+def row_inputs(row: Encoded, prompt: SoftPrompt | None, model: Any) -> dict[str, Any]:
+    """Return the arguments that a model is called with for one row, without a mask or positions, which it counts."""
+    _, embeddings = lay_out([row], prompt, model)
+    states = [] if prompt is None else prompt.states()
+    given = {"inputs_embeds": embeddings}
+    return given | {"past_key_values": _cache(model, states, embeddings)} if states else given
+
+
+def _cache(model: Any, states: States, embeddings: Float[Tensor, "b l d"]) -> Any:
+    """States as transformers' cache, for each row of a batch."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.config)
+    for layer, pair in enumerate(states):
+        keys, values = (part.to(embeddings.dtype).expand(len(embeddings), -1, -1, -1) for part in pair)
+        cache.update(keys, values, layer)
+    if hasattr(model, "hf_device_map"):  # divided over several devices: each layer's states belong beside it
+        from peft.utils.integrations import map_cache_to_layer_device_map
+
+        map_cache_to_layer_device_map(model, cache)
+    return cache
 
 
 def _pad_left(rows: list[Tensor], value: int) -> Tensor:

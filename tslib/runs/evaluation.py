@@ -19,10 +19,12 @@ from tslib import stats
 from tslib.config import SCHEMA_VERSION, EvalConfig, TuneConfig
 from tslib.errors import InputError, ResourceError
 from tslib.models import loading as models
+from tslib.prompts import probe
 from tslib.prompts.decoding import generate
 from tslib.prompts.encoding import Encoded, context_of, decode, encode, encode_all, stop_ids
+from tslib.prompts.forward import logits_of
 from tslib.prompts.passes import in_passes
-from tslib.prompts.soft_prompt import IGNORE, SoftPrompt, model_inputs, padding_hides
+from tslib.prompts.soft_prompt import IGNORE, SoftPrompt, collate
 from tslib.records.durable import DamagedError, checked, sealed, set_aside, write
 from tslib.records.provenance import environment
 from tslib.records.record import COMMITTED, RunRecord, folder_name
@@ -89,6 +91,8 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
         raise InputError(f"likelihood needs the choices of a closed question, {task.name} has open ones: use generate")
     loaded = models.shared_model(config.model, config.device, config.dtype)
     model, tokenizer = cast("Any", loaded.model), loaded.tokenizer
+    probe.remember(model, config.model)
+    probe.check(model)
     prompt = None if record is None else _tuned_prompt(record, model)
     longest = config.max_new_tokens or task.max_new_tokens
     rows = encode_all(
@@ -207,17 +211,10 @@ class _Judge:
         for example, loss, reply, length in zip(examples, losses, replies, tokens, strict=True):
             yield {"score": task.score(reply, example), "answer_loss": loss, "tokens": length}
 
-    def _logits(self, rows: Sequence[Encoded], keep: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of the last positions, and the targets of the batch."""
-        batch, given = model_inputs(rows, self.prompt, self.model)
-        logits = self.model(**given, use_cache=False, logits_to_keep=keep).logits
-        return logits, batch.targets.to(logits.device)
-
     def _answer_losses(self, rows: Sequence[Encoded]) -> list[float]:
         """Mean cross-entropy of each row's target."""
-        if padding_hides(rows, self.prompt, self.model):
-            return [self._answer_losses([row])[0] for row in rows]
-        logits, targets = self._logits(rows, keep=max(len(row.target) for row in rows) + 1)
+        logits = logits_of(self.model, self.prompt, rows, keep=max(len(row.target) for row in rows) + 1)
+        targets = collate(rows, 0, device=logits.device).targets
         losses = functional.cross_entropy(
             logits[:, :-1].float().transpose(1, 2), targets, ignore_index=IGNORE, reduction="none"
         )  # (b, t)
@@ -227,13 +224,11 @@ class _Judge:
 
     def _likeliest(self, examples: Sequence[Example], rows: Sequence[Encoded]) -> list[str]:
         """The choice whose first token of its own is the likeliest, given the tokens that all choices share."""
-        if padding_hides(rows, self.prompt, self.model):
-            return [self._likeliest([example], [row])[0] for example, row in zip(examples, rows, strict=True)]
         options = [self._options(example) for example in examples]
         starts = [
             Encoded(row.question, choices[0][:shared]) for row, (choices, shared) in zip(rows, options, strict=True)
         ]
-        logits, _ = self._logits(starts, keep=1)
+        logits = logits_of(self.model, self.prompt, starts, keep=1)
         best = [
             int(logits[index, -1, [choice[shared] for choice in choices]].argmax())
             for index, (choices, shared) in enumerate(options)

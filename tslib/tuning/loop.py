@@ -19,10 +19,10 @@ from tqdm import tqdm
 from tslib.config import TuneConfig
 from tslib.losses.registry import Follows, Regularizer, make_regularizer
 from tslib.models import loading as models
-from tslib.prompts import methods
+from tslib.prompts import methods, probe
 from tslib.prompts.decoding import generate
 from tslib.prompts.encoding import Encoded, context_of, decode, encode_all
-from tslib.prompts.forward import Outcome, forward, packs
+from tslib.prompts.forward import Outcome, caches_questions, forward
 from tslib.prompts.passes import in_passes
 from tslib.prompts.question_cache import QuestionCache
 from tslib.records.checkpoints import Checkpoint, stop_requests
@@ -65,6 +65,8 @@ def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | 
     """
     examples = load_task(config.task, "train", limit=config.samples, seed=config.sample_seed)
     model, tokenizer = models.shared_model(config.model, config.device, config.dtype)
+    probe.remember(model, config.model)
+    probe.check(model)
     rows = encode_all(
         tokenizer,
         examples,
@@ -116,9 +118,8 @@ class _Run:
         self.trained = methods.start(config, model, tokenizer)
         self.prompt = self.trained.prompt
         self.device = self.prompt.weight.device
-        cached = (
-            config.placement == "suffix" and config.question_cache > 0 and QuestionCache.suits(model) and packs(model)
-        )
+        longest = config.n_tokens + max(len(row.question) + len(row.target) for row in rows)
+        cached = config.placement == "suffix" and config.question_cache > 0 and caches_questions(model, longest)
         self.questions = QuestionCache(model, config.question_cache * 2**30) if cached else None
         options = {name: getattr(config, name) for name in REGULARIZER_OPTIONS}
         self.regularizer: Regularizer | None = make_regularizer(config.regularizer, config.weight, **options)
@@ -366,7 +367,11 @@ class _Run:
             iterations_to_answer=self.iterations_to_answer,
             results=self.final | {"steps_done": len(self.steps), "seconds": round(time.time() - self.started, 3)},
             environment=environment(self.config.model, self.device, self.started)
-            | {"dtype": str(self.model.dtype).removeprefix("torch."), "resumed": self.resumed},
+            | {
+                "dtype": str(self.model.dtype).removeprefix("torch."),
+                "resumed": self.resumed,
+                "probe": probe.answers(self.model),
+            },
             rows=[example.id for example in self.examples],
             steps=pd.DataFrame(self.steps, columns=None if self.steps else ["step"]),
             topology=pd.DataFrame(self.topology),

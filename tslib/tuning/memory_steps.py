@@ -115,18 +115,18 @@ def fake_pass(config: str, n_tokens: int, question: int, target: int, batch: int
         short, packing.SHORT = packing.SHORT, packing.SHORT if device == "cpu" else 0
         try:
             with live:
-                _step(model, prompt, _rows(question, target, batch), packed=True)
+                _step(model, prompt, _rows(question, target, batch), way="packed")
         finally:
             packing.SHORT = short
     return Memory(weights, kept[0] - weights, live.peak - kept[0], 4 * prompt.weight.nbytes)
 
 
-def _step(model: Any, prompt: Any, rows: list[Any], packed: bool) -> None:
+def _step(model: Any, prompt: Any, rows: list[Any], way: Any) -> None:
     from tslib.config import TuneConfig
     from tslib.prompts.forward import forward
 
     pass_tokens = TuneConfig().pass_tokens
-    forward(model, prompt, rows, grad=True, pass_tokens=pass_tokens, packed=packed).loss.backward()
+    forward(model, prompt, rows, grad=True, pass_tokens=pass_tokens, way=way).loss.backward()
 
 
 def _prompt(model: Any, n_tokens: int) -> Any:
@@ -193,7 +193,7 @@ def real_step(config: str, n_tokens: int, question: int, target: int, batch: int
         parameter.fill_(0.01)  # a page that was never written takes no memory
     prompt = _prompt(model, n_tokens)
     optimizer = torch.optim.AdamW(prompt.parameters())
-    _step(model, prompt, _rows(question, target, batch), packed=packed)
+    _step(model, prompt, _rows(question, target, batch), way="packed" if packed else "padded")
     optimizer.step()
     return (torch.cuda.max_memory_allocated(device) if cuda else resident("VmHWM")) - before
 
