@@ -1,6 +1,7 @@
 """What several test modules share: the embedded model, a task of a few words, a record, a cache of the test's own."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -13,6 +14,7 @@ import torture
 from hypothesis import HealthCheck, settings
 from made_sweeps import grid, sweep_of
 from playwright.sync_api import Browser
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from tslib.config import TuneConfig
 from tslib.errors import InputError
@@ -88,6 +90,23 @@ def few_made(monkeypatch) -> None:
 def smollm2_135m() -> LoadedModel:
     """The embedded model in float32 on the CPU, the very one that ``tune`` uses for such a config."""
     return models.shared_model("smollm2-135m", "cpu", "float32")
+
+
+@pytest.fixture(scope="session")
+def named_end(smollm2_135m, tmp_path_factory) -> PreTrainedTokenizerBase:
+    """The embedded model's tokenizer with an end of turn that was added as a word, and is left in texts."""
+    folder = tmp_path_factory.mktemp("named_end")
+    smollm2_135m.tokenizer.save_pretrained(folder)
+    said = json.loads((folder / "tokenizer.json").read_text())
+    for token in said["added_tokens"]:
+        token["special"] &= token["content"] != "<|im_end|>"
+    (folder / "tokenizer.json").write_text(json.dumps(said))
+    said = json.loads((folder / "tokenizer_config.json").read_text()) | {"eos_token": "<|endoftext|>"}
+    said = {name: value for name, value in said.items() if name not in ("extra_special_tokens", "pad_token")}
+    (folder / "tokenizer_config.json").write_text(json.dumps(said))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert not tokenizer.added_tokens_decoder[2].special
+    return tokenizer
 
 
 @pytest.fixture(scope="session")

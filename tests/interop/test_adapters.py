@@ -27,7 +27,7 @@ from tslib.errors import InputError, ResourceError
 from tslib.interop.adapters import Adapter, load_adapter, push_adapter, save_adapter
 from tslib.models import loading as models
 from tslib.prompts.decoding import generate
-from tslib.prompts.encoding import Encoded
+from tslib.prompts.encoding import Encoded, stop_ids, until
 from tslib.prompts.forward import forward
 from tslib.prompts.soft_prompt import SoftPrompt, StateShape, model_inputs
 from tslib.runs.store import RunStore
@@ -85,7 +85,8 @@ def test_peft_computes_the_same(real, method, scale, two_steps, tmp_path):
             theirs = tuned(input_ids=ids, attention_mask=mask).logits
             reply = tuned.generate(input_ids=ids, attention_mask=mask, max_new_tokens=6, do_sample=False)
         torch.testing.assert_close(theirs[0], ours[row], rtol=1e-5, atol=1e-5)
-        assert reply[0, len(question) :].tolist() == replies[row][: reply.shape[1] - len(question)]
+        ends = stop_ids(tokenizer, model.generation_config)
+        assert until(reply[0, len(question) :].tolist(), ends) == replies[row]
 
     again = load_adapter(tmp_path / "adapter")
     assert again.base_model == name

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from tslib.errors import InputError
 from tslib.models.loading import fetch
-from tslib.prompts.encoding import Encoded, check_fits, context_of, decode, encode, encode_all, stop_ids
+from tslib.prompts.encoding import Encoded, check_fits, context_of, decode, encode, encode_all, stop_ids, until
 from tslib.tasks import Example, load_task
 
 EXAMPLE = Example("toy/train/0", "What is 1 + 1?", "It is 2.\n#### 2", "2")
@@ -69,6 +69,18 @@ def test_no_chat_template_and_a_tokenizer_that_adds_no_bos(byte_tokenizer):
     assert byte_tokenizer.decode(question) == "Question: What is 1 + 1?\nAnswer:"
 
 
+def test_what_else_a_tokenizer_puts_before_its_text(byte_tokenizer):
+    """As GLM's does, whose text begins with two tokens, neither of them a bos token; and one that puts eos behind."""
+    single = "<end> <s> $A </s>"
+    byte_tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=single, special_tokens=[("<s>", 0), ("</s>", 1), ("<end>", 2)]
+    )
+    byte_tokenizer.bos_token = None
+    encoded = encode(byte_tokenizer, EXAMPLE)
+    assert byte_tokenizer.decode(encoded.question) == "<end><s>Question: What is 1 + 1?\nAnswer:"
+    assert byte_tokenizer.decode(encoded.target) == " It is 2.\n#### 2</s>"
+
+
 PLAIN_TURNS = (
     "{% for m in messages %}{{ m.role }}: {{ m.content }}END{% endfor %}"
     "{% if add_generation_prompt %}assistant:{% endif %}"
@@ -90,10 +102,16 @@ PLAIN_TURNS = (
         (PLAIN_TURNS.replace("END", ""), "user:  Why?\nassistant:", "  So.</s>"),
         # rewrites the reply
         (CHAT.replace("m.content", "m.content | upper"), "<s>[user]\n WHY?\n<end>\n[assistant]\n", " So. </s>"),
+        # refuses the reply
+        (
+            "{% if messages | length > 1 %}{{ raise_exception('no') }}{% endif %}" + CHAT,
+            "<s>[user]\n Why?\n<end>\n[assistant]\n",
+            " So. </s>",
+        ),
         # writes the question in another way once there is a reply
         ("{{ messages | length }}" + CHAT, "1<s>[user]\n Why?\n<end>\n[assistant]\n", " So. </s>"),
     ],
-    ids=["strips", "blank before", "line feed after", "word", "nothing", "rewrites", "other question"],
+    ids=["strips", "blank before", "line feed after", "word", "nothing", "rewrites", "refuses", "other question"],
 )
 def test_what_templates_do(byte_tokenizer, template, question, target):
     byte_tokenizer.chat_template = template
@@ -125,9 +143,46 @@ def test_a_tokenizer_without_an_end(byte_tokenizer):
         encode(byte_tokenizer, EXAMPLE)
 
 
-@pytest.mark.parametrize(("eos", "ids"), [(7, {1, 7}), ([7, 8], {1, 7, 8}), (None, {1})])
+@pytest.mark.parametrize("template", [None, CHAT])
+@pytest.mark.parametrize(
+    ("text", "unknown", "word"),
+    [("What is so?", None, "question"), ("What is so?", "<unk>", "question"), ("known", "<unk>", "target")],
+)
+def test_a_text_that_the_tokenizer_does_not_know(template, text, unknown, word):
+    vocabulary = {"<unk>": 0, "</s>": 1, "known": 2, "user": 3, "assistant": 4}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown) if unknown else models.BPE(vocabulary, []))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="</s>", unk_token=unknown)
+    tokenizer.chat_template = template and template.replace("<end>", "</s>")
+    with pytest.raises(InputError) as caught:
+        encode_all(tokenizer, [Example("toy/train/6", text, "never", "never")], n_tokens=8, context=None)
+    assert str(caught.value) == (
+        f"the tokenizer knows nothing of the {word} of example toy/train/6: give a model whose vocabulary has its "
+        "letters or words"
+    )
+    if unknown:
+        (row,) = encode_all(tokenizer, [Example("toy/train/6", "known", "so known", "")], n_tokens=8, context=None)
+        assert row.target[-3:] == [0, 2, 1], "one word that is not known among others"
+
+
+def test_a_tokenizer_of_another_model(byte_tokenizer):
+    highest = max(encode(byte_tokenizer, EXAMPLE).question)
+    settings = {"n_tokens": 8, "context": None}
+    assert encode_all(byte_tokenizer, [EXAMPLE], **settings, vocabulary=highest + 1)
+    message = f"example toy/train/0 has token {highest}, the model embeds {highest} tokens: its tokenizer is that of"
+    with pytest.raises(InputError, match=message):
+        encode_all(byte_tokenizer, [EXAMPLE], **settings, vocabulary=highest)
+
+
+@pytest.mark.parametrize(("eos", "ids"), [(7, {1, 7}), ([7, 8], {1, 7, 8}), (None, {1}), (-1, {1}), ([7, -1], {1, 7})])
 def test_stop_ids_of_a_generation_config(byte_tokenizer, eos, ids):
     assert stop_ids(byte_tokenizer, SimpleNamespace(eos_token_id=eos)) == ids
+
+
+def test_a_reply_goes_until_the_first_token_that_ends_it():
+    assert until([5, 6, 2, 7, 1], {1, 2}) == [5, 6]
+    assert until([5, 6], {1, 2}) == [5, 6]
+    assert until([2, 5], {2}) == until([], {2}) == []
 
 
 def test_check_fits():

@@ -88,6 +88,47 @@ def test_batches_do_not_change_the_outcome(quiz, smollm2_135m):
     assert together.rows["answer_loss"].tolist() == pytest.approx(alone.rows["answer_loss"].tolist(), rel=1e-4)
 
 
+@pytest.mark.parametrize("room", [3, 40])
+def test_replies_that_the_context_ends_are_cut_off(quiz, tiny_model, room):
+    """Each row has its own room, that which it has alone, as long as no reply of this model ends by itself."""
+    loaded = models.shared_model(tiny_model, "cpu", "float32")
+    encoded = [encode(loaded.tokenizer, Example("", prompt, target, target)) for prompt, target in ROWS]
+    context = max(len(row.question) + len(row.target) for row in encoded) + room
+    asked = config(model=tiny_model, max_new_tokens=30, max_context=context)
+    together, alone = (evaluate(dataclasses.replace(asked, batch_size=size), progress=False) for size in (16, 1))
+    rooms = {f"toy/test/{i}": min(30, context - len(row.question)) for i, row in enumerate(encoded)}
+    assert dict(zip(together.rows["id"], together.rows["tokens"], strict=True)) == rooms
+    assert alone.rows["tokens"].tolist() == together.rows["tokens"].tolist()
+    assert together.results["unfinished"] == alone.results["unfinished"] == 3
+    assert (set(rooms.values()) == {30}) == (room == 40)
+
+
+def test_a_right_reply_is_right_whatever_ends_it(quiz, smollm2_135m, named_end):
+    """An end of turn that the tokenizer does not leave out of a text has no part in what is scored."""
+    model = smollm2_135m.model
+    examples = [Example(f"toy/test/{i}", prompt, target, target) for i, (prompt, target) in enumerate(ROWS)]
+    outcomes = []
+    for tokenizer in (smollm2_135m.tokenizer, named_end):
+        judge = _Judge(config(), model, tokenizer, None, 12, lambda _example: [])
+        outcomes.append(list(judge.judge(examples, [encode(tokenizer, example) for example in examples])))
+    assert outcomes[0] == outcomes[1]
+    assert [outcome["score"] for outcome in outcomes[0]] == [1, 0, 0]
+    assert outcomes[0][0]["tokens"] == 7
+
+
+def test_a_record_says_what_day_its_templates_were_told(quiz, tiny_model, monkeypatch):
+    loaded = models.shared_model(tiny_model, "cpu", "float32")
+    without = evaluate(config(model=tiny_model, limit=1), progress=False)
+    assert "template_date" not in without.environment
+    dated = "{{ strftime_now('%d %b %Y') }}" + loaded.tokenizer.chat_template
+    monkeypatch.setattr(loaded.tokenizer, "chat_template", dated)
+    told = evaluate(config(model=tiny_model, limit=1), progress=False)
+    assert told.environment["template_date"] == "2024-07-26"
+    assert told.results["answer_loss"] != without.results["answer_loss"]
+    record = tune(TuneConfig(model=tiny_model, task="toy", samples=1, max_steps=1, n_tokens=2, device="cpu"))
+    assert record.environment["template_date"] == "2024-07-26"
+
+
 def test_rows_are_batched_by_length_and_kept_in_the_drawn_order(tiny_model, monkeypatch):
     lengths, judge = [], _Judge.judge
 

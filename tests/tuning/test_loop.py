@@ -16,11 +16,12 @@ from tslib.losses.baselines import L2Penalty
 from tslib.losses.registry import REGULARIZERS
 from tslib.losses.tsloss import TSLoss
 from tslib.models import loading as models
+from tslib.models.loading import LoadedModel
 from tslib.prompts.decoding import generate
 from tslib.prompts.encoding import Encoded, decode, encode, encode_all
 from tslib.prompts.soft_prompt import INITIALIZERS
 from tslib.runs.store import RunStore
-from tslib.tasks import TASKS, load_task
+from tslib.tasks import TASKS, Example, load_task
 from tslib.tuning.loop import _Run, tune
 
 FRANCE = ("What is the capital of France?", "Paris")
@@ -28,6 +29,7 @@ SPIDER = ("How many legs has a spider?", "It has eight legs")
 FRUIT = ("Name a fruit.", "A pear")
 # the model says this by itself, even after four random virtual tokens
 KNOWN = ("What is the capital of France?", "The capital of France is Paris.")
+KNOWN_EXAMPLE = Example("toy/train/0", *KNOWN, KNOWN[1])
 
 ROWS = [FRANCE, SPIDER, FRUIT]
 PLACEMENTS = pytest.mark.parametrize("placement", ["prefix", "suffix"])
@@ -515,6 +517,37 @@ def test_a_reply_stays_within_the_context(tiny_gpt2, smollm2_135m):
     run = _Run(config(task="gsm-symbolic", max_new_tokens=64), tiny_gpt2, smollm2_135m.tokenizer, [], [])
     (ids,) = generate(tiny_gpt2, run.tokenizer, run.prompt, [Encoded([9] * 10, [11, 12])], max_new_tokens=64)
     assert len(ids) == 24 - (4 + 10 + 2)
+
+
+def test_a_reply_stays_within_the_context_of_its_run(make_tiny_run):
+    sizes = [len(row.question) + len(row.target) for row in make_tiny_run(ROWS).rows]
+    limit = 4 + max(sizes) + 2
+    run = make_tiny_run(ROWS, max_new_tokens=64, max_context=limit)
+    matches = run._pass(run.rows, grad=False).matches
+    assert not any(match[-len(row.target)] for match, row in zip(matches, run.rows, strict=True)), "they part at once"
+    expected = []
+    for row in run.rows:
+        longest = limit - 4 - len(row.question)
+        assert longest < 64
+        inputs = embedded(run, Encoded(row.question, []))
+        ids = run.model.generate(inputs_embeds=inputs, do_sample=False, max_new_tokens=longest, pad_token_id=2)
+        assert ids.shape == (1, longest)
+        expected.append(decode(run.tokenizer, ids[0].tolist()))
+    assert run.replies(run.rows, matches) == expected
+
+
+def test_an_end_of_turn_has_no_part_in_a_reply(smollm2_135m, named_end, toy_task):
+    """Whether the reply is the target to its end, parts from it, or its tokens go on past an end."""
+    said = plain_greedy(maker(smollm2_135m, toy_task)([KNOWN]), encode(smollm2_135m.tokenizer, KNOWN_EXAMPLE))
+    assert said[-1] == 2
+    run = maker(LoadedModel(smollm2_135m.model, named_end), toy_task)([KNOWN])
+    assert run.rows[0].target[-1] == 2
+    assert decode(named_end, run.rows[0].target) == "The capital of France is Paris.<|im_end|>"
+    assert run._answers_correct(None)
+    targets = [said, [*said[:3], 30, 2], [*said, 30, 2]]
+    for target in targets:
+        rows = [Encoded(run.rows[0].question, target)]
+        assert run.replies(rows, run._pass(rows, grad=False).matches) == [KNOWN[1]]
 
 
 # runs that end early

@@ -1,14 +1,15 @@
 """The one place that turns an `Example` into token ids for a causal language model, and ids into text."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tslib.errors import InputError
+from tslib.prompts import chat
 from tslib.tasks.base import Example
 
-__all__ = ["Encoded", "check_fits", "context_of", "decode", "encode", "encode_all", "stop_ids"]
+__all__ = ["Encoded", "check_fits", "context_of", "decode", "encode", "encode_all", "stop_ids", "until"]
 
 # For models without a chat template; what follows is the target.
 PLAIN_QUESTION = "Question: {prompt}\nAnswer:"
@@ -37,12 +38,12 @@ def encode(tokenizer: Any, example: Example, shots: Sequence[Example] = ()) -> E
     """Token ids of an example, as the model's chat template writes them.
 
     The question is one user message with the generation prompt. The target is what the template writes for
-    the assistant's reply, up to its end-of-turn token. Where the template rewrites the reply, or writes the
-    question in another way once there is a reply, it is the target itself and the tokenizer's eos token.
+    the assistant's reply, up to its end-of-turn token. Where the template rewrites or refuses the reply, or writes
+    the question in another way once there is a reply, it is the target itself and the tokenizer's eos token.
 
-    Without a chat template the text is ``Question: …`` and ``Answer: …`` on two lines, after a bos token if
-    the tokenizer adds one, and an eos token follows. The blank after ``Answer:`` belongs to the target, since
-    vocabularies hold words with the blank before them.
+    Without a chat template the text is ``Question: …`` and ``Answer: …`` on two lines, after what the tokenizer
+    puts before every text (most often a bos token, or nothing), and an eos token follows. The blank after
+    ``Answer:`` belongs to the target, since vocabularies hold words with the blank before them.
 
     Parameters
     ----------
@@ -57,21 +58,20 @@ def encode(tokenizer: Any, example: Example, shots: Sequence[Example] = ()) -> E
     Raises
     ------
     InputError
-        If the tokenizer has neither an end-of-turn nor an eos token.
+        If the tokenizer has neither an end-of-turn nor an eos token, or its chat template does not write the question.
     """
     if tokenizer.chat_template is None:
         solved = [f"{PLAIN_QUESTION.format(prompt=shot.prompt)} {shot.target}\n\n" for shot in shots]
         question = "".join(solved) + PLAIN_QUESTION.format(prompt=example.prompt)
         reply, end = f" {example.target}", None
-        start = _leading_bos(tokenizer)
     else:
         question, reply, end = _render(tokenizer, example, shots)
-        start = []  # the template writes it
     if end is None:
         end = tokenizer.eos_token_id
     if end is None:
         raise InputError("the tokenizer has no eos token, so no reply could end: set tokenizer.eos_token")
     head = _ids(tokenizer, question)
+    start = _before(tokenizer, question, head) if tokenizer.chat_template is None else []  # the template writes it
     whole = _ids(tokenizer, question + reply)
     # Cut the ids of the whole text where that can be done: some tokenizers begin any text with a blank.
     tail = whole[len(head) :] if whole[: len(head)] == head else _ids(tokenizer, reply)
@@ -89,6 +89,7 @@ def encode_all(
     shots: Callable[[Example], Sequence[Example]] = _no_shots,
     n_tokens: int,
     context: int | None,
+    vocabulary: int | None = None,
     reply: int = 0,
     cut_middle: bool = False,
 ) -> list[Encoded]:
@@ -106,6 +107,8 @@ def encode_all(
         Virtual tokens of the soft prompt.
     context
         Positions there are; None for no limit.
+    vocabulary
+        Token ids that the model has an embedding of; None where any will do.
     reply
         Positions to keep free for a reply, if that is more than its target.
     cut_middle
@@ -115,10 +118,11 @@ def encode_all(
     Raises
     ------
     InputError
-        If an example does not fit.
+        If an example does not fit, or tokenizer or model have no tokens for it.
     """
     rows = []
     for example in examples:
+        _check_known(tokenizer, example)
         row = encode(tokenizer, example, shots(example))
         if cut_middle and context is not None:
             room = context - n_tokens - max(len(row.target), reply)
@@ -126,8 +130,23 @@ def encode_all(
                 row = _cut_middle(tokenizer, example, shots(example), len(row.question) - room)
                 row = dataclasses.replace(row, cut=True)
         check_fits(n_tokens, row, context, example.id)
+        highest = max(row.question + row.target)
+        if vocabulary is not None and highest >= vocabulary:
+            raise InputError(
+                f"example {example.id} has token {highest}, the model embeds {vocabulary} tokens: its tokenizer is "
+                "that of another model"
+            )
         rows.append(row)
     return rows
+
+
+def _check_known(tokenizer: Any, example: Example) -> None:
+    for name, text in (("question", example.prompt), ("target", example.target)):
+        if text.strip() and set(_ids(tokenizer, text)) <= {tokenizer.unk_token_id}:
+            raise InputError(
+                f"the tokenizer knows nothing of the {name} of example {example.id}: give a model whose vocabulary has "
+                "its letters or words"
+            )
 
 
 def _cut_middle(tokenizer: Any, example: Example, shots: Sequence[Example], excess: int) -> Encoded:
@@ -149,13 +168,8 @@ def _cut_middle(tokenizer: Any, example: Example, shots: Sequence[Example], exce
 def _render(tokenizer: Any, example: Example, shots: Sequence[Example]) -> tuple[str, str, int | None]:
     """Question, reply and end-of-turn token (None: not given) as the chat template writes them."""
     turns = [(shot.prompt, shot.target) for shot in shots] + [(example.prompt, example.target)]
-    messages = [
-        {"role": role, "content": content}
-        for turn in turns
-        for role, content in zip(("user", "assistant"), turn, strict=True)
-    ]
-    question: str = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=False)
-    whole: str = tokenizer.apply_chat_template(messages, tokenize=False)
+    messages = [message for turn in turns for message in zip(("user", "assistant"), turn, strict=True)]
+    question, whole = chat.write(tokenizer, messages)
     target = example.target.strip()  # some templates strip the messages
     if not target or not whole.startswith(question) or target not in whole[len(question) :]:
         return question, example.target, None
@@ -167,9 +181,10 @@ def _render(tokenizer: Any, example: Example, shots: Sequence[Example]) -> tuple
     return question, before + target + after.removesuffix(marker), first[0]
 
 
-def _leading_bos(tokenizer: Any) -> list[int]:
-    bos = tokenizer.bos_token_id
-    return [bos] if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else []
+def _before(tokenizer: Any, text: str, ids: list[int]) -> list[int]:
+    """Tokens that the tokenizer puts before a text of these ids."""
+    given = list(tokenizer(text)["input_ids"])
+    return next((given[:i] for i in range(len(given)) if given[i : i + len(ids)] == ids), [])
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:
@@ -189,7 +204,12 @@ def stop_ids(tokenizer: Any, model_generation_config: Any = None) -> set[int]:
     ends = {encode(tokenizer, Example("stop", "Is it so?", "Yes.", "Yes")).target[-1], tokenizer.eos_token_id}
     eos = getattr(model_generation_config, "eos_token_id", None)
     ends.update(eos if isinstance(eos, list | tuple) else [eos])
-    return {int(end) for end in ends if end is not None}
+    return {int(end) for end in ends if end is not None and end >= 0}  # -1 stands for none in some files
+
+
+def until(ids: Sequence[int], stop: Collection[int]) -> list[int]:
+    """Ids before the first that ends a reply; all, where none does."""
+    return list(ids[: next((i for i, token in enumerate(ids) if token in stop), len(ids))])
 
 
 def context_of(model: Any, limit: int | None = None) -> int | None:

@@ -199,7 +199,7 @@ def logits_of(model: Any, prompt: SoftPrompt | None, rows: Sequence[Encoded], ke
     keep
         How many positions.
     """
-    if len(rows) == 1 or pads(model, prompt, _longest(rows, 0 if prompt is None else prompt.n_tokens)):
+    if pads(model, prompt, _longest(rows, 0 if prompt is None else prompt.n_tokens)):
         _, given = model_inputs(rows, prompt, model)
         logits: Tensor = model(**given, **probe.keeping(model, keep), use_cache=False).logits[:, -keep:]
         return logits

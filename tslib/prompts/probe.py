@@ -188,7 +188,7 @@ def is_little(error: Tensor, effect: Tensor, whole: Tensor, model: Any) -> bool:
 def ragged(model: Any) -> list[Encoded]:
     """Return two short rows of different lengths that begin alike.
 
-    Of the second no more than the last token of the question is its own: packed, it stands behind the first row's target.
+    Of the second only the question's last token is its own: packed, it stands behind the first row's target.
     """
     start = tokens(model, 3)
     return [

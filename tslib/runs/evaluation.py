@@ -19,9 +19,9 @@ from tslib import stats
 from tslib.config import SCHEMA_VERSION, EvalConfig, TuneConfig
 from tslib.errors import InputError, ResourceError
 from tslib.models import loading as models
-from tslib.prompts import probe
-from tslib.prompts.decoding import generate
-from tslib.prompts.encoding import Encoded, context_of, decode, encode, encode_all, stop_ids
+from tslib.prompts import chat, probe
+from tslib.prompts.decoding import generate, room_of
+from tslib.prompts.encoding import Encoded, context_of, decode, encode, encode_all
 from tslib.prompts.forward import logits_of
 from tslib.prompts.passes import in_passes
 from tslib.prompts.soft_prompt import IGNORE, SoftPrompt, collate
@@ -44,7 +44,7 @@ class Evaluation:
     results
         ``score`` (mean over rows) with the ends ``low`` and ``high`` of its 95 % interval, ``answer_loss`` (mean over
         rows of the mean cross-entropy of the target's tokens), ``rows``, ``cut`` (rows whose prompt lost its
-        middle), ``unfinished`` (replies cut off at their longest), ``seconds``.
+        middle), ``unfinished`` (replies cut off at their longest, or where the context ends), ``seconds``.
     environment
         As of a run's record.
     rows
@@ -76,8 +76,8 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
     Raises
     ------
     InputError
-        If a row does not fit into the context, the task's questions are open and likelihood was asked for, or a loss
-        is not finite.
+        If a row cannot be encoded or does not fit into the context, the task's questions are open and likelihood was
+        asked for, or a loss is not finite.
     ResourceError
         If rows, model or the run's prompt cannot be had.
     """
@@ -95,16 +95,18 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
     probe.check(model)
     prompt = None if record is None else _tuned_prompt(record, model)
     longest = config.max_new_tokens or task.max_new_tokens
+    judge = _Judge(config, model, tokenizer, prompt, longest, shots)
+    context = context_of(model, config.max_context)
     rows = encode_all(
         tokenizer,
         examples,
         shots=shots,
-        n_tokens=0 if prompt is None else prompt.n_tokens,
-        context=context_of(model, config.max_context),
+        n_tokens=judge.n_tokens,
+        context=context,
+        vocabulary=len(model.get_input_embeddings().weight),
         reply=longest if config.scoring == "generate" else 0,
         cut_middle=task.cuts_middle,
     )
-    judge = _Judge(config, model, tokenizer, prompt, longest, shots)
     outcomes: dict[str, dict[str, float]] = {}
     order = sorted(range(len(rows)), key=lambda index: len(rows[index].question))
     in_order = [rows[index] for index in order]
@@ -120,6 +122,7 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
     table = pd.DataFrame([{"id": example.id} | outcomes[example.id] for example in examples])
     if not np.isfinite(table["answer_loss"]).all():
         raise InputError(f"{config.model} in {config.dtype} gives losses that are not finite: use float32 or bfloat16")
+    rooms = [room_of(dataclasses.replace(row, target=[]), judge.n_tokens, context, longest) for row in rows]
     interval = stats.mean_score(table["score"].to_numpy())
     results: dict[str, int | float] = {
         "score": interval.value,
@@ -128,11 +131,11 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
         "answer_loss": float(table["answer_loss"].mean()),
         "rows": len(table),
         "cut": sum(row.cut for row in rows),
-        "unfinished": int((table["tokens"] >= longest).sum()),
+        "unfinished": int((table["tokens"] >= rooms).sum()),
         "seconds": round(time.time() - started, 3),
     }
     device = model.get_input_embeddings().weight.device
-    return Evaluation(config, results, environment(config.model, device, started), table)
+    return Evaluation(config, results, environment(config.model, device, started) | chat.dated(tokenizer), table)
 
 
 def of_run(config: EvalConfig, record: RunRecord) -> EvalConfig:
@@ -203,11 +206,11 @@ class _Judge:
             generated = generate(
                 *(self.model, self.tokenizer, self.prompt, questions),
                 max_new_tokens=self.longest,
+                max_context=self.config.max_context,
                 complete=task.complete,
             )
             replies = [decode(self.tokenizer, ids) for ids in generated]
-            stop = stop_ids(self.tokenizer, self.model.generation_config)  # and the padding behind it
-            tokens = [next((i for i, token in enumerate(ids) if token in stop), len(ids)) for ids in generated]
+            tokens = [len(ids) for ids in generated]
         for example, loss, reply, length in zip(examples, losses, replies, tokens, strict=True):
             yield {"score": task.score(reply, example), "answer_loss": loss, "tokens": length}
 

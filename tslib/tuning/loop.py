@@ -7,7 +7,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,9 +19,9 @@ from tqdm import tqdm
 from tslib.config import TuneConfig
 from tslib.losses.registry import Follows, Regularizer, make_regularizer
 from tslib.models import loading as models
-from tslib.prompts import methods, probe
+from tslib.prompts import chat, methods, probe
 from tslib.prompts.decoding import generate
-from tslib.prompts.encoding import Encoded, context_of, decode, encode_all
+from tslib.prompts.encoding import Encoded, context_of, decode, encode_all, stop_ids, until
 from tslib.prompts.forward import Outcome, caches_questions, forward
 from tslib.prompts.passes import in_passes
 from tslib.prompts.question_cache import QuestionCache
@@ -59,12 +59,13 @@ def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | 
     Raises
     ------
     InputError
-        If a sample and the prompt together exceed the model's context, or there are fewer rows than samples.
+        If a sample cannot be encoded, or exceeds the model's context together with the prompt, or there are fewer rows
+        than samples.
     ResourceError
         If rows or model cannot be had.
     """
     examples = load_task(config.task, "train", limit=config.samples, seed=config.sample_seed)
-    model, tokenizer = models.shared_model(config.model, config.device, config.dtype)
+    model, tokenizer = cast("tuple[Any, Any]", models.shared_model(config.model, config.device, config.dtype))
     probe.remember(model, config.model)
     probe.check(model)
     rows = encode_all(
@@ -73,6 +74,7 @@ def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | 
         shots=few_shot(config.task, config.shots, config.sample_seed, skip=config.samples),
         n_tokens=config.n_tokens,
         context=context_of(model, config.max_context),
+        vocabulary=len(model.get_input_embeddings().weight),
         reply=config.max_new_tokens,
         cut_middle=find_task(config.task).cuts_middle,
     )
@@ -292,22 +294,26 @@ class _Run:
         A greedy reply follows the target for as long as the most probable token is the target's (`matches`), so
         decoding starts where the two part, for all rows in one batch (where it is not too long for a pass).
         """
-        agreed = []
+        stop = stop_ids(self.tokenizer, self.model.generation_config) | {row.target[-1] for row in rows}
+        starts = []
         for row, match in zip(rows, matches, strict=True):
             own = match[len(match) - len(row.target) :]
-            agreed.append(row.target[: int(own.int().cumprod(0).sum())])
-        parted = [Encoded(row.question, start) for row, start in zip(rows, agreed, strict=True) if start != row.target]
-        complete, longest = find_task(self.config.task).complete, self.config.max_new_tokens
+            starts.append(row.target[: int(own.int().cumprod(0).sum())])
+        ended = [bool(stop.intersection(start)) for start in starts]
+        parted = [Encoded(row.question, start) for row, start, end in zip(rows, starts, ended, strict=True) if not end]
+        settings: dict[str, Any] = {
+            "max_new_tokens": self.config.max_new_tokens,
+            "max_context": self.config.max_context,
+            "complete": find_task(self.config.task).complete,
+        }
         generated = iter(
             ids
             for part in self._passes(parted, most=len(rows))
-            for ids in generate(
-                self.model, self.tokenizer, self.prompt, part, max_new_tokens=longest, complete=complete
-            )
+            for ids in generate(self.model, self.tokenizer, self.prompt, part, **settings)
         )
         return [
-            decode(self.tokenizer, start if start == row.target else [*start, *next(generated)])
-            for row, start in zip(rows, agreed, strict=True)
+            decode(self.tokenizer, until(start, stop) if end else [*start, *next(generated)])
+            for start, end in zip(starts, ended, strict=True)
         ]
 
     def _checkpoint(self, step: int, right: dict[str, float]) -> None:
@@ -367,11 +373,9 @@ class _Run:
             iterations_to_answer=self.iterations_to_answer,
             results=self.final | {"steps_done": len(self.steps), "seconds": round(time.time() - self.started, 3)},
             environment=environment(self.config.model, self.device, self.started)
-            | {
-                "dtype": str(self.model.dtype).removeprefix("torch."),
-                "resumed": self.resumed,
-                "probe": probe.answers(self.model),
-            },
+            | chat.dated(self.tokenizer)
+            | {"dtype": str(self.model.dtype).removeprefix("torch."), "resumed": self.resumed}
+            | {"probe": probe.answers(self.model)},
             rows=[example.id for example in self.examples],
             steps=pd.DataFrame(self.steps, columns=None if self.steps else ["step"]),
             topology=pd.DataFrame(self.topology),
