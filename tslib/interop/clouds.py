@@ -70,7 +70,7 @@ def seen(said: Mapping[str, Any], values: Mapping[str, Tensor], depth: int | Non
     said
         What the adapter's config says, by the names of ``adapter_config.json``.
     values
-        The tensors of an adapter as PEFT saves them, by name (see `tensors`): ``prompt_embeddings`` has all rows.
+        The tensors of an adapter as PEFT saves them, by name: ``prompt_embeddings`` has all rows.
     depth
         Layers of the decoder that has them; by default as many as the adapter has prefixes for.
 
