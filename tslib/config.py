@@ -149,7 +149,7 @@ class TuneConfig(Hashed):
     """Solved training rows before each question (few-shot), of the same subset, none of them a sample."""
     method: Annotated[str, AfterValidator(_one_of_methods)] = "prompt-tuning"
     """What is trained, and how it enters the model: prompt-tuning, p-tuning, prefix-tuning, p-tuning-v2, or lora as a
-    reference line (`METHODS`)."""
+    reference line (`METHODS`), beside PEFT's choice of layers, or all linear ones where PEFT has none."""
     n_tokens: Count = 20
     """Prompt length n, in virtual tokens."""
     placement: Literal["prefix", "suffix"] = "prefix"

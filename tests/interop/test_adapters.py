@@ -180,7 +180,7 @@ def test_what_is_no_adapter_is_named(tmp_path):
     assert load_adapter(tmp_path).values.tolist() == [[0, 1, 2], [3, 4, 5]]
     weights, config = tmp_path / "adapter_model.safetensors", tmp_path / "adapter_config.json"
     forged = [
-        ({"num_virtual_tokens": 3}, r"says shape \(3, 3\), .* has \(2, 3\)"),
+        ({"num_virtual_tokens": 3}, r"says shape \(3, 3\), prompt_embeddings has \(2, 3\)"),
         ({"peft_type": "PREFIX_TUNING", "num_layers": 2}, r"says shape \(2, 12\), .* has \(2, 3\)"),
         ({"peft_type": "PREFIX_TUNING", "num_layers": None}, "TypeError"),
         ({"peft_type": 5}, "are texts"),
@@ -199,7 +199,7 @@ def test_what_is_no_adapter_is_named(tmp_path):
     with pytest.raises(ResourceError, match=r"adapter_model\.safetensors"):
         load_adapter(tmp_path)
     save_file({"prompt_embeddings": torch.zeros(6)}, weights)
-    with pytest.raises(ResourceError, match=r"shape \(6,\)"):
+    with pytest.raises(ResourceError, match=r"shape \(2, 3\), prompt_embeddings has \(6,\)"):
         load_adapter(tmp_path)
     weights.rename(tmp_path / "adapter_model.bin")
     with pytest.raises(ResourceError, match="pickled weights"):
@@ -212,7 +212,7 @@ def test_a_lora_adapter_is_refused(tiny_model, tmp_path):
     model, _ = models.load_model(tiny_model, device="cpu", dtype="float32")
     tuned = get_peft_model(model, LoraConfig(task_type=TaskType.CAUSAL_LM, target_modules=["q_proj"]))
     tuned.save_pretrained(str(tmp_path))
-    with pytest.raises(InputError, match="of kind LORA"):
+    with pytest.raises(InputError, match="cannot be read: it is of kind LORA"):
         load_adapter(tmp_path)
 
 

@@ -157,7 +157,7 @@ def test_terms_and_topology_reach_who_reports(tiny_model, tmp_path):
 
 def test_wrong_use_is_named(tiny_model, tmp_path):
     plain, _ = models.load_model(tiny_model, device="cpu", dtype="float32")
-    with pytest.raises(InputError, match=r"PREFIX_TUNING\); given LlamaForCausalLM"):
+    with pytest.raises(InputError, match=r"CARTRIDGE\); given LlamaForCausalLM"):
         cloud_of(plain)
     lora = get_peft_model(plain, LoraConfig(task_type=TaskType.CAUSAL_LM, target_modules=["q_proj"]))
     with pytest.raises(InputError, match="with LORA"):

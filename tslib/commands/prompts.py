@@ -63,13 +63,14 @@ def topology(
     python -m tslib topology runs/gsm-symbolic_smollm2-135m_tsloss_ae59cc905580 --metric cosine
     python -m tslib topology my-adapter --figure diagram.png
     """
-    from tslib.interop.adapters import cloud
+    from tslib.interop.adapters import clouds
     from tslib.study.report import topology as report_topology
 
-    clouds = cloud(source).numpy()
-    print(report_topology.describe(clouds, metric))
+    found = clouds(source)
+    points = found.values.numpy()
+    print(report_topology.describe(points, metric, found.names))
     if figure is not None:
         from tslib.study.plots.drawing import draw
 
-        draw(clouds, figure, metric)
+        draw(points, figure, metric)
         print(figure)

@@ -1,10 +1,11 @@
 """Soft prompts as PEFT's adapters: a tuned prompt out, anyone's adapter in.
 
-Prompt tuning and P-tuning have one cloud of virtual tokens, prefix tuning (which P-tuning v2 is for PEFT) one a layer.
-The folder of an adapter has ``adapter_config.json`` and ``adapter_model.safetensors``, as PEFT writes them.
+`tslib.interop.clouds` says which of its rows a model sees together. The folder of an adapter has
+``adapter_config.json`` and ``adapter_model.safetensors``, as PEFT writes them.
 """
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tslib.errors import InputError, ResourceError
+from tslib.interop.clouds import KEY, LAYERED, Clouds, seen, tensors
 from tslib.prompts.soft_prompt import StatePrompt, StateShape
 from tslib.records.durable import LARGEST
 from tslib.records.record import RunRecord
 from tslib.runs.store import RunStore
+from tslib.tuning.memory import config_of
 
-__all__ = ["Adapter", "cloud", "load_adapter", "push_adapter", "save_adapter"]
+__all__ = ["Adapter", "cloud", "clouds", "load_adapter", "push_adapter", "save_adapter"]
 
-CONFIG, WEIGHTS, KEY = "adapter_config.json", "adapter_model.safetensors", "prompt_embeddings"
-KINDS = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
+SIZES = {"num_layers": "num_hidden_layers", "num_attention_heads": "num_attention_heads"}
+"""What PEFT's config of a prompt says of its model, and the name that every config of transformers answers to."""
+MOST = 8
+"""Names that an error lists."""
+CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 
 
 @dataclass(frozen=True)
@@ -33,23 +39,29 @@ class Adapter:
     ----------
     values
         (n, d) what enters the model, in float32; of prefix tuning (layers, n, w), of each virtual token in a layer its
-        key and its value.
+        key and its value; of several tasks (tasks, n, d).
     base_model
         Name of its model, as the adapter says; may be empty.
+    kind
+        PEFT's name for the method, such as ``PREFIX_TUNING``.
+    names
+        What each cloud is of, where there are several and they are not one a layer.
     """
 
-    values: Float[Tensor, "*layers n d"]
+    values: Float[Tensor, "*clouds n d"]
     base_model: str
+    kind: str = ""
+    names: tuple[str, ...] = ()
 
     def check(self, model: Any) -> None:
         """Raise an InputError if a model embeds tokens in another number of dimensions, or has other layers."""
-        if self.values.ndim == 3:
+        if self.kind in LAYERED or (not self.kind and self.values.ndim == 3):
             StatePrompt(self.values, StateShape.of(model))
             return
         width = model.get_input_embeddings().weight.shape[1]
-        if self.values.shape[1] != width:
+        if self.values.shape[-1] != width:
             raise InputError(
-                f"the adapter has virtual tokens of {self.values.shape[1]} dimensions, for the model "
+                f"the adapter has virtual tokens of {self.values.shape[-1]} dimensions, for the model "
                 f"{self.base_model or '(not named)'!r}; the model given embeds tokens in {width}: load its own model"
             )
 
@@ -118,6 +130,9 @@ def _settings(record: RunRecord, values: Tensor) -> Any:
     shared |= {"num_virtual_tokens": values.shape[-2]}
     if values.ndim == 2:
         kind = PromptEncoderConfig if record.config.method == "p-tuning" else PromptTuningConfig
+        text = config_of(record.config.model).get_text_config()
+        # PEFT loads no prompt without these, uses them for none, and does not know all names that configs have for them
+        shared |= {name: getattr(text, of, None) or 1 for name, of in SIZES.items()}
         return kind(token_dim=values.shape[-1], **shared)
     from tslib.models import loading as models
 
@@ -201,12 +216,13 @@ model = PeftModel.from_pretrained(base_model, "this folder")  # base_model: {con
 def load_adapter(source: str | Path) -> Adapter:
     """Read an adapter with virtual tokens: a folder, or an id on the Hugging Face hub.
 
-    Only JSON and safetensors are read.
+    Only JSON and safetensors are read. What an adapter has beside its virtual tokens, such as the head of a classifier
+    or embeddings, is left aside.
 
     Raises
     ------
     InputError
-        If it is an adapter of another kind.
+        If it is an adapter of another kind, or has rows that PEFT never gives to a model.
     ResourceError
         If there is none, or it is not as PEFT writes it.
     """
@@ -215,49 +231,48 @@ def load_adapter(source: str | Path) -> Adapter:
         folder = _pulled(str(source))
     path = folder / CONFIG
     try:
+        if not path.is_file():
+            raise ValueError(f"it has no {CONFIG}{_among(folder.glob(f'*/{CONFIG}'), 'the folder of one')}")
         if path.stat().st_size > LARGEST:
             raise ValueError(f"{CONFIG} has more than {LARGEST} bytes")
         said = json.loads(path.read_text(encoding="utf-8"))
         kind, base = said["peft_type"], said.get("base_model_name_or_path") or ""
         if not (isinstance(kind, str) and isinstance(base, str)):
             raise TypeError("peft_type and base_model_name_or_path are texts")
-        if kind not in KINDS:
-            raise InputError(
-                f"{folder} is an adapter of kind {kind}: only {', '.join(KINDS)} have clouds of virtual tokens"
-            )
-        values = _values(folder / WEIGHTS)
-        expected = [said["num_virtual_tokens"], said["token_dim"]]
-        layers = said.get("num_layers")
-        if kind == "PREFIX_TUNING":
-            expected[1] = 2 * layers * expected[1]
-        if expected[0] != len(values) or expected[1] not in (None, values.shape[1]):
-            raise ValueError(f"{CONFIG} says shape {tuple(expected)}, {WEIGHTS} has {tuple(values.shape)}")
-        if kind == "PREFIX_TUNING":
-            values = values.view(len(values), layers, -1).transpose(0, 1).contiguous()
-    except InputError:
-        raise
+        found = seen(said, _values(folder / WEIGHTS, tensors(kind)))
+    except InputError as error:
+        raise InputError(f"the adapter {folder} cannot be read: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise ResourceError(f"{folder} is not a PEFT adapter that can be read ({reason})") from error
-    return Adapter(values, base)
+    return Adapter(found.values.contiguous(), base, kind, found.names)
 
 
-def _values(path: Path) -> Tensor:
+def _among(paths: Iterable[Path], what: str) -> str:
+    """Say where else to look."""
+    names = sorted(path.parent.name if path.name == CONFIG else path.name for path in paths)
+    return f"; give {what} that it has: {', '.join(names[:MOST])}" if names else ""
+
+
+def _values(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise ValueError(f"no {path.name}; pickled weights (adapter_model.bin) are not read, since they can run code")
+        others = ", ".join(sorted(other.name for other in path.parent.glob("*.safetensors"))[:MOST])
+        raise ValueError(
+            f"it has no {WEIGHTS}, {f'but {others}' if others else 'the one file that PEFT writes'}; pickled weights "
+            f"({PICKLE}) are not read, since they can run code: save them with safe_serialization=True"
+        )
     try:
         with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            if names != [KEY]:
-                raise ValueError(f"{path.name} has {names}, not {KEY!r} alone")
-            values: Tensor = file.get_tensor(KEY)
+            if lacking := set(names) - set(file.keys()):
+                raise ValueError(f"{path.name} has no {sorted(lacking)}; it has {sorted(file.keys())[:MOST]}")
+            values = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise ValueError(f"{path.name}: {error}") from error
-    if values.ndim != 2 or not values.is_floating_point():
-        raise ValueError(f"{KEY} has shape {tuple(values.shape)} and type {values.dtype}, not (n, d) floats")
-    return values.to(torch.float32)
+    if wrong := {name: str(value.dtype) for name, value in values.items() if not value.is_floating_point()}:
+        raise ValueError(f"{path.name} has no floats: {wrong}")
+    return {name: value.to(torch.float32) for name, value in values.items()}
 
 
 def _pulled(name: str) -> Path:
@@ -272,9 +287,18 @@ def _pulled(name: str) -> Path:
         ) from error
 
 
-def cloud(source: str | Path) -> Float[Tensor, "*layers n d"]:
+def cloud(source: str | Path) -> Float[Tensor, "*clouds n d"]:
     """Virtual tokens of an adapter, or of a run's last prompt where the folder is a record."""
+    return clouds(source).values
+
+
+def clouds(source: str | Path) -> Clouds:
+    """Virtual tokens as `cloud` has them, with what each cloud is of."""
     folder = Path(source)
     if not (folder / "record.json").is_file():
-        return load_adapter(source).values
-    return _values_at(RunStore(folder.parent).load(folder), None)[1]
+        adapter = load_adapter(source)
+        return Clouds(adapter.values, adapter.names)
+    record = RunStore(folder.parent).load(folder)
+    if record.config.method == "lora":
+        raise InputError(f"run {record.config.hash} has no soft prompt: it is the reference line with LoRA")
+    return Clouds(_values_at(record, None)[1])

@@ -40,7 +40,7 @@ class RandomDirection(nn.Module):
     def __init__(self, weight: float = 1.0, **options: Any) -> None:
         super().__init__()
         self.tsloss = TSLoss(weight, **options)
-        self.key = 0
+        self.metric, self.key = self.tsloss.metric, 0
 
     def follow(self, step: int, seed: int, ce_gradient: Tensor) -> None:
         """Take the step and the run's seed, which the direction is drawn from."""
@@ -79,6 +79,7 @@ class AdaptiveTSLoss(nn.Module):
     def __init__(self, weight: float = 1.0, **options: Any) -> None:
         super().__init__()
         self.weight, self.tsloss = weight, TSLoss(1.0, **options)
+        self.metric = self.tsloss.metric
         self.other: float | None = None
         self.factor = 0.0
 
@@ -125,7 +126,7 @@ class BalancedTSLoss(nn.Module):
             TSLoss(1.0, beta_h0=betas["beta_h0"], beta_h1=0.0, **options),
             TSLoss(1.0, beta_h0=0.0, beta_h1=betas["beta_h1"], **options),
         ]
-        self.factors = [1.0, 1.0]
+        self.metric, self.factors = self.parts[0].metric, [1.0, 1.0]
 
     def forward(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
         """Return the weighted sum of both, with the factors held fixed."""

@@ -11,7 +11,9 @@ method             trained                             enters the model         
 ``prefix-tuning``  PEFT's ``PrefixEncoder`` (an MLP)   as keys and values of each layer   one a layer, (layers, n, w)
 ``p-tuning-v2``    the keys and values                 as keys and values of each layer   one a layer, (layers, n, w)
 ``lora``           rank 8 beside PEFT's choice of      nothing                            none
-                   layers, α = 16; a reference line
+                   layers (all linear ones but the
+                   output where it has none), α = 16;
+                   a reference line
 =================  ==================================  =================================  =========================
 
 In a layer, the point of a virtual token is its key followed by its value, all heads: w = 2 · heads · head size.
@@ -181,10 +183,17 @@ def _encoded(
 def _lora(config: TuneConfig, model: Any, _tokenizer: Any) -> Trained:
     from peft import LoraConfig, LoraModel, TaskType
 
-    settings = LoraConfig(task_type=TaskType.CAUSAL_LM, r=8, lora_alpha=16)
+    layers = None if model.config.model_type in LoraModel.target_module_mapping else "all-linear"  # None: PEFT's choice
+    settings = LoraConfig(task_type=TaskType.CAUSAL_LM, r=8, lora_alpha=16, target_modules=layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        inside = LoraModel(model, settings, "default")
+        try:
+            inside = LoraModel(model, settings, "default")
+        except ValueError as error:
+            said = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{type(model).__name__} has no layers that LoRA goes beside ({said}): give another method"
+            ) from error
     nothing = SoftPrompt(torch.zeros(0, model.get_input_embeddings().weight.shape[1]))
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     return Trained(nothing.to(model.get_input_embeddings().weight.device), trained, close=inside.unload)

@@ -1,5 +1,7 @@
 """What the command line prints of the topology of a soft prompt."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -21,15 +23,17 @@ OF_LAYERS = (
 )
 
 
-def describe(clouds: Float[ndarray, "*layers n d"], metric: Metric = "euclidean") -> str:
-    """Return the summary of a cloud and its longest bars; of several layers, one line each and the mean.
+def describe(clouds: Float[ndarray, "*clouds n d"], metric: Metric = "euclidean", names: Sequence[str] = ()) -> str:
+    """Return the summary of a cloud and its longest bars; of several, one line each and the mean.
 
     Parameters
     ----------
     clouds
-        One cloud, or one a layer.
+        One cloud, or several.
     metric
         Distance of two virtual tokens.
+    names
+        What each of several is of; by default one a layer.
     """
     n, width = clouds.shape[-2:]
     head = f"{n} virtual tokens in {width} dimensions, {metric} distance"
@@ -41,10 +45,11 @@ def describe(clouds: Float[ndarray, "*layers n d"], metric: Metric = "euclidean"
     rows = [
         summarize(persistence_diagrams(points, metric=metric), points, metric=metric)._asdict() for points in clouds
     ]
-    table = pd.DataFrame(rows)[list(OF_LAYERS)].rename_axis("layer")
+    one, index = ("cloud", list(names)) if names else ("layer", None)
+    table = pd.DataFrame(rows, index=index)[list(OF_LAYERS)].rename_axis(one)
     text = table.to_string(float_format=lambda value: f"{value:.4g}")
     means = "\n".join(f"{name:20} {value:.6g}" for name, value in table.mean().items())
-    return f"{head}, in each of {len(clouds)} layers\n{text}\nmean over the layers\n{means}"
+    return f"{head}, in each of {len(clouds)} {one}s\n{text}\nmean over the {one}s\n{means}"
 
 
 def _bars(dimension: int, bars: Float[ndarray, "k 2"]) -> str:
