@@ -1,5 +1,6 @@
 """Two models of one name are told apart by their weights, in records, prompts, evaluations and states."""
 
+import dataclasses
 import shutil
 
 import pytest
@@ -133,6 +134,9 @@ def test_a_model_that_is_gone_keeps_nothing_from_being_read(made):
     assert store.done(CONFIG).status == store.get_or_run(CONFIG).status == "finished"
     assert store.outcome(CONFIG, weights=True)["status"] == "finished"
     assert len(store.table()) == len(store.records()) == 1
+    elsewhere = TuneConfig(model="~nobody-here/model")
+    store.save(dataclasses.replace(store.get(CONFIG), config=elsewhere))
+    assert store.done(elsewhere).status == "finished"
     (made[1] / "model").mkdir()  # nor does a folder that is no model
     assert store.done(CONFIG).status == "finished"
 

@@ -94,7 +94,7 @@ def weights_now(model: str) -> str:
     """Return the same of the weights that a model's name leads to now; nothing where they are not here."""
     try:
         return weights({"model": _identity(model)})
-    except (TslibError, OSError):
+    except (TslibError, OSError, RuntimeError):  # the last of a home whose user is unknown
         return ""
 
 

@@ -54,7 +54,8 @@ def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | 
     -------
     RunRecord
         Its ``status`` is ``finished``; ``interrupted`` after Ctrl-C or SIGTERM; ``diverged`` when the loss or the
-        prompt became NaN or infinite, or the prompt so long that the square of a distance is. In each case what was measured until then is in the record.
+        prompt became NaN or infinite, or the prompt so long that the square of a distance is. In each case what was
+        measured until then is in the record.
 
     Raises
     ------
