@@ -63,7 +63,8 @@ for index, job in enumerate(PLAN if STAMPS else []):
             hashes=" ".join(job),
         threads: THREADS
         shell:
-            "cd {CALLER:q} && {ENV} OMP_NUM_THREADS={threads} {PYTHON:q} -m tslib work {SWEEP:q} {params.hashes} "
+            # by exec, so that who waits for the shell waits for the run, which keeps its state when it is stopped
+            "cd {CALLER:q} && exec {ENV} OMP_NUM_THREADS={threads} {PYTHON:q} -m tslib work {SWEEP:q} {params.hashes} "
             "--store {STORE:q} --threads {threads} --checkpoint-every {EVERY}"
 
 
