@@ -8,9 +8,10 @@ A record belongs to its store, which writes it, locks it and knows a damaged one
 rule can remove a record.
 """
 
-import json
+import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 # What loads torch is imported where it is needed: a plan needs none of its seconds.
 from tslib.study.book.build import ROOT, pages
@@ -20,6 +21,10 @@ COMMITTED = ROOT / "data" / "results"
 STORE = Path(config.get("store", COMMITTED)).resolve()
 THREADS = int(config.get("threads", 1))
 EVERY = float(config.get("checkpoint_every", 60))
+# Relative paths of a sweep and of the environment are those of whoever asked for it, and so are the caches.
+CALLER = Path(config.get("caller", ".")).resolve()
+CACHE = config.get("XDG_CACHE_HOME", os.environ.get("XDG_CACHE_HOME"))
+ENV = "env -u XDG_CACHE_HOME" if CACHE is None else f"env XDG_CACHE_HOME={quote(CACHE)}"
 STAMPS = []
 SOURCES = [str(path) for path in sorted((ROOT / "tslib").rglob("*.py"))]
 RECORDS = [str(path) for path in sorted([*COMMITTED.glob("[!.]*/record.json"), *COMMITTED.glob("evaluations/*.json")])]
@@ -33,7 +38,7 @@ wildcard_constraints:
 if "sweep" in config:
     SWEEP = Path(config["sweep"]).resolve()
     if "plan" in config:  # the runs of each job, by their hashes
-        PLAN = json.loads(Path(config["plan"]).read_text(encoding="utf-8"))
+        PLAN = config["plan"]
     else:
         from tslib.runs.sweeps import Sweep, groups
 
@@ -58,8 +63,9 @@ for index, job in enumerate(PLAN if STAMPS else []):
             hashes=" ".join(job),
         threads: THREADS
         shell:
-            "OMP_NUM_THREADS={threads} {PYTHON:q} -m tslib work {SWEEP:q} {params.hashes} --store {STORE:q} "
-            "--threads {threads} --checkpoint-every {EVERY}"
+            # by exec, so that who waits for the shell waits for the run, which keeps its state when it is stopped
+            "cd {CALLER:q} && exec {ENV} OMP_NUM_THREADS={threads} {PYTHON:q} -m tslib work {SWEEP:q} {params.hashes} "
+            "--store {STORE:q} --threads {threads} --checkpoint-every {EVERY}"
 
 
 rule tables:

@@ -25,8 +25,11 @@ GSM8K with the embedded model (``data/sweeps/learning_rate.yaml``, where the rul
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Period = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, le=1e30)]
+"""AdamW multiplies it in single precision."""
+Count = Annotated[int, Field(ge=1, lt=2**63)]
+Period = Annotated[int, Field(ge=0, lt=2**63)]
+"""As many as a generator takes for its seed, and a column of a table holds."""
 
 
 def _one_of_regularizers(name: str) -> str:
@@ -182,7 +185,7 @@ class TuneConfig(Hashed):
     """λ_repel of Eq. 5."""
     lambda_attract: NonNegative = 1.0
     """λ_attract of Eq. 5."""
-    lr: Positive | None = None
+    lr: Rate | None = None
     """Peak learning rate of AdamW; by default the preset's."""
     batch_size: Count = 8
     """Samples per optimiser step."""

@@ -183,6 +183,43 @@ def test_a_sweep_from_the_command_line(short, tmp_path, capsys, monkeypatch):
     assert main(command) == 0
 
 
+def test_relative_paths_mean_the_same_in_jobs_whatever_the_home(tiny_folder, tmp_path, capfd, monkeypatch):
+    """The record is the one that ``tune`` makes from the same folder, whatever signs the store's name has."""
+    (tmp_path / "mymodel").symlink_to(tiny_folder)
+    (tmp_path / "rows" / "gsm8k").mkdir(parents=True)
+    rows = [json.dumps({"question": f"{i} and {i}?", "answer": f"{i} + {i} = {2 * i}.\n#### {2 * i}"}) for i in (2, 3)]
+    (tmp_path / "rows" / "gsm8k" / "train.jsonl").write_text("\n".join(rows))
+    (tmp_path / "home").write_text("a file")
+    fields = {"task": "gsm8k", "model": "mymodel", "n_tokens": 2, "max_steps": 1, "answer_every": 0, "device": "cpu"}
+    (tmp_path / "s.yaml").write_text(grid(f"fields: {json.dumps(fields)}"))
+    monkeypatch.chdir(tmp_path)
+    environment = {"TSLIB_DATA_DIR": "rows", "TSLIB_CACHE": "kept", "HOME": str(tmp_path / "home")}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", os.path.relpath(engine.SNAKEFILE.parent))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    store = "a store: #1 é{x}'s"
+    assert main(["sweep", "s.yaml", "--store", store, "--jobs", "1"]) == 0
+    assert len(list((tmp_path / "kept" / "prompts").iterdir())) == 1
+    given = [word for name, value in fields.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    assert main(["tune", *given, "--store", store]) == 0
+    assert "made before and is only shown" in capfd.readouterr().out
+    (record,) = RunStore(store).records()
+    assert len(record.prompts) == 2
+
+
+def test_the_jobs_keep_the_cache_folder_of_their_caller(tmp_path):
+    """Snakemake has one of its own; here it starts a program that says where it finds itself."""
+    says = "import os, sys; print('job:', os.environ.get('XDG_CACHE_HOME'), os.getcwd(), sys.argv[1:3])"
+    (tmp_path / "tslib.py").write_text(says)
+    settings = {"sweep": "/s.yaml", "caller": str(tmp_path), "plan": [["0123456789ab"]], "XDG_CACHE_HOME": "it's here"}
+    (tmp_path / "plan.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "snakemake", "runs", "--snakefile", str(engine.SNAKEFILE), "--cores", "1"]
+    command += ["--directory", str(tmp_path / "inside"), "--configfile", str(tmp_path / "plan.json")]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=engine.SNAKEFILE.parent)
+    assert f"job: it's here {tmp_path} ['work', '/s.yaml']" in process.stdout, process.stdout + process.stderr
+
+
 def test_runs_are_made_in_the_order_of_priorities(tmp_path, tiny_model):
     fields = f"model: {tiny_model}, task: multiple-choice, n_tokens: 2, max_steps: 1, answer_every: 0, device: cpu"
     grids = [f"  - {{name: g{p}, priority: {p}, fields: {{{fields}, seed: {p}}}}}\n" for p in (2, 3, 1)]

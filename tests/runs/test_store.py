@@ -240,7 +240,7 @@ def test_in_a_full_or_read_only_folder_nothing_is_run(store, no_run, monkeypatch
 
 def test_without_room_for_the_prompts_nothing_is_run(store, no_run, own_cache):
     (own_cache / "prompts").write_text("a file where the folder should be")
-    with pytest.raises(ResourceError, match=r"cannot write a record to .*cache/prompts \(File exists\)"):
+    with pytest.raises(ResourceError, match=r"cannot keep .* in .*cache/prompts \(File exists\).* set TSLIB_CACHE"):
         store.get_or_run(TuneConfig())
 
 
@@ -295,7 +295,7 @@ def test_a_failed_save_leaves_the_old_record(store, two_steps, monkeypatch, what
 
 def test_where_the_prompts_cannot_be_kept_the_record_is(store, two_steps, own_cache):
     (own_cache / "prompts").write_text("a file where the folder should be")
-    with pytest.raises(ResourceError, match=r"cannot write a record to .*prompts/.*safetensors \(File exists\)"):
+    with pytest.raises(ResourceError, match=r"cannot keep a run's prompts in .*safetensors \(File exists\)"):
         store.save(two_steps)
     (own_cache / "prompts").unlink()
     assert store.get(two_steps.config).results == two_steps.results
@@ -309,7 +309,7 @@ def test_prompts_on_a_full_disk(store, two_steps, monkeypatch):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("safetensors.torch.save_file", save_file)
-    with pytest.raises(ResourceError, match=r"cannot write a record to .*safetensors \(Error .* No space left"):
+    with pytest.raises(ResourceError, match=r"cannot keep a run's prompts in .*safetensors \(Error .* No space left"):
         store.save(two_steps)
 
 

@@ -598,9 +598,12 @@ def test_interrupted_before_the_first_step(toy_task, monkeypatch, own_cache, tmp
     assert [len(getattr(store.get(record.config), name)) for name in ("steps", "topology", "diagrams")] == [0, 0, 0]
 
 
-def test_a_learning_rate_far_too_large_diverges(toy_task, tiny_model, own_cache, tmp_path):
+@pytest.mark.parametrize("lr", [1e12, 1e18, 1e22, 1e30])
+@pytest.mark.parametrize("method", ["prompt-tuning", "p-tuning", "p-tuning-v2"])
+def test_a_learning_rate_far_too_large_diverges(toy_task, tiny_model, own_cache, tmp_path, lr, method):
+    """Also where the prompt is finite and its distances are not, at which no topology can be computed."""
     toy_task(SPIDER)
-    record = quick(model=tiny_model, lr=1e30, max_steps=5, regularizer="tsloss")
+    record = quick(model=tiny_model, lr=lr, max_steps=5, topology_every=1, regularizer="tsloss", method=method)
     assert record.status == "diverged"
     assert 1 <= len(record.steps) < 5
     assert (record.iterations_to_correct, record.iterations_to_answer) == (None, None)

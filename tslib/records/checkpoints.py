@@ -6,6 +6,7 @@ A run that goes on has the same numbers to the last bit as one that was never st
 """
 
 import contextlib
+import functools
 import json
 import signal
 import sys
@@ -21,12 +22,12 @@ from tqdm import tqdm
 
 from tslib.config import TuneConfig
 from tslib.records.durable import checksum, write
-from tslib.records.provenance import code
+from tslib.records.provenance import code, weights_now
 from tslib.topology.nulls import random_walk
 
 __all__ = ["Checkpoint", "stop_requests"]
 
-FORMAT = 2
+FORMAT = 3
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of a parameter."""
 KEPT = ("steps", "topology", "diagrams", "iterations_to_correct", "iterations_to_answer")
@@ -50,6 +51,11 @@ class Checkpoint:
         self.path, self.config, self.every = path, config, every
         self.last = time.monotonic()
 
+    @functools.cached_property
+    def weights(self) -> str:
+        """The digest of the model's weights, as they were when this was first asked for: before the first step."""
+        return weights_now(self.config.model)
+
     def offer(self, run: Any, step: int) -> None:
         """Keep the state before a step if it is time to."""
         if time.monotonic() - self.last >= self.every:
@@ -64,6 +70,7 @@ class Checkpoint:
             "format": FORMAT,
             "config": self.config.as_dict(),
             "code": code(),
+            "weights": self.weights,
             "step": step,
             "schedule": {name: value for name, value in run.schedule.state_dict().items() if name != "lr_lambdas"},
             "seconds": time.time() - run.started,
@@ -87,6 +94,7 @@ class Checkpoint:
 
         A damaged state, or one of other code, is of no use: it is removed, and the run begins anew.
         """
+        _ = self.weights
         try:
             said, tensors = self._read()
         except FileNotFoundError:
@@ -144,6 +152,8 @@ class Checkpoint:
             raise _UnusableError("the state was kept by another version of this library")
         if said["config"] != self.config.as_dict():
             raise _UnusableError("the state is another run's")
+        if said["weights"] != self.weights:
+            raise _UnusableError(f"the state was kept with other weights than {self.config.model} has now")
         return said, tensors
 
 

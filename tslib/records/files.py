@@ -19,6 +19,7 @@ from tslib.config import SCHEMA_VERSION, TuneConfig
 from tslib.errors import ResourceError
 from tslib.models import loading as models
 from tslib.records.durable import LARGEST, DamagedError, checked, checksum, sealed, sync
+from tslib.records.provenance import weights
 
 TABLES = ("steps", "topology", "diagrams")
 MOST = 10**7
@@ -105,6 +106,14 @@ def unwritable(path: Path, error: Exception) -> ResourceError:
     return ResourceError(f"cannot write a record to {path} ({cause}); free space there or name another folder")
 
 
+def unwritable_prompts(path: Path, error: Exception) -> ResourceError:
+    """Say in one line why prompts cannot be kept in the cache."""
+    cause = getattr(error, "strerror", None) or str(error)
+    return ResourceError(
+        f"cannot keep a run's prompts in {path} ({cause}); free space there or set TSLIB_CACHE to another folder"
+    )
+
+
 def compact(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table as it is kept: in single precision, whose seven digits are more than a figure needs."""
     floats = table.select_dtypes("float64").columns
@@ -134,18 +143,20 @@ def prompts_folder() -> Path:
     return models.cache_dir() / "prompts"
 
 
-def _prompts_path(config: TuneConfig) -> Path:
-    return prompts_folder() / f"{config.hash}.safetensors"
+def _prompts_paths(config: TuneConfig, environment: dict[str, Any]) -> list[Path]:
+    """Where a run's prompts are kept, for the run and its weights, and where they were before the weights counted."""
+    digest = weights(environment)[:12]
+    return [prompts_folder() / f"{name}.safetensors" for name in (f"{config.hash}-{digest}".strip("-"), config.hash)]
 
 
-def save_prompts(config: TuneConfig, prompts: dict[int, Tensor]) -> str | None:
+def save_prompts(config: TuneConfig, environment: dict[str, Any], prompts: dict[int, Tensor]) -> str | None:
     """Keep a run's prompts in the cache, and return their checksum."""
     from safetensors import SafetensorError  # what it makes of a full disk, too
     from safetensors.torch import save_file
 
     if not prompts:
         return None
-    path = _prompts_path(config)
+    path, _ = _prompts_paths(config, environment)
     temporary = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -155,25 +166,24 @@ def save_prompts(config: TuneConfig, prompts: dict[int, Tensor]) -> str | None:
         temporary.replace(path)
         return found
     except (OSError, SafetensorError) as error:
-        raise unwritable(path, error) from error
+        raise unwritable_prompts(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def load_prompts(config: TuneConfig, expected: str | None) -> dict[int, Tensor]:
+def load_prompts(config: TuneConfig, environment: dict[str, Any], expected: str | None) -> dict[int, Tensor]:
     """Return a run's prompts, if those in the cache are of this very run."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    path = _prompts_path(config)
-    try:
-        content = path.read_bytes()
-        if expected is not None and checksum(content) != expected:
-            return {}
-        prompts = {int(step): prompt for step, prompt in load(content).items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, SafetensorError, ValueError) as error:
-        raise unreadable(path, error) from error
-    return dict(sorted(prompts.items()))
+    for path in _prompts_paths(config, environment):
+        try:
+            content = path.read_bytes()
+            if expected is None or checksum(content) == expected:
+                return dict(sorted((int(step), prompt) for step, prompt in load(content).items()))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, SafetensorError, ValueError) as error:
+            raise unreadable(path, error) from error
+    return {}

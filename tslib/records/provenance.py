@@ -3,6 +3,7 @@
 import ast
 import functools
 import hashlib
+import os
 import platform
 import re
 from collections.abc import Iterable
@@ -13,10 +14,23 @@ from typing import Any
 
 from torch import device, get_num_threads
 
+from tslib.errors import InputError, TslibError
 from tslib.models import loading as models
 
-__all__ = ["code", "digest", "environment", "machine", "same_bits"]
+__all__ = [
+    "check_weights",
+    "code",
+    "digest",
+    "environment",
+    "machine",
+    "same_bits",
+    "same_weights",
+    "weights",
+    "weights_now",
+]
 
+DIGESTS = ("gguf_sha256", "safetensors_sha256", "revision")
+"""What a model's identity has of its weights, one of them."""
 PACKAGES = ("torch", "transformers", "ripser", "numpy", "scipy")
 NUMBERS = [
     "config.py",
@@ -57,10 +71,85 @@ def environment(model: str, on: device, started: float) -> dict[str, Any]:
         "machine": machine(on),
         "device": on.type,
         "threads": get_num_threads(),
-        "model": models.identity(model),
+        "model": _identity(model),
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def weights(made: dict[str, Any]) -> str:
+    """Return what tells the weights of an environment from all others, whatever their model was called.
+
+    Returns
+    -------
+    str
+        Hexadecimal digits; nothing where there is no telling, as of a branch of the hub.
+    """
+    said = made.get("model")
+    found = [str(said.get(name)) for name in DIGESTS] if isinstance(said, dict) else []
+    return next((digest for digest in found if re.fullmatch("[0-9a-f]{40,64}", digest)), "")
+
+
+def weights_now(model: str) -> str:
+    """Return the same of the weights that a model's name leads to now; nothing where they are not here."""
+    try:
+        return weights({"model": _identity(model)})
+    except (TslibError, OSError, RuntimeError):  # the last of a home whose user is unknown
+        return ""
+
+
+def same_weights(made: dict[str, Any], model: str) -> bool:
+    """Whether a model's name leads to the weights of an environment, as far as that is known."""
+    before = weights(made)
+    return not before or weights_now(model) in ("", before)
+
+
+def check_weights(
+    made: dict[str, Any],
+    model: str,
+    what: str,
+    advice: str = "--force or deleting it makes it again, another --store keeps both",
+) -> None:
+    """Find out that what was made with a model is not mistaken for what its weights of now give.
+
+    Parameters
+    ----------
+    made
+        The environment of what was made.
+    model
+        The model's name.
+    what
+        What it is, for the message.
+    advice
+        What to do, for the message.
+
+    Raises
+    ------
+    InputError
+        If the name leads to other weights now.
+    """
+    if not same_weights(made, model):
+        raise InputError(
+            f"{what} was made with other weights ({weights(made)[:12]}) than {model} has now "
+            f"({weights_now(model)[:12]}): {advice}"
+        )
+
+
+def _identity(name: str) -> dict[str, str]:
+    """Say which weights a name leads to; a folder's files are read once as long as they stay the same."""
+    folder = Path(os.path.expanduser(name))  # noqa: PTH111 - as it stands where the user is unknown
+    try:
+        found = [(path.resolve(), path.stat()) for path in sorted(folder.glob("*.safetensors"))]
+    except OSError:
+        found = []
+    if not found:
+        return models.identity(name)
+    return dict(_identity_of_files(name, tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in found)))
+
+
+@functools.lru_cache(maxsize=64)
+def _identity_of_files(name: str, _files: tuple[tuple[Path, int, int], ...]) -> dict[str, str]:
+    return models.identity(name)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import torch
 from tslib.errors import InputError
 from tslib.records.durable import DamagedError
 from tslib.records.files import TABLES, compact
-from tslib.records.provenance import same_bits
+from tslib.records.provenance import check_weights, same_bits
 from tslib.records.record import RunRecord
 from tslib.runs.store import RunStore
 from tslib.tuning.loop import tune
@@ -86,7 +86,8 @@ def audit(store: RunStore, sample: int, seed: int = 0, *, progress: bool = True)
         for name in random.Random(seed).sample(names, min(sample, len(names))):
             try:
                 record = store.load(store.root / name)
-            except DamagedError as error:
+                check_weights(record.environment, record.config.model, "it")
+            except (DamagedError, InputError) as error:
                 yield Finding(name, "", None, None, float("nan"), (str(error),))
                 continue
             torch.set_num_threads(int(record.environment["threads"]))

@@ -24,6 +24,8 @@ from tslib.runs.sweeps import groups, missing, path_of
 __all__ = ["run"]
 
 SNAKEFILE = Path(__file__).resolve().parents[2] / "Snakefile"
+CACHE = "XDG_CACHE_HOME"
+"""What says where Snakemake keeps a cache of its own, which it need not do in a home, which may be read-only."""
 
 
 def run(
@@ -76,15 +78,18 @@ def run(
     plan = groups(asked, max(1, min(group, -(-len(asked) // jobs))))
     with _folder(store) as folder:
         plan_file, log = folder / "plan.json", folder / "log.txt"
-        plan_file.write_text(json.dumps([[config.hash for config in job] for job in plan]), encoding="utf-8")
-        settings: dict[str, Any] = {"sweep": sweep.path.resolve(), "plan": plan_file, "store": store.root.resolve()}
+        settings: dict[str, Any] = {"sweep": sweep.path.resolve(), "store": store.root.resolve(), "caller": Path.cwd()}
+        settings = {name: str(path) for name, path in settings.items()}
         settings |= {"threads": threads, "checkpoint_every": store.checkpoint_every}
+        settings |= {"plan": [[config.hash for config in job] for job in plan], CACHE: os.environ.get(CACHE)}
+        # not by --config, which takes a path with a colon or a number sign for YAML
+        plan_file.write_text(json.dumps(settings), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "runs", "--snakefile", str(SNAKEFILE), "--directory", str(folder)]
         command += ["--nolock", "--keep-going", "--rerun-triggers", "mtime", "--nocolor"]
         command += ["--profile", str(Path(profile).resolve())] if profile else ["--cores", str(jobs * threads)]
-        command += ["--config", *(f"{name}={value}" for name, value in settings.items())]
+        command += ["--configfile", str(plan_file)]
         with log.open("w", encoding="utf-8") as said:
-            _follow(command, said, asked, store)
+            _follow(command, _environment(folder), said, asked, store)
         left = missing(sweep, store)
         if left:
             shutil.copyfile(log, kept)
@@ -116,11 +121,20 @@ def _remove_old(store: RunStore) -> None:
         (store.root / ".sweep").rmdir()
 
 
-def _follow(command: Sequence[str], said: Any, asked: Sequence[Job], store: RunStore) -> None:
+def _environment(folder: Path) -> dict[str, str]:
+    """Return the variables of the engine, which works in a folder of its own; its jobs get the caller's folder back."""
+    changed = {CACHE: str(folder / "cache")}
+    if modules := os.environ.get("PYTHONPATH"):
+        changed["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in modules.split(os.pathsep))
+    return os.environ | changed
+
+
+def _follow(
+    command: Sequence[str], environment: dict[str, str], said: Any, asked: Sequence[Job], store: RunStore
+) -> None:
     """Start the engine and show how many of the runs are there until it ends."""
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
-    )
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen(command, env=environment, start_new_session=True, **options)
 
     def stop(_number: int, _frame: Any) -> None:
         raise KeyboardInterrupt

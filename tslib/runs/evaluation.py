@@ -26,7 +26,7 @@ from tslib.prompts.forward import logits_of
 from tslib.prompts.passes import in_passes
 from tslib.prompts.soft_prompt import IGNORE, SoftPrompt, collate
 from tslib.records.durable import DamagedError, checked, sealed, set_aside, write
-from tslib.records.provenance import environment
+from tslib.records.provenance import check_weights, environment, same_weights
 from tslib.records.record import COMMITTED, RunRecord, folder_name
 from tslib.tasks import Example, few_shot, find_task, load_task, shuffled
 
@@ -83,6 +83,10 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
     """
     if config.run != (record.config.hash if record else ""):
         raise InputError(f"the config names run {config.run!r}, which is not the record given: use of_run")
+    if record is not None:
+        check_weights(
+            record.environment, config.model, f"run {config.run}", "tune it again (--force) or put those back"
+        )
     started = time.time()
     task = find_task(config.task)
     shots = _shots(config, record)
@@ -265,20 +269,29 @@ class EvaluationStore:
         return self.root / f"{folder_name(config.task, config.model, config.run or 'untuned', config.hash)}.json"
 
     def has(self, config: EvalConfig) -> bool:
-        """Whether there is a good evaluation."""
+        """Whether there is a good evaluation, of the weights that the model's name leads to now."""
         try:
-            return self.load(self.path(config)).config == config
+            found = self.load(self.path(config))
+            return found.config == config and same_weights(found.environment, config.model)
         except ResourceError:
             return False
 
     def get_or_run(
         self, config: EvalConfig, record: RunRecord | None = None, *, progress: bool = True, force: bool = False
     ) -> Evaluation:
-        """Return an evaluation that was made before; else make it and keep it."""
+        """Return an evaluation that was made before; else make it and keep it.
+
+        Raises
+        ------
+        InputError
+            If it was made with other weights than the model's name leads to now.
+        """
         path = self.path(config)
         try:
             if not force and path.is_file():
-                return self.load(path)
+                found = self.load(path)
+                check_weights(found.environment, config.model, str(path))
+                return found
         except DamagedError as error:
             set_aside(path, self.root, error)
         evaluation = evaluate(config, record, progress=progress)

@@ -26,9 +26,11 @@ from tslib.records.files import (
     save_prompts,
     unreadable,
     unwritable,
+    unwritable_prompts,
     write_document,
     write_files,
 )
+from tslib.records.provenance import check_weights, same_weights
 from tslib.records.record import COMMITTED, OUTCOME, RunRecord, as_json, folder_name, row_of
 
 LEFTOVER = re.compile(r"\.{1,2}(?P<name>[^.].*_[0-9a-f]{12})(\.checkpoint)?\.(lock|\d+(?P<old>\.old)?)")
@@ -92,6 +94,8 @@ class RunStore:
 
         Raises
         ------
+        InputError
+            If the record was made with other weights than the model's name leads to now.
         KeyboardInterrupt
             If the run was interrupted; its record and its state are kept.
         """
@@ -105,17 +109,33 @@ class RunStore:
         return record
 
     def done(self, config: TuneConfig) -> RunRecord | None:
-        """Return the record of a config unless the run is still to be made: there is none, or no good one."""
+        """Return the record of a config unless the run is still to be made: there is none, or no good one.
+
+        Raises
+        ------
+        InputError
+            If it was made with other weights than the model's name leads to now.
+        """
         try:
             record = self.get(config)
         except DamagedError:
             return None
-        return None if record is None or record.status == "interrupted" else record
+        if record is None or record.status == "interrupted":
+            return None
+        check_weights(record.environment, config.model, str(self.path(config)))
+        return record
 
-    def outcome(self, config: TuneConfig) -> dict[str, Any] | None:
+    def outcome(self, config: TuneConfig, *, weights: bool = False) -> dict[str, Any] | None:
         """Return one row of a table of runs if the record of a config is done, else None; quicker than `done`.
 
         The files are held against their checksums, and not read.
+
+        Parameters
+        ----------
+        config
+            The run.
+        weights
+            A record that was made with other weights than the model's name leads to now is none.
         """
         path = self.path(config)
         try:
@@ -123,6 +143,7 @@ class RunStore:
             for name in TABLES:
                 read_bytes(path / f"{name}.parquet", content["files"])
             same = TuneConfig(**content["config"]) == config
+            same = same and not (weights and not same_weights(content["environment"], config.model))
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return row_of(content) if same and content["status"] != "interrupted" else None
@@ -141,6 +162,11 @@ class RunStore:
             Make it from its first step, even if its record is there.
         progress
             Show a progress bar.
+
+        Raises
+        ------
+        InputError
+            If its record is there and was made with other weights than the model's name leads to now.
         """
         from tslib.tuning.loop import tune
 
@@ -153,6 +179,7 @@ class RunStore:
                 found = None
                 set_aside(self.path(config), self.root, error)
             if not anew and found is not None and found.status != "interrupted":
+                check_weights(found.environment, config.model, str(self.path(config)))
                 return found
             checkpoint = Checkpoint(self.checkpoint_path(config), config, every=self.checkpoint_every)
             if anew:
@@ -193,18 +220,18 @@ class RunStore:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-        for path in prompts_folder().glob(f"{name[-12:]}.[0-9]*"):
+        for path in prompts_folder().glob(f"{name[-12:]}*.[0-9]*"):
             path.unlink(missing_ok=True)
 
     def check_writable(self) -> None:
         """Find out before a run, not after it, that its record or its prompts cannot be kept."""
-        for folder in (self.root, prompts_folder()):
+        for folder, told in ((self.root, unwritable), (prompts_folder(), unwritable_prompts)):
             probe = folder / f".probe.{os.getpid()}"
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 probe.write_bytes(b"tslib")
             except OSError as error:
-                raise unwritable(folder, error) from error
+                raise told(folder, error) from error
             finally:
                 with contextlib.suppress(OSError):
                     probe.unlink(missing_ok=True)
@@ -222,7 +249,7 @@ class RunStore:
         old = target.with_name(f"{temporary.name}.old")
         failed = None
         try:
-            prompts = save_prompts(record.config, record.prompts)
+            prompts = save_prompts(record.config, record.environment, record.prompts)
         except ResourceError as error:
             failed, prompts = error, None
         try:
@@ -263,7 +290,8 @@ class RunStore:
             fields: dict[str, Any] = {name: content[name] for name in (*OUTCOME, "results", "environment", "rows")}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise unreadable(path, error) from error
-        return RunRecord(config=config, prompts=load_prompts(config, files.get("prompts")), **tables, **fields)
+        prompts = load_prompts(config, fields["environment"], files.get("prompts"))
+        return RunRecord(config=config, prompts=prompts, **tables, **fields)
 
     def seal(self, path: Path) -> None:
         """Give the record in a folder its checksums, as it is: one of before there were any."""

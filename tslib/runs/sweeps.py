@@ -41,7 +41,7 @@ def missing(sweep: Sweep, store: RunStore) -> list[Job]:
 def _is_done(sweep: Sweep, store: RunStore, job: Job) -> bool:
     if isinstance(job, EvalConfig):
         return _evaluations(store).has(job)
-    outcome = store.outcome(job)
+    outcome = store.outcome(job, weights=True)
     if outcome is None:
         return False
     asked = sweep.evaluations(job) if outcome["status"] == "finished" else []
@@ -106,7 +106,7 @@ def status(sweep: Sweep, store: RunStore) -> pd.DataFrame:
     """Return one line a grid: how many runs or evaluations, how many done, under way, missing, censored, diverged."""
     lines = []
     for grid, configs in zip(sweep.grids, sweep.runs, strict=True):
-        outcomes = [store.outcome(config) for config in configs]
+        outcomes = [store.outcome(config, weights=True) for config in configs]
         done = [outcome for outcome in outcomes if outcome is not None]
         lines.append(
             {

@@ -54,7 +54,8 @@ def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | 
     -------
     RunRecord
         Its ``status`` is ``finished``; ``interrupted`` after Ctrl-C or SIGTERM; ``diverged`` when the loss or the
-        prompt became NaN or infinite. In each case what was measured until then is in the record.
+        prompt became NaN or infinite, or the prompt so long that the square of a distance is. In each case what was
+        measured until then is in the record.
 
     Raises
     ------
@@ -187,8 +188,8 @@ class _Run:
                 checkpoint.offer(self, step)
             last = step == self.config.max_steps
             outcome = self._losses(next(self.batches), grad=not last)
-            if not (outcome.loss.isfinite() and self.prompt.weight.isfinite().all()):
-                return "diverged"
+            if not (outcome.loss.isfinite() and (4 * self.prompt.weight.square().sum()).isfinite()):
+                return "diverged"  # two prompts of this length may be twice as far apart
             right = self._check(step, outcome, last)
             done = last or (self.iterations_to_correct is not None and self.config.stop_when_correct)
             if done or step % self.config.topology_every == 0:

@@ -5,8 +5,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from jaxtyping import Float
+from matplotlib.backend_bases import FigureCanvasBase
 from numpy import ndarray
 
+from tslib.errors import InputError
 from tslib.study.plots.clouds import diagram
 from tslib.topology.diagrams import Metric, persistence_diagrams
 
@@ -24,7 +26,15 @@ def draw(clouds: Float[ndarray, "*layers n d"], path: Path, metric: Metric = "eu
         An image file; its ending says which kind.
     metric
         Distance of two virtual tokens.
+
+    Raises
+    ------
+    InputError
+        If the ending is that of no kind of image that can be drawn.
     """
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix[1:].lower() not in known:
+        raise InputError(f"{path} does not end as an image does: give it one of the endings .{', .'.join(known)}")
     layers = clouds.reshape(-1, *clouds.shape[-2:])
     of_layers = [persistence_diagrams(points, metric=metric) for points in layers]
     together = [np.concatenate([diagrams[dimension] for diagrams in of_layers]) for dimension in (0, 1)]
