@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerFast
 
 from tslib.errors import InputError
 from tslib.models.loading import fetch
@@ -309,3 +309,20 @@ def test_the_context_of_a_model(positions, limit, context):
     text_config = SimpleNamespace(max_position_embeddings=positions)
     model = SimpleNamespace(config=SimpleNamespace(get_text_config=lambda: text_config))
     assert context_of(model, limit) == context
+
+
+@pytest.mark.parametrize(
+    ("fields", "positions"),
+    [
+        ({"max_position_embeddings": 512, "max_seq_len": 7}, 512),
+        ({"max_seq_len": 2048}, 2048),
+        ({"max_position_embeddings": -1}, None),
+        ({"max_position_embeddings": None, "n_positions": 64}, 64),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("limit", [None, 100])
+def test_the_context_under_any_of_its_names(fields, positions, limit):
+    config = PretrainedConfig(**fields)
+    least = min((given for given in (positions, limit) if given), default=None)
+    assert context_of(SimpleNamespace(config=config), limit) == least

@@ -173,22 +173,18 @@ def _check_kind(name: str, folder: Path) -> None:
 def _check_whole(name: str, loaded: dict[str, Any]) -> None:
     """Check that the weights of a checkpoint are those of the model, all of them and no others.
 
-    Where some are missing transformers draws them at random, each time others.
+    Where some are missing transformers draws them at random, each time others; what has another shape it refuses.
     """
-    for what, kind in (
-        ("lacks", "missing"),
-        ("has another shape at", "mismatched"),
-        ("has no place for", "unexpected"),
-    ):
+    for kind, what in {"missing": "it lacks", "unexpected": "that model has no place for"}.items():
         if found := loaded[f"{kind}_keys"]:
             raise ResourceError(
-                f"the checkpoint of {name} is not that of the language model that transformers makes of its config: it "
+                f"the checkpoint of {name} is not that of the language model that transformers makes of its config: "
                 f"{what} {_few(found)}; give one that was saved with the whole of it, and nothing else"
             )
 
 
 def _few(names: Any) -> str:
-    shown = sorted(str(name[0] if isinstance(name, tuple) else name) for name in names)
+    shown = sorted(names)
     return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
 
 

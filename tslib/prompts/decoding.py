@@ -148,11 +148,11 @@ def _generates(model: Any, prompt: SoftPrompt | None, longest: int, *, together:
 
     def attempt(rows: Sequence[Encoded]) -> bool:
         own = (SoftPrompt if inside else StatePrompt).of_tokens(model, tokens)
-        replies = _generate(model, own, rows, room=3)
+        replies = _generate(model, own, rows, room=6)
         return all(_is_greedy(model, tokens, *pair) for pair in zip(rows, replies, strict=True))
 
     def short() -> bool:
-        rows = [Encoded(row.question, []) for row in probe.ragged(model)]
+        rows = [Encoded(probe.tokens(model, length, length), []) for length in (12, 5, 2)]
         return attempt(rows if together else rows[:1])
 
     def beyond(window: int) -> bool:

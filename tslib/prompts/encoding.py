@@ -14,6 +14,9 @@ __all__ = ["Encoded", "check_fits", "context_of", "decode", "encode", "encode_al
 # For models without a chat template; what follows is the target.
 PLAIN_QUESTION = "Question: {prompt}\nAnswer:"
 
+CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "n_ctx", "seq_length")
+"""What configs call the positions that a model has, the usual name first."""
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -214,7 +217,9 @@ def until(ids: Sequence[int], stop: Collection[int]) -> list[int]:
 
 def context_of(model: Any, limit: int | None = None) -> int | None:
     """Positions of a model, at most `limit`; None where neither says how many."""
-    positions: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    config = model.config.get_text_config()
+    named = [getattr(config, name, None) for name in CONTEXTS]
+    positions = next((given for given in named if isinstance(given, int) and given > 0), None)  # -1 stands for none
     return min((given for given in (positions, limit) if given is not None), default=None)
 
 

@@ -241,7 +241,8 @@ def packs(model: Any, prompt: SoftPrompt | None = None, longest: int = 0) -> boo
     It does where nothing but attention carries information between positions, attention goes through transformers'
     interface, and the output layer is a linear one on top of the base model.
     """
-    return attends_by_interface(model) and _is_right(model, "packed", prompt, longest)
+    ends = attends_by_interface(model) and probe.ask(model, "ends in its head", lambda: probe.ends_in_its_head(model))
+    return ends and _is_right(model, "packed", prompt, longest)
 
 
 def pads(model: Any, prompt: SoftPrompt | None = None, longest: int = 0) -> bool:
