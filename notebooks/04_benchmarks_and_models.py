@@ -33,6 +33,7 @@ from tslib.study import plots
 from tslib.study.evidence import SWEEPS
 from tslib.study.experiments import prompts_held_out
 from tslib.study.report import catalogue
+from tslib.study.report.architectures import architectures, read_architectures
 from tslib.study.report.tasks import (
     extracted,
     read_before_and_after,
@@ -217,6 +218,17 @@ tour_table([record for record in records if record], heldout_scores).style.hide(
 # %% tags=["hide-input", "remove-stderr"]
 catalogue.models().drop(columns=["here"]).style.hide(axis="index")
 
+# %% [markdown]
+# Before a run, a few short rows go through the model itself: packed, padded, behind states, decoded. Each is held
+# against the model as transformers has it, one row at a time, and what is not the same is not done
+# ({py:mod}`tslib.prompts.probe`). A model that sees later tokens, or computes something else from embedded tokens than
+# from their ids, is refused. So is a checkpoint that lacks weights.
+
+# %% tags=["hide-input"]
+display(Markdown(read_architectures()))
+architectures().style.hide(axis="index")
+
+# %% [markdown]
 # %% [markdown]
 # Tuning a prompt keeps the frozen weights, the activations of one pass through the model, and the logits of a few of
 # the target's positions at a time. The prompt itself, its gradient and its optimiser take next to nothing, so one

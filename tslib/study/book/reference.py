@@ -28,6 +28,8 @@ WORDS = {
     "Gt": "above {0.gt}",
     "MinLen": "not empty",
     "MaxLen": "{0.max_length} characters at most",
+    "Lt": "below {0.lt:.3g}",
+    "Le": "at most {0.le:g}",
 }
 """Rules of pydantic by the names of their types."""
 
