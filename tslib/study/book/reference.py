@@ -28,10 +28,10 @@ WORDS = {
     "Gt": "above {0.gt}",
     "MinLen": "not empty",
     "MaxLen": "{0.max_length} characters at most",
-    "Lt": "below {0.lt:.3g}",
-    "Le": "at most {0.le:g}",
 }
 """Rules of pydantic by the names of their types."""
+FAR = ("Lt", "Le")
+"""Rules that only keep numbers within what a computer can hold, which nobody needs to read."""
 
 
 def plain(annotation: Any) -> Any:
@@ -54,7 +54,7 @@ def limits(annotation: Any) -> list[str]:
     if get_origin(annotation) is not Annotated:
         return []
     rules = [rule for field in get_args(annotation)[1:] for rule in getattr(field, "metadata", [])]
-    return [WORDS[type(rule).__name__].format(rule) for rule in rules]
+    return [WORDS[type(rule).__name__].format(rule) for rule in rules if type(rule).__name__ not in FAR]
 
 
 def allowed(config: type, field: str, annotation: Any) -> str:
