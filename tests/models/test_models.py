@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import numpy as np
 import platformdirs
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from tslib.errors import InputError, ResourceError
@@ -594,3 +595,22 @@ def test_auto_on_cuda(monkeypatch, native, dtype):
 def test_an_unknown_dtype_is_not_resolved():
     with pytest.raises(InputError, match="dtype 'int8' is unknown: give auto or one of float32, bfloat16, float16"):
         models.resolve_dtype("int8")
+
+
+def test_weights_that_change_while_a_process_goes_on(tiny_folder, tmp_path, monkeypatch):
+    """As in a notebook: the folder has other weights under the same name, so another model is loaded."""
+    monkeypatch.setattr(models, "_shared", lru_cache(maxsize=1)(models._shared.__wrapped__))
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_folder, folder)
+    first, was = models.shared_model(str(folder), "cpu"), identity(str(folder))
+    assert models.shared_model(str(folder), "cpu") is first
+    kept = load_file(folder / "model.safetensors")
+    save_file({name: 2 * values for name, values in kept.items()}, folder / "model.safetensors", {"format": "pt"})
+    second = models.shared_model(str(folder), "cpu")
+    assert torch.equal(second.model.get_input_embeddings().weight, 2 * first.model.get_input_embeddings().weight)
+    assert identity(str(folder)) != was
+
+
+def test_a_folder_of_an_unknown_user():
+    with pytest.raises(InputError, match="unknown model '~nobody-here/model'"):
+        fetch("~nobody-here/model")

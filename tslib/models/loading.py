@@ -8,7 +8,7 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import platformdirs
 
@@ -35,7 +35,7 @@ class LoadedModel(NamedTuple):
 def cache_dir() -> Path:
     """Folder of everything that tslib keeps between runs: TSLIB_CACHE, else the user's cache folder."""
     given = os.environ.get("TSLIB_CACHE")
-    return Path(given).expanduser().absolute() if given else platformdirs.user_cache_path("tslib")
+    return _path(given).absolute() if given else platformdirs.user_cache_path("tslib")
 
 
 def fetch(name: str, *, accept_terms: bool = False, force: bool = False, progress: bool = True) -> Path:
@@ -194,11 +194,15 @@ def shared_model(name: str, device: str = "auto", dtype: str = "float32") -> Loa
     ``device="spread"`` divides it over all devices there are, as transformers' ``device_map="auto"`` does.
     """
     device = device if device == "spread" else resolve_device(device)
-    return _shared(name, device, resolve_dtype(dtype, device))
+    return _shared(name, device, resolve_dtype(dtype, device), _weights_of(name))
+
+
+Weights: TypeAlias = tuple[tuple[Path, int, int], ...]
+"""Path, size and time of each file: a folder of the same name may have other weights later."""
 
 
 @lru_cache(maxsize=1)
-def _shared(name: str, device: str, dtype: str) -> LoadedModel:
+def _shared(name: str, device: str, dtype: str, _weights: Weights) -> LoadedModel:
     if device == "spread":
         return load_model(name, dtype=dtype, device_map="auto")
     return load_model(name, device=device, dtype=dtype)
@@ -265,12 +269,30 @@ def identity(name: str) -> dict[str, str]:
         cached = None if source.pinned else fetching.cached_snapshot(source)
         revision = cached.name if cached else source.revision or "not pinned"
         return {"name": name, "source": f"hub: {source.repo}", "revision": revision}
+    fetch(name)
+    return {"name": source.resolve().name, "source": "folder", "safetensors_sha256": _digest(_weights_of(name))}
+
+
+def _weights_of(name: str) -> Weights:
+    """Files of the weights in a local folder; none where the name leads elsewhere."""
+    if name in MODELS:
+        return ()
+    files = [path.resolve() for path in sorted(_path(name).glob("*.safetensors"))]
+    return tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+
+
+@lru_cache(maxsize=64)
+def _digest(weights: Weights) -> str:
     digest = hashlib.sha256()
-    for path in sorted(fetch(name).glob("*.safetensors")):
+    for path, _, _ in weights:
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
-    return {"name": source.resolve().name, "source": "folder", "safetensors_sha256": digest.hexdigest()}
+    return digest.hexdigest()
+
+
+def _path(name: str) -> Path:
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - as it stands where the user is unknown
 
 
 def _folder(name: str) -> Path:
@@ -281,7 +303,7 @@ def _source(name: str) -> WheelSource | HubSource | Path:
     """Where a name leads: a registered source, a local folder, or a hub id with or without a revision."""
     if name in MODELS:
         return MODELS[name].source
-    folder = Path(name).expanduser()
+    folder = _path(name)
     if name and folder.is_dir():
         return folder
     if match := re.fullmatch(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", name, re.ASCII):

@@ -167,7 +167,7 @@ def _is_causal(model: Any) -> bool:
     before[:, 0] = torch.tensor(tokens(model, 1, 2))
     one, other, first = _logits(model, input_ids=torch.cat([ids, behind, before]))
     effect = (first - one)[length - last :].norm()
-    return is_little((other - one)[: length - last].norm(), effect, one.norm(), model)
+    return is_little((other - one)[: length - last].norm(), effect, one.norm(), model, share=1e-4)
 
 
 @torch.no_grad()
@@ -175,13 +175,23 @@ def _takes_embeddings(model: Any) -> bool:
     embed = model.get_input_embeddings()
     ids = torch.tensor([tokens(model, 7), tokens(model, 7, 1)], device=embed.weight.device)
     one, other = _logits(model, input_ids=ids), _logits(model, inputs_embeds=embed(ids))
-    return is_little((one - other).norm(), (one[0] - one[1]).norm(), one.norm(), model)
+    return is_little((one - other).norm(), (one[0] - one[1]).norm(), one.norm(), model, share=1e-4)
 
 
-def is_little(error: Tensor, effect: Tensor, whole: Tensor, model: Any) -> bool:
-    """Whether an error is rounding: small against what a real change does."""
+def is_little(error: Tensor, effect: Tensor, whole: Tensor, model: Any, share: float = 1e-2) -> bool:
+    """Whether an error is rounding: small against what a real change does.
+
+    Parameters
+    ----------
+    error, effect, whole
+        Sizes of what is to be judged, of a real change, and of the number itself.
+    model
+        Whose precision counts.
+    share
+        Of the effect, at most, in float32; less where both come out of the same arithmetic.
+    """
     exact = model.dtype == torch.float32
-    share, rounding = (1e-2, 1e-6) if exact else (0.2, 2e-2)
+    share, rounding = (share, 1e-6) if exact else (0.2, 2e-2)
     return bool(error <= share * effect + rounding * whole)
 
 

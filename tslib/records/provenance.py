@@ -3,7 +3,6 @@
 import ast
 import functools
 import hashlib
-import os
 import platform
 import re
 from collections.abc import Iterable
@@ -71,7 +70,7 @@ def environment(model: str, on: device, started: float) -> dict[str, Any]:
         "machine": machine(on),
         "device": on.type,
         "threads": get_num_threads(),
-        "model": _identity(model),
+        "model": models.identity(model),
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -93,7 +92,7 @@ def weights(made: dict[str, Any]) -> str:
 def weights_now(model: str) -> str:
     """Return the same of the weights that a model's name leads to now; nothing where they are not here."""
     try:
-        return weights({"model": _identity(model)})
+        return weights({"model": models.identity(model)})
     except (TslibError, OSError, RuntimeError):  # the last of a home whose user is unknown
         return ""
 
@@ -133,23 +132,6 @@ def check_weights(
             f"{what} was made with other weights ({weights(made)[:12]}) than {model} has now "
             f"({weights_now(model)[:12]}): {advice}"
         )
-
-
-def _identity(name: str) -> dict[str, str]:
-    """Say which weights a name leads to; a folder's files are read once as long as they stay the same."""
-    folder = Path(os.path.expanduser(name))  # noqa: PTH111 - as it stands where the user is unknown
-    try:
-        found = [(path.resolve(), path.stat()) for path in sorted(folder.glob("*.safetensors"))]
-    except OSError:
-        found = []
-    if not found:
-        return models.identity(name)
-    return dict(_identity_of_files(name, tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in found)))
-
-
-@functools.lru_cache(maxsize=64)
-def _identity_of_files(name: str, _files: tuple[tuple[Path, int, int], ...]) -> dict[str, str]:
-    return models.identity(name)
 
 
 @functools.cache
