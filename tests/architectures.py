@@ -79,6 +79,8 @@ def small(kind: str) -> Any:
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter *= 4
+            elif parameter.is_floating_point():  # biases, scales and gates that start as nothing would hide a part
+                parameter += 0.1 * torch.randn_like(parameter)
     return model
 
 
