@@ -121,7 +121,7 @@ class _Run:
         self.trained = methods.start(config, model, tokenizer)
         self.prompt = self.trained.prompt
         self.device = self.prompt.weight.device
-        longest = config.n_tokens + max(len(row.question) + len(row.target) for row in rows)
+        longest = config.n_tokens + max((len(row.question) + len(row.target) for row in rows), default=0)
         cached = config.placement == "suffix" and config.question_cache > 0 and caches_questions(model, longest)
         self.questions = QuestionCache(model, config.question_cache * 2**30) if cached else None
         options = {name: getattr(config, name) for name in REGULARIZER_OPTIONS}
