@@ -144,6 +144,7 @@ def test_activations_that_are_computed_again_know_no_dropout():
         gradients = [torch.autograd.grad(loss, prompt.weight)[0] for loss in (kept, again)]
         torch.testing.assert_close(kept, again)
         torch.testing.assert_close(*gradients)
+    forward(model, prompt, ROWS, grad=True, pass_tokens=1)
     assert probe.answers(model)["packed rows, computed again"]
     assert not any(module.training for module in model.modules())
 

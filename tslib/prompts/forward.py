@@ -86,17 +86,19 @@ def forward(
     pass_tokens
         Positions beyond which activations are not kept, but computed again in the backward pass.
     way
-        How rows go through the model; by default as `way_of` says.
+        How rows go through the model; by default as `way_of` says. One that is given is taken, right or not.
 
     Raises
     ------
     InputError
         If there are states of questions and rows are not packed.
     """
-    way = way_of(model, prompt, _longest(rows, prompt.n_tokens)) if way is None else way
     pass_tokens = pass_tokens if grad else None
-    if pass_tokens is not None and _longest(rows, prompt.n_tokens) * len(rows) > pass_tokens:
-        pass_tokens = pass_tokens if _computes_again(model, way) else None
+    if way is None:
+        longest = _longest(rows, prompt.n_tokens)
+        way = way_of(model, prompt, longest)
+        if pass_tokens is not None and longest * len(rows) > pass_tokens and not _computes_again(model, way):
+            pass_tokens = None
     if questions is not None and way != "packed":
         raise InputError("states of questions are for models that take packed rows: give none")
     return _run(model, prompt, rows, way, grad=grad, questions=questions, pass_tokens=pass_tokens)
