@@ -21,7 +21,7 @@ from transformers import logging as transformers_logging
 from tslib.errors import InputError
 from tslib.prompts import probe
 from tslib.prompts.decoding import generate
-from tslib.prompts.encoding import Encoded, stop_ids, until
+from tslib.prompts.encoding import Encoded, longest, stop_ids, until
 from tslib.prompts.forward import caches_questions, forward, keeps_states, way_of
 from tslib.prompts.question_cache import QuestionCache
 from tslib.prompts.soft_prompt import SoftPrompt, StatePrompt
@@ -171,7 +171,9 @@ def tried(model: Any) -> dict[str, Any]:
             expected = by_ids(model, rows, placement)
         assert close(outcome.loss.detach(), expected), f"loss, {length}, {placement}, {again}"
         assert close(gradient, by_embeddings(model, prompt, rows)), f"gradient, {length}, {placement}, {again}"
-    found["rows"] = {length: way_of(model, prompts["prefix"], longest(rows)) for length, rows in BATCHES.items()}
+    found["rows"] = {
+        length: way_of(model, prompts["prefix"], longest(rows, len(VIRTUAL))) for length, rows in BATCHES.items()
+    }
     found["states"] = {length: states(model, rows) for length, rows in BATCHES.items()}
     found["questions"] = {length: questions(model, prompts["suffix"], rows) for length, rows in BATCHES.items()}
     for length, rows in BATCHES.items():
@@ -185,15 +187,10 @@ def tried(model: Any) -> dict[str, Any]:
     return found
 
 
-def longest(rows: list[Encoded]) -> int:
-    """Positions of the longest row, with the prompt's."""
-    return len(VIRTUAL) + max(len(row.question) + len(row.target) for row in rows)
-
-
 def states(model: Any, rows: list[Encoded]) -> str:
     """Hold a prefix in every layer against the tokens that leave it; return how such rows go through the model."""
     try:
-        if not keeps_states(model, longest(rows)):
+        if not keeps_states(model, longest(rows, len(VIRTUAL))):
             return "no"
     except InputError:
         return "no"
@@ -201,12 +198,12 @@ def states(model: Any, rows: list[Encoded]) -> str:
     with torch.no_grad():
         loss, expected = forward(model, prompt, rows, grad=False).loss, by_ids(model, rows, "prefix")
     assert close(loss, expected), "states"
-    return way_of(model, prompt, longest(rows))
+    return way_of(model, prompt, longest(rows, len(VIRTUAL)))
 
 
 def questions(model: Any, prompt: SoftPrompt, rows: list[Encoded]) -> bool:
     """Hold a prompt behind questions that are kept against the whole; return whether they are."""
-    if not caches_questions(model, longest(rows)):
+    if not caches_questions(model, longest(rows, len(VIRTUAL))):
         return False
     loss = forward(model, prompt, rows, grad=False, questions=QuestionCache(model, 1e9)).loss
     with torch.no_grad():
@@ -214,16 +211,106 @@ def questions(model: Any, prompt: SoftPrompt, rows: list[Encoded]) -> bool:
     return True
 
 
-KINDS = """
-    afmoe apertus arcee aria_text bart bert big_bird bigbird_pegasus biogpt bitnet bloom codegen cohere cohere2 ctrl
-    cwm data2vec-text deepseek_v3 deepseek_v4 diffllama doge electra ernie4_5 ernie4_5_moe exaone4 exaone_moe falcon
-    falcon_mamba flex_olmo fuyu gemma gemma2 gemma3_text gemma3n_text git glm glm4 glm4_moe gpt2 gpt_bigcode gpt_neo
-    gpt_neox gpt_neox_japanese gpt_oss gptj granite granitemoe helium internlm3 jais2 jamba jetmoe laguna lfm2 llama
-    llama4_text mamba mamba2 mbart mimo_v2_flash minimax ministral3 mistral mixtral modernbert-decoder mpt nanochat
-    nemotron olmo olmo2 olmo3 olmoe openai-gpt opt pegasus persimmon phi phi3 phimoe plbart qwen2 qwen2_moe qwen3
-    qwen3_moe qwen3_next recurrent_gemma roberta roc_bert rwkv seed_oss smollm3 stablelm starcoder2 trocr vaultgemma
-    whisper xglm xlm
-""".split()  # noqa: SIM905
+KINDS = (
+    "afmoe",
+    "apertus",
+    "arcee",
+    "aria_text",
+    "bart",
+    "bert",
+    "big_bird",
+    "bigbird_pegasus",
+    "biogpt",
+    "bitnet",
+    "bloom",
+    "codegen",
+    "cohere",
+    "cohere2",
+    "ctrl",
+    "cwm",
+    "data2vec-text",
+    "deepseek_v3",
+    "deepseek_v4",
+    "diffllama",
+    "doge",
+    "electra",
+    "ernie4_5",
+    "ernie4_5_moe",
+    "exaone4",
+    "exaone_moe",
+    "falcon",
+    "falcon_mamba",
+    "flex_olmo",
+    "fuyu",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "gemma3n_text",
+    "git",
+    "glm",
+    "glm4",
+    "glm4_moe",
+    "gpt2",
+    "gpt_bigcode",
+    "gpt_neo",
+    "gpt_neox",
+    "gpt_neox_japanese",
+    "gpt_oss",
+    "gptj",
+    "granite",
+    "granitemoe",
+    "helium",
+    "internlm3",
+    "jais2",
+    "jamba",
+    "jetmoe",
+    "laguna",
+    "lfm2",
+    "llama",
+    "llama4_text",
+    "mamba",
+    "mamba2",
+    "mbart",
+    "mimo_v2_flash",
+    "minimax",
+    "ministral3",
+    "mistral",
+    "mixtral",
+    "modernbert-decoder",
+    "mpt",
+    "nanochat",
+    "nemotron",
+    "olmo",
+    "olmo2",
+    "olmo3",
+    "olmoe",
+    "openai-gpt",
+    "opt",
+    "pegasus",
+    "persimmon",
+    "phi",
+    "phi3",
+    "phimoe",
+    "plbart",
+    "qwen2",
+    "qwen2_moe",
+    "qwen3",
+    "qwen3_moe",
+    "qwen3_next",
+    "recurrent_gemma",
+    "roberta",
+    "roc_bert",
+    "rwkv",
+    "seed_oss",
+    "smollm3",
+    "stablelm",
+    "starcoder2",
+    "trocr",
+    "vaultgemma",
+    "whisper",
+    "xglm",
+    "xlm",
+)
 """Of transformers, those of which a small one is made in a second or two."""
 
 

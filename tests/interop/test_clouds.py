@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from made_models import NARROW
 from peft import (
     CartridgeConfig,
     CPTConfig,
@@ -47,16 +48,7 @@ pytestmark = [  # PEFT says these of its own calls
     pytest.mark.filterwarnings("ignore:Could not find a config file:UserWarning"),
 ]
 N = 5
-SIZES = {
-    "vocab_size": 60,
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-}
+SIZES = NARROW | {"max_position_embeddings": 64}
 IDS, LABELS = torch.tensor([[5, 9, 11, 7]]), torch.tensor([[8, 3, 4]])
 METHODS = {
     "prompt tuning": PromptTuningConfig,

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from made_models import NARROW
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -17,15 +18,6 @@ from tslib.config import TuneConfig
 from tslib.errors import InputError
 from tslib.prompts.methods import start
 
-SIZES = {
-    "vocab_size": 60,
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "pad_token_id": 0,
-}
 ATTENTION, PERCEPTRON = ["q_proj", "k_proj", "v_proj", "o_proj"], ["gate_proj", "up_proj", "down_proj"]
 
 
@@ -39,7 +31,7 @@ ATTENTION, PERCEPTRON = ["q_proj", "k_proj", "v_proj", "o_proj"], ["gate_proj", 
 )
 def test_it_goes_beside_pefts_choice_or_all_linear_layers_but_the_output(kind, config, layers):
     torch.manual_seed(0)
-    model = kind(config(**SIZES)).requires_grad_(False).eval()
+    model = kind(config(**NARROW)).requires_grad_(False).eval()
     before = list(dict(model.named_parameters()))
     trained = start(TuneConfig(method="lora", device="cpu"), model, None)
     assert {name.split(".")[-4] for name in trained.parameters} == set(layers)

@@ -198,4 +198,6 @@ def test_the_committed_records_are_of_the_named_weights():
     store = RunStore()
     for path in store.folders()[::40]:
         record = store.load(path)
-        assert store.done(record.config) is not None
+        done = store.done(record.config)
+        assert done is not None, f"{path.name} is of other weights than {record.config.model} has now"
+        assert (done.config, done.results) == (record.config, record.results)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from transformers import GenerationConfig, StoppingCriteria
 
 from tslib.prompts import probe
-from tslib.prompts.encoding import Encoded, context_of, stop_ids, until
+from tslib.prompts.encoding import Encoded, context_of, longest, stop_ids, until
 from tslib.prompts.forward import logits_of
 from tslib.prompts.soft_prompt import SoftPrompt, StatePrompt, model_inputs
 
@@ -89,13 +89,13 @@ def _decode(
     if not room:
         return [[] for _ in rows]
     n_tokens = 0 if prompt is None else prompt.n_tokens
-    longest = n_tokens + room + max(len(row.question) + len(row.target) for row in rows)
-    one_by_one = not _generates(model, prompt, longest, together=True)
+    positions = longest(rows, n_tokens) + room
+    one_by_one = not _generates(model, prompt, positions, together=True)
     if len(rows) > 1 and one_by_one:
         return [_decode(model, tokenizer, prompt, [row], room, complete)[0] for row in rows]
     stop = sorted(stop_ids(tokenizer, model.generation_config))
     ends = _Complete(tokenizer, complete, rows, stop) if complete else None
-    if one_by_one and not _generates(model, prompt, longest, together=False):
+    if one_by_one and not _generates(model, prompt, positions, together=False):
         return [until(_step_by_step(model, prompt, rows[0], room, stop, ends), stop)]
     return [until(reply, stop) for reply in _generate(model, prompt, rows, room, stop, ends)]
 
@@ -141,7 +141,7 @@ def _step_by_step(
     return reply
 
 
-def _generates(model: Any, prompt: SoftPrompt | None, longest: int, *, together: bool) -> bool:
+def _generates(model: Any, prompt: SoftPrompt | None, positions: int, *, together: bool) -> bool:
     """Whether what transformers decodes, of several rows together or of one, are the most probable tokens."""
     inside = prompt is None or prompt.inside == prompt.n_tokens
     tokens = probe.tokens(model, 2, 5)
@@ -160,7 +160,7 @@ def _generates(model: Any, prompt: SoftPrompt | None, longest: int, *, together:
         return attempt([Encoded(probe.tokens(model, window + 8, 11), []), few][: 1 + together])
 
     what = "decoding several rows" if together else "decoding one row"
-    return probe.right_for(model, what if inside else f"{what} behind states", longest, short, beyond)
+    return probe.right_for(model, what if inside else f"{what} behind states", positions, short, beyond)
 
 
 def _is_greedy(model: Any, virtual: Sequence[int], row: Encoded, reply: Sequence[int]) -> bool:

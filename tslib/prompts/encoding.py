@@ -9,7 +9,7 @@ from tslib.errors import InputError
 from tslib.prompts import chat
 from tslib.tasks.base import Example
 
-__all__ = ["Encoded", "check_fits", "context_of", "decode", "encode", "encode_all", "stop_ids", "until"]
+__all__ = ["Encoded", "check_fits", "context_of", "decode", "encode", "encode_all", "longest", "stop_ids", "until"]
 
 # For models without a chat template; what follows is the target.
 PLAIN_QUESTION = "Question: {prompt}\nAnswer:"
@@ -213,6 +213,11 @@ def stop_ids(tokenizer: Any, model_generation_config: Any = None) -> set[int]:
 def until(ids: Sequence[int], stop: Collection[int]) -> list[int]:
     """Ids before the first that ends a reply; all, where none does."""
     return list(ids[: next((i for i, token in enumerate(ids) if token in stop), len(ids))])
+
+
+def longest(rows: Sequence[Encoded], n_tokens: int) -> int:
+    """Positions of the longest of some rows, with the virtual tokens of its soft prompt; none without rows."""
+    return max((n_tokens + len(row.question) + len(row.target) for row in rows), default=0)
 
 
 def context_of(model: Any, limit: int | None = None) -> int | None:

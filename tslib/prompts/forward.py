@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from tslib.errors import InputError
 from tslib.prompts import probe
-from tslib.prompts.encoding import Encoded
+from tslib.prompts.encoding import Encoded, longest
 from tslib.prompts.frozen import FrozenLinears, target_loss
 from tslib.prompts.packing import States, pack, packed_attention
 from tslib.prompts.passes import checkpointing
@@ -95,9 +95,9 @@ def forward(
     """
     pass_tokens = pass_tokens if grad else None
     if way is None:
-        longest = _longest(rows, prompt.n_tokens)
-        way = way_of(model, prompt, longest)
-        if pass_tokens is not None and longest * len(rows) > pass_tokens and not _computes_again(model, way):
+        positions = longest(rows, prompt.n_tokens)
+        way = way_of(model, prompt, positions)
+        if pass_tokens is not None and positions * len(rows) > pass_tokens and not _computes_again(model, way):
             pass_tokens = None
     if questions is not None and way != "packed":
         raise InputError("states of questions are for models that take packed rows: give none")
@@ -201,7 +201,7 @@ def logits_of(model: Any, prompt: SoftPrompt | None, rows: Sequence[Encoded], ke
     keep
         How many positions.
     """
-    if pads(model, prompt, _longest(rows, 0 if prompt is None else prompt.n_tokens)):
+    if pads(model, prompt, longest(rows, 0 if prompt is None else prompt.n_tokens)):
         _, given = model_inputs(rows, prompt, model)
         logits: Tensor = model(**given, **probe.keeping(model, keep), use_cache=False).logits[:, -keep:]
         return logits
@@ -210,19 +210,15 @@ def logits_of(model: Any, prompt: SoftPrompt | None, rows: Sequence[Encoded], ke
     return torch.stack([functional.pad(own, (0, 0, keep - len(own), 0)) for own in each])
 
 
-def _longest(rows: Sequence[Encoded], virtual: int) -> int:
-    return virtual + max(len(row.question) + len(row.target) for row in rows)
-
-
-def way_of(model: Any, prompt: SoftPrompt, longest: int) -> Way:
+def way_of(model: Any, prompt: SoftPrompt, positions: int) -> Way:
     """How rows behind a prompt go through a model: packed where that is right, else padded, else one by one.
 
     Parameters
     ----------
     model, prompt
         As for `forward`.
-    longest
-        Positions of the longest row, with the prompt's.
+    positions
+        Positions of the positions row, with the prompt's.
 
     Raises
     ------
@@ -231,28 +227,28 @@ def way_of(model: Any, prompt: SoftPrompt, longest: int) -> Way:
     """
     probe.check(model)
     if prompt.inside < prompt.n_tokens:
-        check_states(model, longest)
-    if packs(model, prompt, longest):
+        check_states(model, positions)
+    if packs(model, prompt, positions):
         return "packed"
-    return "padded" if pads(model, prompt, longest) else "alone"
+    return "padded" if pads(model, prompt, positions) else "alone"
 
 
-def packs(model: Any, prompt: SoftPrompt | None = None, longest: int = 0) -> bool:
+def packs(model: Any, prompt: SoftPrompt | None = None, positions: int = 0) -> bool:
     """Whether a model computes the same for packed rows as for each alone; parameters as for `way_of`.
 
     It does where nothing but attention carries information between positions, attention goes through transformers'
     interface, and the output layer is a linear one on top of the base model.
     """
     ends = attends_by_interface(model) and probe.ask(model, "ends in its head", lambda: probe.ends_in_its_head(model))
-    return ends and _is_right(model, "packed", prompt, longest)
+    return ends and _is_right(model, "packed", prompt, positions)
 
 
-def pads(model: Any, prompt: SoftPrompt | None = None, longest: int = 0) -> bool:
+def pads(model: Any, prompt: SoftPrompt | None = None, positions: int = 0) -> bool:
     """Whether a model computes the same for rows that are padded on the left as for each alone."""
-    return _is_right(model, "padded", prompt, longest)
+    return _is_right(model, "padded", prompt, positions)
 
 
-def keeps_states(model: Any, longest: int = 0) -> bool:
+def keeps_states(model: Any, positions: int = 0) -> bool:
     """Whether keys and values of tokens, before a row, do what the tokens do: so a prefix in every layer can be had."""
 
     def attempt(rows: Sequence[Encoded]) -> Tensor:
@@ -265,10 +261,10 @@ def keeps_states(model: Any, longest: int = 0) -> bool:
         effect = (expected - probe.plain(model, SoftPrompt(prompt.weight[:0]), rows)).abs()
         return probe.is_little((attempt(rows) - expected).abs(), effect, expected, model)
 
-    return probe.right_for(model, "keeps states", longest, short, _beyond(model, _example(model), attempt))
+    return probe.right_for(model, "keeps states", positions, short, _beyond(model, _example(model), attempt))
 
 
-def check_states(model: Any, longest: int = 0) -> None:
+def check_states(model: Any, positions: int = 0) -> None:
     """Check that a prefix in every layer can be had.
 
     Raises
@@ -276,14 +272,14 @@ def check_states(model: Any, longest: int = 0) -> None:
     InputError
         If it cannot.
     """
-    if not keeps_states(model, longest):
+    if not keeps_states(model, positions):
         raise InputError(
             f"{type(model).__name__} goes by more than the keys and values that it keeps: take a method whose prompt "
             "stands among the embedded tokens, prompt-tuning or p-tuning"
         )
 
 
-def caches_questions(model: Any, longest: int = 0) -> bool:
+def caches_questions(model: Any, positions: int = 0) -> bool:
     """Whether a prompt behind the kept states of its question does what it does behind the question."""
     prompt, kept = _example(model, placement="suffix"), QuestionCache(model, math.inf)
 
@@ -294,16 +290,16 @@ def caches_questions(model: Any, longest: int = 0) -> bool:
         return _agree(model, prompt, lambda rows: probe.plain(model, prompt, rows), partial(attempt, grad=True))
 
     beyond = _beyond(model, prompt, attempt)
-    return packs(model) and probe.right_for(model, "caches questions", longest, short, beyond)
+    return packs(model) and probe.right_for(model, "caches questions", positions, short, beyond)
 
 
-def _is_right(model: Any, way: Way, prompt: SoftPrompt | None, longest: int) -> bool:
+def _is_right(model: Any, way: Way, prompt: SoftPrompt | None, positions: int) -> bool:
     """Whether a way gives the loss and the gradient that each row has alone."""
     inside = prompt is None or prompt.inside == prompt.n_tokens
     what = f"{way} rows" if inside else f"{way} rows behind states"
 
-    def attempt(rows: Sequence[Encoded], **how: Any) -> Tensor:
-        return forward(model, _example(model, inside=inside), rows, **{"grad": False, "way": way} | how).loss
+    def attempt(rows: Sequence[Encoded]) -> Tensor:
+        return forward(model, _example(model, inside=inside), rows, grad=False, way=way).loss
 
     def short() -> bool:
         own = _example(model, inside=inside)
@@ -313,7 +309,7 @@ def _is_right(model: Any, way: Way, prompt: SoftPrompt | None, longest: int) -> 
 
         return _agree(model, own, right, lambda rows: forward(model, own, rows, grad=True, way=way).loss)
 
-    return probe.right_for(model, what, longest, short, _beyond(model, _example(model), attempt))
+    return probe.right_for(model, what, positions, short, _beyond(model, _example(model), attempt))
 
 
 def _computes_again(model: Any, way: Way) -> bool:

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface
 
+from tslib.errors import InputError
 from tslib.prompts.encoding import Encoded
 from tslib.prompts.soft_prompt import States
 
@@ -208,7 +209,7 @@ def _attend(
     What else a model asks of attention (a soft cap, sinks, a bias by position) is not here: its rows are not packed.
     """
     if asked := sorted(name for name, value in others.items() if name not in HARMLESS and not _is_nothing(value)):
-        raise NotImplementedError(f"packed attention has no {', '.join(asked)}")
+        raise InputError(f"packed attention has no {', '.join(asked)}, for which this model asks: pad its rows")
     attention = _Attention(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window)
     if packing.past:
         queries, keys, values = (states.split(packing.lengths, 2) for states in (query, key, value))

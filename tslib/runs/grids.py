@@ -89,6 +89,8 @@ class Grid(_Combinations):
         if self.pairs is not None and (twice := {"seed", "sample_seed"} & given):
             raise InputError(f"grid {self.name!r}: {sorted(twice)} are given as pairs already")
         made = [fields for arm in arms for fields in self.combinations(self.fields | arm, len(pairs))]
+        if len(made) * len(pairs) > MOST:
+            raise InputError(f"grid {self.name!r} has {len(made) * len(pairs)} runs: give at most {MOST}")
         if not made or not pairs:
             raise InputError(f"grid {self.name!r}: a list of values is empty")
         return [self._run(fields | pair) for pair in pairs for fields in made]

@@ -21,7 +21,7 @@ from tslib.losses.registry import Follows, Regularizer, make_regularizer
 from tslib.models import loading as models
 from tslib.prompts import chat, methods, probe
 from tslib.prompts.decoding import generate
-from tslib.prompts.encoding import Encoded, context_of, decode, encode_all, stop_ids, until
+from tslib.prompts.encoding import Encoded, context_of, decode, encode_all, longest, stop_ids, until
 from tslib.prompts.forward import Outcome, caches_questions, forward
 from tslib.prompts.passes import in_passes
 from tslib.prompts.question_cache import QuestionCache
@@ -121,8 +121,11 @@ class _Run:
         self.trained = methods.start(config, model, tokenizer)
         self.prompt = self.trained.prompt
         self.device = self.prompt.weight.device
-        longest = config.n_tokens + max((len(row.question) + len(row.target) for row in rows), default=0)
-        cached = config.placement == "suffix" and config.question_cache > 0 and caches_questions(model, longest)
+        cached = (
+            config.placement == "suffix"
+            and config.question_cache > 0
+            and caches_questions(model, longest(rows, config.n_tokens))
+        )
         self.questions = QuestionCache(model, config.question_cache * 2**30) if cached else None
         options = {name: getattr(config, name) for name in REGULARIZER_OPTIONS}
         self.regularizer: Regularizer | None = make_regularizer(config.regularizer, config.weight, **options)
