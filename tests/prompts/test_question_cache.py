@@ -8,8 +8,8 @@ from torch.testing import assert_close
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from tslib.config import TuneConfig
-from tslib.prompts.encoding import Encoded, encode
-from tslib.prompts.forward import packs
+from tslib.prompts.encoding import Encoded, encode, longest
+from tslib.prompts.forward import way_of
 from tslib.prompts.question_cache import QuestionCache
 from tslib.tasks import load_task
 from tslib.tuning.loop import _Run, tune
@@ -68,7 +68,7 @@ def test_it_is_what_the_whole_sequence_gives(model, indices):
 
 def test_the_model_reads_each_question_once(model):
     cached = run(model, ROWS)
-    assert packs(model)
+    assert way_of(model, cached.prompt, longest(ROWS, cached.prompt.n_tokens)) == "packed"
     lengths = []
 
     def note(_module, arguments, given):
