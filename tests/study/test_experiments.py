@@ -109,3 +109,28 @@ def test_the_evidence_uses_the_rates_that_the_rule_chooses():
         assert chosen_rate(table) == rate, (model, task)
     main = [run for run in rates if (run.model, run.task) == ("smollm2-135m", "gsm8k")]
     assert chosen_rate(RunStore().table(main)) == PRESETS["tuned"]
+
+
+@pytest.mark.parametrize(
+    ("sweep", "grids", "judged", "pulls", "weight"),
+    [
+        ("evidence", ("one sample, gsm8k, SmolLM2", "baselines, gsm8k"), "high rates", (0.025, 0.176), 0.14),
+        ("sceptic", ("trials of L2's strength, prefix tuning",), "unstable prefix tuning", (0.66, 0.83), 0.8),
+    ],
+)
+def test_l2_pulls_about_as_hard_as_tsloss(sweep, grids, judged, pulls, weight):
+    """What the sweep says of its weights, from the committed runs: gradients until a run is correct, with λ = 1."""
+    asked = Sweep.load(SWEEPS / f"{sweep}.yaml")
+    runs = [run for grid, runs in zip(asked.grids, asked.runs, strict=True) if grid.name in grids for run in runs]
+    shares = {}
+    for record in map(RunStore().get, [run for run in runs if run.regularizer in ("tsloss", "l2")]):
+        steps = record.steps[: record.iterations_to_correct]
+        shares.setdefault(record.config.regularizer, []).append(
+            (steps["grad_norm_reg"] / steps["grad_norm_ce"]).median()
+        )
+    tsloss, l2 = (pd.Series(shares[name]).median() for name in ("tsloss", "l2"))
+    assert (tsloss, l2) == pytest.approx(pulls, rel=0.02)
+    assert weight * l2 == pytest.approx(tsloss, rel=0.05)
+    sceptic = Sweep.load(SWEEPS / "sceptic.yaml")
+    ((_, declared),) = [pair for pair in zip(sceptic.grids, sceptic.runs, strict=True) if pair[0].name == judged]
+    assert {run.weight for run in declared if run.regularizer == "l2"} == {weight}
