@@ -133,7 +133,7 @@ display(Markdown(f"TSLoss, forward and backward, takes {seconds / step:.2%} of a
 # Ten pairs, each a problem and an initial prompt of its own, are tuned with every method. A run that is not correct
 # within its steps is {term}`censored`: it stays in the table and in the {term}`Kaplan–Meier curve`, and counts with
 # the number of steps it had. The {term}`ratio` of iterations compares the {term}`restricted means <restricted mean>`
-# of paired runs; its interval is a {term}`BCa bootstrap` over the pairs ({py:func}`tslib.stats.iteration_ratio`).
+# of paired runs; its interval is {term}`Fieller's <Fieller interval>`, over the pairs ({py:func}`tslib.stats.iteration_ratio`).
 
 # %% tags=["hide-input"]
 comparison = stats.comparison(committed)

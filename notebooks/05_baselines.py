@@ -89,7 +89,7 @@ display(Markdown(f"{said} {report.read_ends(stacked(records, 'topology'), of_pro
 # ## Committed: one problem of GSM8K, one question of MMLU
 #
 # Every method on the same pairs. Below 1 a method needs fewer iterations than cross-entropy alone. p-values of the
-# {term}`log-rank test` are {term}`Holm-corrected <Holm correction>` over the methods.
+# {term}`sign-flip test <sign flips>` are {term}`Holm-corrected <Holm correction>` over the methods.
 
 # %% tags=["hide-input"]
 for name in ("gsm8k", "mmlu"):

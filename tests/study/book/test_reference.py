@@ -52,11 +52,12 @@ PAGES = {
 def public(name: str) -> list[str]:
     """Names of the public functions and classes that a module defines."""
     module = importlib.import_module(f"tslib.{name}")
+    package = hasattr(module, "__path__")  # which hands on what its files define
     return [
         member
         for member, value in vars(module).items()
         if (inspect.isfunction(value) or inspect.isclass(value))
-        and value.__module__ == module.__name__
+        and (value.__module__ == module.__name__ or (package and value.__module__.startswith(f"{module.__name__}.")))
         and not member.startswith("_")
         and member in getattr(module, "__all__", [member])
     ]

@@ -69,7 +69,7 @@ def method_table(comparison: pd.DataFrame) -> pd.DataFrame:
                 "median": f"{row['median']:.0f}" if np.isfinite(row["median"]) else "not reached",
                 "restricted mean": f"{row['restricted_mean']:.1f}",
                 "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])) if compared else "",
-                "p (log-rank, Holm)": _p(row["p_holm"]) if compared else "",
+                "p (signs flipped, Holm)": _p(row["p_holm"]) if compared else "",
                 "interval": SIDES[row["verdict"]] if compared else "",
             }
         )
