@@ -27,8 +27,17 @@ def sweep(folder: Path, grids: Sequence[str]) -> Path:
     return path
 
 
-def record(config: TuneConfig, iterations: int | None = 100, last: int = 300, **columns: Any) -> RunRecord:
-    """A record whose topology and steps have the given columns: a number, or a function of the step."""
+def record(
+    config: TuneConfig,
+    iterations: int | None = 100,
+    last: int = 300,
+    deaths: Callable[[int], Sequence[float]] = lambda step: [1.0],
+    **columns: Any,
+) -> RunRecord:
+    """A record whose topology and steps have the given columns: a number, or a function of the step.
+
+    Its diagrams have H0 bars that die where ``deaths`` says, by step, beside the one that never does.
+    """
     wobble = 1 + 0.01 * config.seed  # no two pairs are quite equal
 
     def filled(table: dict[str, Any], names: dict[str, Any]) -> pd.DataFrame:
@@ -61,9 +70,15 @@ def record(config: TuneConfig, iterations: int | None = 100, last: int = 300, **
         rows=[],
         steps=filled({"step": np.arange(1, last + 1)}, losses | given),
         topology=filled({"step": CHECKPOINTS[last >= CHECKPOINTS]}, topology),
-        diagrams=pd.DataFrame({"step": [0], "dimension": [0], "birth": [0.0], "death": [1.0]}),
+        diagrams=bars({int(step): [*deaths(step), np.inf] for step in CHECKPOINTS[last >= CHECKPOINTS]}),
         prompts={},
     )
+
+
+def bars(deaths: dict[int, Sequence[float]]) -> pd.DataFrame:
+    """Diagrams with H0 bars alone, which die where it is said, by step."""
+    rows = [(step, 0, 0.0, death) for step, of_step in deaths.items() for death in of_step]
+    return pd.DataFrame(rows, columns=["step", "dimension", "birth", "death"])
 
 
 def evidence(

@@ -141,7 +141,7 @@ class Evidence:
 
     def records(self, *grids: str, **fields: object) -> list[RunRecord]:
         """Return the records of those runs."""
-        return [self._record(config) for config in self._selected(grids, fields)]
+        return [self.record(config) for config in self._selected(grids, fields)]
 
     def steps(self, *grids: str, **fields: object) -> pd.DataFrame:
         """Return the steps tables of those runs (`stacked`)."""
@@ -197,10 +197,18 @@ class Evidence:
             if all(getattr(config, name) == value for name, value in fields.items())
         ]
 
-    def _record(self, config: TuneConfig) -> RunRecord:
+    def record(self, config: TuneConfig) -> RunRecord:
+        """Return the record of a run that is done.
+
+        Raises
+        ------
+        ResourceError
+            If it is not.
+        """
         if config.hash not in self._records:
             record = self.store.get(config)
-            assert record is not None
+            if record is None:
+                raise ResourceError(f"the run {config.hash} is not in {self.store.root}: make it first")
             self._records[config.hash] = record
         return self._records[config.hash]
 

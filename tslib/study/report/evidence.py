@@ -11,7 +11,7 @@ from tslib.study.evidence import Evidence
 from tslib.study.names import METHOD_NAMES, method_name
 from tslib.study.paper import TABLE3
 from tslib.study.report.runs import method_table
-from tslib.study.report.settings import gradients
+from tslib.study.treatment import gradients
 
 __all__ = [
     "baselines",

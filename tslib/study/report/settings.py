@@ -7,15 +7,14 @@ import pandas as pd
 
 from tslib import stats
 from tslib.config import TuneConfig
-from tslib.records.record import RunRecord
 from tslib.stats import Interval
 from tslib.study.evidence import Evidence
 from tslib.study.paper import TABLE4
+from tslib.study.treatment import gradients
 
 __all__ = [
     "by_itself",
     "by_setting",
-    "gradients",
     "read_again",
     "read_by_itself",
     "settings_table",
@@ -82,13 +81,6 @@ def by_setting(
             }
         )
     return pd.DataFrame(rows)
-
-
-def gradients(record: RunRecord) -> pd.Series:
-    """The ratio of the gradients at each step until the run is correct: what comes after decides no iterations."""
-    last = record.iterations_to_correct if record.iterations_to_correct is not None else record.config.max_steps
-    steps = record.steps[record.steps["step"] <= last]
-    return steps["grad_norm_reg"] / steps["grad_norm_ce"]
 
 
 VARIES_ALONE = ("n_tokens", "init", "dtype", "prompt_scale", "lr")

@@ -1,0 +1,257 @@
+"""What a regulariser does to the cloud of a prompt, pair by pair, by the time that a run is correct.
+
+A pair is a run with a regulariser and the run of cross-entropy alone that shares its problem, its initial prompt and
+every other setting. The two clouds are compared at the last checkpoint that both runs have and that comes no later than
+the step at which the first of them was correct: what happens after that decides no iterations, and clouds of different
+steps would differ for want of training alone. Checkpoints are 20 steps apart; that of a run's own end is used where it
+falls on a checkpoint of the other run. A pair of which one run is correct before the first of them has only its start
+in common, which is the same cloud: of such a pair nothing is read, and it is counted.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from tslib import stats
+from tslib.config import TuneConfig
+from tslib.errors import InputError
+from tslib.records.record import RunRecord
+from tslib.runs.grids import ONLY_REGULARIZED
+from tslib.study.evidence import Evidence
+
+__all__ = [
+    "FIELDS",
+    "MORE_EVEN",
+    "Cloud",
+    "Effect",
+    "alone",
+    "clouds",
+    "effect",
+    "gradients",
+    "pairs",
+    "spread",
+    "treatment",
+]
+
+FIELDS = (
+    *("model", "task", "samples", "method", "regularizer", "weight", "lr", "dtype", "n_tokens", "init", "prompt_scale"),
+    *("metric", "tau", "alpha", "beta_h1", "lambda_repel"),
+)
+"""Fields of ``TuneConfig`` that stand in the rows of `treatment`."""
+
+MORE_EVEN = 0.9
+"""Spread with a regulariser over that without, below which a prompt is called treated: a tenth more even. The bound was
+chosen when the runs were known. Without one, a change of a ten-thousandth would count wherever all pairs agree on it.
+"""
+
+
+class Cloud(NamedTuple):
+    """What is compared of a prompt at one checkpoint; of a method with a cloud in each layer, means over the layers.
+
+    Attributes
+    ----------
+    spread
+        Standard deviation over mean of the finite H0 deaths: 0 where all are equal. The H0 term of TSLoss is a variance
+        of soft nearest distances, so this is what it drives to 0. NaN where there are fewer than two.
+    loops
+        Number of H1 features.
+    entropy
+        Persistence entropy, in nats.
+    distance
+        Mean distance of two tokens over their mean norm.
+    """
+
+    spread: float
+    loops: float
+    entropy: float
+    distance: float
+
+
+class Effect(NamedTuple):
+    """A pair, compared.
+
+    Attributes
+    ----------
+    step
+        Of the checkpoint that is read; 0 where only the start is there to be read.
+    ours, theirs
+        The clouds at that checkpoint, with the regulariser and without.
+    pull
+        How long the regulariser's gradient is beside that of cross-entropy: median over the steps until the run with it
+        is correct.
+    censored
+        Whether neither run is ever correct.
+    """
+
+    step: int
+    ours: Cloud
+    theirs: Cloud
+    pull: float
+    censored: bool
+
+    @property
+    def read(self) -> bool:
+        """Whether there is a later checkpoint than the start to read, with a spread on both sides."""
+        return self.step > 0 and self.ours.spread > 0 and self.theirs.spread > 0
+
+    @property
+    def change(self) -> Cloud:
+        """With the regulariser less without; of the spread the log of the ratio."""
+        apart = Cloud(*np.subtract(self.ours, self.theirs).tolist())
+        return apart._replace(spread=float(np.log(self.ours.spread / self.theirs.spread)))
+
+
+def gradients(record: RunRecord) -> pd.Series:
+    """The ratio of the gradients at each step until the run is correct: what comes after decides no iterations."""
+    steps = record.steps[record.steps["step"] <= _end(record)]
+    return steps["grad_norm_reg"] / steps["grad_norm_ce"]
+
+
+def _end(record: RunRecord) -> int:
+    """Step at which a run was correct, or else its last."""
+    return record.config.max_steps if record.iterations_to_correct is None else record.iterations_to_correct
+
+
+def spread(diagrams: pd.DataFrame) -> "pd.Series[float]":
+    """Standard deviation over mean of the finite H0 deaths, by step; a mean over layers where there are some.
+
+    Parameters
+    ----------
+    diagrams
+        ``RunRecord.diagrams``: one row a bar.
+    """
+    deaths = diagrams[(diagrams["dimension"] == 0) & np.isfinite(diagrams["death"])]
+    of_cloud = deaths.groupby([name for name in ("step", "layer") if name in deaths])["death"]
+    variation = of_cloud.std(ddof=0) / of_cloud.mean()
+    found: pd.Series[float] = variation.where(of_cloud.size() > 1).groupby("step").mean()
+    return found
+
+
+def clouds(record: RunRecord) -> pd.DataFrame:
+    """Return the `Cloud` at each checkpoint of a run: its fields as columns, by step."""
+    topology = record.topology.set_index("step")
+    return pd.DataFrame(
+        {
+            "spread": spread(record.diagrams).reindex(topology.index),
+            "loops": topology["h1_count"].astype(float),
+            "entropy": topology["persistence_entropy"],
+            "distance": topology["mean_distance"] / topology["mean_norm"],
+        }
+    )
+
+
+def effect(ours: RunRecord, theirs: RunRecord, step: int | None = None) -> Effect:
+    """Compare the run with a regulariser to that of cross-entropy alone.
+
+    Parameters
+    ----------
+    ours, theirs
+        The two runs of a pair.
+    step
+        Read the last checkpoint that both have at or before this step, whether or not they are correct by then; by
+        default the step at which the first of them is correct, or the last step where neither is.
+
+    Raises
+    ------
+    InputError
+        If they have no checkpoint in common, not even the start.
+    """
+    until = min(_end(ours), _end(theirs)) if step is None else step
+    sides = [clouds(record) for record in (ours, theirs)]
+    common = sides[0].index.intersection(sides[1].index)
+    if not len(common := common[common <= until]):
+        raise InputError(f"the runs {ours.config.hash} and {theirs.config.hash} have no checkpoint in common")
+    at = int(common.max())
+    with_it, without = (Cloud(*side.loc[at, list(Cloud._fields)].to_numpy().tolist()) for side in sides)
+    if ours.config.metric != theirs.config.metric:  # checkpoints are measured as the loss is: not to be compared
+        at = 0
+    never = ours.iterations_to_correct is None and theirs.iterations_to_correct is None
+    return Effect(at, with_it, without, float(gradients(ours).median()), never)
+
+
+def alone(config: TuneConfig) -> TuneConfig:
+    """Return the run of cross-entropy alone that a run with a regulariser is compared to."""
+    default = TuneConfig()
+    own = {name: getattr(default, name) for name in (*ONLY_REGULARIZED, "metric")}
+    return TuneConfig(**config.as_dict() | own | {"regularizer": "none"})
+
+
+def pairs(evidence: Evidence, *grids: str) -> Iterator[tuple[str, list[tuple[RunRecord, RunRecord]]]]:
+    """Yield each setting with a regulariser of some grids: the grid's name, and its pairs of runs (with it, without).
+
+    The runs without may belong to another grid of the sweep. Grids that are not whole are left out, and so are settings
+    that a run without is missing of.
+    """
+    there = set(evidence.configs(*(grid.name for grid in evidence.sweep.grids)))
+    for grid in grids:
+        settings: dict[TuneConfig, list[TuneConfig]] = {}
+        for config in evidence.configs(grid):
+            if config.regularizer != "none":
+                setting = TuneConfig(**config.as_dict() | {"sample_seed": 0, "seed": 0})
+                settings.setdefault(setting, []).append(config)
+        for configs in settings.values():
+            if there.issuperset(map(alone, configs)):
+                yield grid, [(evidence.record(config), evidence.record(alone(config))) for config in configs]
+
+
+def treatment(evidence: Evidence, *grids: str, step: int | None = None) -> pd.DataFrame:
+    """One row a setting with a regulariser: what it did to the cloud, how hard it pulled, and the iterations.
+
+    Parameters
+    ----------
+    evidence
+        The runs.
+    *grids
+        Names of grids.
+    step
+        As in `effect`; by default each pair is read where the first of its runs is correct.
+
+    Returns
+    -------
+    DataFrame
+        ``grid`` and `FIELDS`; ``pairs``, ``read`` (pairs of which something is read; the means below are over these)
+        and ``step`` (median over them of the checkpoint that is read); for each field of `Cloud` the mean with the
+        regulariser (``spread_with``) and without (``spread_alone``), and the paired difference with its 95 % interval
+        (``spread``, ``spread_low``, ``spread_high``; of the spread the log of the ratio); ``pull`` (median over all
+        pairs); ``ratio``, ``ratio_low`` and ``ratio_high`` (`stats.iteration_ratio`); ``censored`` (pairs of which at
+        least one run is never correct); ``observed``: False where no run of any pair is ever correct, so that nothing
+        is seen of the iterations; and ``treated``: whether the interval of ``spread`` lies below that of
+        `MORE_EVEN`, that is, the regulariser made H0 deaths clearly more even than cross-entropy alone did. What is not
+        read is NaN, and not treated.
+    """
+    rows = []
+    for grid, both in pairs(evidence, *grids):
+        config = both[0][0].config
+        effects = [effect(*pair, step=step) for pair in both]
+        read = [found for found in effects if found.read]
+        table = pd.DataFrame([record.summary() for pair in both for record in pair])
+        ratio = stats.iteration_ratio(table, config.regularizer)
+        row: dict[str, Any] = {"grid": grid} | {name: getattr(config, name) for name in FIELDS}
+        row |= {"pairs": len(both), "read": len(read)}
+        row |= {"step": float(np.median([found.step for found in read])) if read else np.nan}
+        for name in Cloud._fields:
+            row |= _compared(name, read)
+        row |= {"pull": float(np.median([found.pull for found in effects]))}
+        row |= {"ratio": ratio.value, "ratio_low": ratio.low, "ratio_high": ratio.high, "censored": ratio.censored}
+        row |= {
+            "observed": not all(found.censored for found in effects),
+            "treated": row["spread_high"] < np.log(MORE_EVEN),
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _compared(name: str, read: list[Effect]) -> dict[str, float]:
+    """Means of a field of `Cloud` on both sides, and its paired difference."""
+    if not read:
+        return dict.fromkeys([f"{name}_with", f"{name}_alone", name, f"{name}_low", f"{name}_high"], np.nan)
+    difference = stats.mean(np.array([getattr(found.change, name) for found in read]))
+    return {
+        f"{name}_with": float(np.mean([getattr(found.ours, name) for found in read])),
+        f"{name}_alone": float(np.mean([getattr(found.theirs, name) for found in read])),
+        name: difference.value,
+        f"{name}_low": difference.low,
+        f"{name}_high": difference.high,
+    }
