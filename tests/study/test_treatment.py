@@ -27,24 +27,26 @@ def made(config, correct, steps, deaths=(1.0, 3.0), loops=0):
 
 
 def test_spread_is_the_standard_deviation_of_h0_deaths_over_their_mean():
-    found = spread(bars({0: [1.0, 3.0, math.inf], 20: [2.0, 2.0, math.inf]}))
-    assert found.to_dict() == {0: 0.5, 20: 0.0}
+    assert spread(bars({0: [1.0, 3.0, math.inf]})) == 0.5
+    assert spread(bars({0: [2.0, 2.0, math.inf]})) == 0
     loops = pd.DataFrame({"step": [0], "dimension": [1], "birth": [5.0], "death": [9.0]})
-    assert spread(pd.concat([bars({0: [1.0, 3.0]}), loops])).to_dict() == {0: 0.5}, "H1 has no part in it"
+    assert spread(pd.concat([bars({0: [1.0, 3.0]}), loops])) == 0.5, "H1 has no part in it"
 
 
-def test_of_fewer_than_two_bars_there_is_no_spread():
-    assert spread(bars({0: [1.0, math.inf]})).isna().all()
+@pytest.mark.parametrize("deaths", [[], [1.0, math.inf]])
+def test_of_fewer_than_two_bars_there_is_no_spread(deaths):
+    assert math.isnan(spread(bars({0: deaths})))
 
 
 def test_of_layers_the_spread_is_the_mean():
     layers = [bars({0: [1.0, 3.0]}).assign(layer=0), bars({0: [10.0, 10.0]}).assign(layer=1)]
-    assert spread(pd.concat(layers)).to_dict() == {0: 0.25}
+    assert spread(pd.concat(layers)) == 0.25
 
 
 def test_clouds_have_the_numbers_of_the_topology_table():
     found = clouds(made(OURS, 40, [0, 20], loops=7))
-    assert found.loc[20].to_dict() == {"spread": 0.5, "loops": 7, "entropy": 3, "distance": 1}
+    assert list(found.columns) == ["step", "spread", "loops", "entropy", "distance"]
+    assert found.to_numpy().tolist() == [[0, 0.5, 7, 3, 1], [20, 0.5, 7, 3, 1]]
 
 
 @pytest.mark.parametrize(

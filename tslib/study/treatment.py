@@ -27,6 +27,7 @@ __all__ = [
     "Cloud",
     "Effect",
     "alone",
+    "cloud",
     "clouds",
     "effect",
     "gradients",
@@ -114,32 +115,39 @@ def _end(record: RunRecord) -> int:
     return record.config.max_steps if record.iterations_to_correct is None else record.iterations_to_correct
 
 
-def spread(diagrams: pd.DataFrame) -> "pd.Series[float]":
-    """Standard deviation over mean of the finite H0 deaths, by step; a mean over layers where there are some.
+def spread(bars: pd.DataFrame) -> float:
+    """Standard deviation over mean of the finite H0 deaths; a mean over layers where there are some.
 
     Parameters
     ----------
-    diagrams
-        ``RunRecord.diagrams``: one row a bar.
+    bars
+        Rows of ``RunRecord.diagrams`` of one checkpoint.
     """
-    deaths = diagrams[(diagrams["dimension"] == 0) & np.isfinite(diagrams["death"])]
-    of_cloud = deaths.groupby([name for name in ("step", "layer") if name in deaths])["death"]
-    variation = of_cloud.std(ddof=0) / of_cloud.mean()
-    found: pd.Series[float] = variation.where(of_cloud.size() > 1).groupby("step").mean()
-    return found
+    dimension, death = bars["dimension"].to_numpy(), bars["death"].to_numpy(dtype=np.float64)
+    layer = bars["layer"].to_numpy() if "layer" in bars else np.zeros(len(bars))
+    dies = (dimension == 0) & np.isfinite(death)
+    of_layer = [death[dies & (layer == one)] for one in np.unique(layer[dies])]
+    if not of_layer or min(map(len, of_layer)) < 2:
+        return float("nan")
+    return float(np.mean([deaths.std() / deaths.mean() for deaths in of_layer]))
+
+
+def cloud(record: RunRecord, step: int) -> Cloud:
+    """Return what is compared of a prompt at one of its checkpoints."""
+    row = record.topology[record.topology["step"] == step].iloc[0]
+    bars = record.diagrams[record.diagrams["step"] == step]
+    return Cloud(
+        spread(bars),
+        float(row["h1_count"]),
+        float(row["persistence_entropy"]),
+        float(row["mean_distance"] / row["mean_norm"]),
+    )
 
 
 def clouds(record: RunRecord) -> pd.DataFrame:
-    """Return the `Cloud` at each checkpoint of a run: its fields as columns, by step."""
-    topology = record.topology.set_index("step")
-    return pd.DataFrame(
-        {
-            "spread": spread(record.diagrams).reindex(topology.index),
-            "loops": topology["h1_count"].astype(float),
-            "entropy": topology["persistence_entropy"],
-            "distance": topology["mean_distance"] / topology["mean_norm"],
-        }
-    )
+    """Return the `Cloud` at each checkpoint of a run: ``step``, then its fields as columns."""
+    steps = record.topology["step"].astype(int)
+    return pd.DataFrame([{"step": step} | cloud(record, step)._asdict() for step in steps])
 
 
 def effect(ours: RunRecord, theirs: RunRecord, step: int | None = None) -> Effect:
@@ -159,16 +167,15 @@ def effect(ours: RunRecord, theirs: RunRecord, step: int | None = None) -> Effec
         If they have no checkpoint in common, not even the start.
     """
     until = min(_end(ours), _end(theirs)) if step is None else step
-    sides = [clouds(record) for record in (ours, theirs)]
-    common = sides[0].index.intersection(sides[1].index)
-    if not len(common := common[common <= until]):
+    common = set(ours.topology["step"]) & set(theirs.topology["step"])
+    if not (early := [int(step) for step in common if step <= until]):
         raise InputError(f"the runs {ours.config.hash} and {theirs.config.hash} have no checkpoint in common")
-    at = int(common.max())
-    with_it, without = (Cloud(*side.loc[at, list(Cloud._fields)].to_numpy().tolist()) for side in sides)
+    at = max(early)
+    clouds_then = cloud(ours, at), cloud(theirs, at)
     if ours.config.metric != theirs.config.metric:  # checkpoints are measured as the loss is: not to be compared
         at = 0
     never = ours.iterations_to_correct is None and theirs.iterations_to_correct is None
-    return Effect(at, with_it, without, float(gradients(ours).median()), never)
+    return Effect(at, *clouds_then, float(gradients(ours).median()), never)
 
 
 def alone(config: TuneConfig) -> TuneConfig:
