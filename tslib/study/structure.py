@@ -213,15 +213,26 @@ def beside(curves: pd.DataFrame, column: str, with_: str, *, groups: Sequence[st
     middle rank there. So neither what all runs do with time nor how groups differ has a part in it.
     """
     seen = curves.dropna(subset=[column, with_])
-    of_run = [(key, run[[*groups, "step", column, with_]]) for key, run in _by_run(seen, groups)]
+    runs = _by_run(seen, groups)
+    table = pd.concat([run.assign(run=number) for number, (_, run) in enumerate(runs)])
+    stratum = table.groupby([*groups, "step"]).ngroup().to_numpy()
+    values = [np.unique(table[name], return_inverse=True)[1] for name in (column, with_)]
+    of_run = [np.flatnonzero(table["run"] == number) for number in range(len(runs))]
 
     def rho(kept: Int[ndarray, "kept"]) -> float:
-        table = pd.concat([of_run[i][1] for i in kept])
-        ranks = table.groupby([*groups, "step"])[[column, with_]].rank(pct=True)
-        apart = ranks - ranks.groupby([table[name] for name in (*groups, "step")]).transform("mean")
-        return float(_correlations(apart.to_numpy(np.float64))[0, 1])
+        rows = np.concatenate([of_run[number] for number in kept])
+        return float(_correlations(np.column_stack([_apart(one[rows], stratum[rows]) for one in values]))[0, 1])
 
-    return stats.leaving_one_out(rho, [key for key, _ in of_run])
+    return stats.leaving_one_out(rho, [key for key, _ in runs])
+
+
+def _apart(values: Int[ndarray, "rows"], stratum: Int[ndarray, "rows"]) -> Float[ndarray, "rows"]:
+    """Return how far the rank of each value in its stratum lies from the middle one there, over how many there are."""
+    sizes = np.bincount(stratum)
+    before = np.cumsum(sizes) - sizes
+    ranks = scipy_stats.rankdata(stratum * (values.max() + 1) + values) - before[stratum]
+    found: ndarray = (ranks - (sizes[stratum] + 1) / 2) / sizes[stratum]
+    return found
 
 
 def _by_run(curves: pd.DataFrame, groups: Sequence[str]) -> list[tuple[tuple[object, ...], pd.DataFrame]]:

@@ -4,7 +4,7 @@ The registered rules are applied by `tslib.study.claims.verdicts` and stay as th
 on the page; a function here applies each amendment.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 
 import numpy as np
@@ -62,10 +62,11 @@ def beyond_the_twin(
             return not_yet(missing)
         verdict, said, change = decide(curves, "t")
         found = {words: stats.mean(structure.per_run(curves, of).to_numpy()) for words, of in apart.values()}
-        noise = verdict == "reproduced" and not next(iter(found.values())).low > 0
+        beyond = next(iter(found.values())).low > 0
+        but = ("more than noise" if beyond else "as for noise") if verdict == "reproduced" else ""
         parts = "; ".join(f"{words} {interval}" for words, interval in found.items())
         said = f"{said.removesuffix(' So it does for noise.')} Each run against its own twin: {parts}."
-        return Finding(verdict, said, change, but="as for noise" if noise else "")
+        return Finding(verdict, said, change, but=but)
 
     return judge
 
@@ -162,8 +163,19 @@ def other_features(evidence: Evidence) -> Finding:
     return Finding(verdict, said, change, but="drift only" if drift else "")
 
 
-def counted(evidence: Evidence, confidence: float = 0.95) -> pd.DataFrame:
+def counted(
+    evidence: Evidence, confidence: float = 0.95, combinations: Mapping[tuple[str, str, str], str] = COMBINATIONS
+) -> pd.DataFrame:
     """Return `iterations.ratios` with what may be counted.
+
+    Parameters
+    ----------
+    evidence
+        The runs.
+    confidence
+        Of the intervals.
+    combinations
+        The grid of each (model, task, setting).
 
     Returns
     -------
@@ -172,9 +184,10 @@ def counted(evidence: Evidence, confidence: float = 0.95) -> pd.DataFrame:
         ``treated``, whether TSLoss made the deaths of $H_0$ clearly more even than cross-entropy alone did by the time
         a run was correct (`tslib.study.treatment`); and ``counts``, whether both hold.
     """
-    table, done = iterations.ratios(evidence, confidence), _done(evidence)
+    table = iterations.ratios(evidence, confidence, combinations)
+    done = _done(evidence, tuple(combinations.values()))
     keys = [
-        (COMBINATIONS[row["model"], row["task"], row["setting"]], row["regularizer"])
+        (combinations[row["model"], row["task"], row["setting"]], row["regularizer"])
         for row in table.to_dict("records")
     ]
     found = pd.DataFrame([done[key] for key in keys], columns=["observed", "treated"], index=table.index)
@@ -182,9 +195,9 @@ def counted(evidence: Evidence, confidence: float = 0.95) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=4)
-def _done(evidence: Evidence) -> dict[tuple[str, str], tuple[bool, bool]]:
+def _done(evidence: Evidence, grids: tuple[str, ...]) -> dict[tuple[str, str], tuple[bool, bool]]:
     """Whether the iterations of each grid and variant are observed, and whether they are treated."""
-    table = treatment.treatment(evidence, *COMBINATIONS.values())
+    table = treatment.treatment(evidence, *grids)
     return {(row["grid"], row["regularizer"]): (row["observed"], row["treated"]) for row in table.to_dict("records")}
 
 
@@ -244,14 +257,18 @@ def fewer_everywhere(evidence: Evidence) -> Finding:
 def largest_for_the_smallest(evidence: Evidence) -> Finding:
     """C10: on the tasks on which both models are treated, of the variant that both have."""
     models = ("smollm2-135m", "gemma3-270m")
-    grids = {task: [COMBINATIONS[model, task, "one sample"] for model in models] for task in ("gsm8k", "mmlu")}
+    tasks = ("gsm8k", "mmlu")
+    places = {
+        (model, task, "one sample"): COMBINATIONS[model, task, "one sample"] for task in tasks for model in models
+    }
+    grids = {task: [places[model, task, "one sample"] for model in models] for task in tasks}
     if missing := evidence.missing(*(grid for pair in grids.values() for grid in pair)):
         return not_yet(missing)
-    rows = counted(evidence)
-    rows = rows[(rows["regularizer"] == "tsloss") & (rows["setting"] == "one sample") & rows["counts"]]
-    tasks = [task for task in grids if set(rows.loc[rows["task"] == task, "model"]) >= set(models)]
-    left_out = [task for task in grids if task not in tasks]
-    found = {task: _apart(evidence, *grids[task]) for task in tasks}
+    rows = counted(evidence, combinations=places)
+    rows = rows[(rows["regularizer"] == "tsloss") & rows["counts"]]
+    treated = [task for task in tasks if set(rows.loc[rows["task"] == task, "model"]) >= set(models)]
+    left_out = [task for task in tasks if task not in treated]
+    found = {task: _apart(evidence, *grids[task]) for task in treated}
     parts = "; ".join(f"{task} {one}" for task, one in found.items()) or "no task"
     verdict = decided(
         bool(found) and all(one.high < 0 for one in found.values()), any(one.low > 0 for one in found.values())
