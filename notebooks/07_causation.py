@@ -93,7 +93,8 @@ pushed.style.hide(axis="index")
 # ## Company: between runs at one and the same step
 #
 # Runs with a longer $H_0$, more loops or a lower entropy than other runs *at the same step*: are they more accurate?
-# Training time is the same for all, so it cannot make the correlation. Colours are tasks.
+# Training time is the same for all, so it cannot make the correlation. Tasks can, since they differ in both: colours
+# are tasks, and ρ is that of the runs of one task, a mean over tasks ({py:func}`tslib.study.structure.across`).
 
 # %% tags=["hide-input"]
 curves = report_structure.by_setting(evidence)["one sample"]
