@@ -117,10 +117,11 @@ display(Markdown(report_rates.read_own_rates(evidence)))
 # %% [markdown]
 # ## Exact homology, and weights that adapt
 #
-# `persistence` ({py:class}`tslib.losses.persistence.PersistencePenalty`) is the sum of the lifespans of $H_0$ and
-# $H_1$ itself, differentiated through the edges that make them, where TSLoss only resembles it. `tsloss-adaptive`
-# sets λ at each step so that the regulariser's gradient is as long as the cross-entropy's. The frozen model is in
-# bfloat16, with all
+# Losses of exact homology are older than TSLoss: topological autoencoders {cite}`moor2020topological` and RTD-AE
+# {cite}`trofimov2023rtd` keep the topology of their data, of which a soft prompt has none. Here `persistence`
+# ({py:class}`tslib.losses.persistence.PersistencePenalty`) is the sum of the lifespans of $H_0$ and $H_1$ itself,
+# differentiated through the edges that make them, where TSLoss only resembles it. `tsloss-adaptive` sets λ at each step
+# so that the regulariser's gradient is as long as the cross-entropy's. The frozen model is in bfloat16, with all
 # methods of this table.
 
 # %% tags=["hide-input"]

@@ -35,6 +35,7 @@ __all__ = [
     "relative",
     "slopes",
     "spearman",
+    "with_half",
     "within",
 ]
 
@@ -119,17 +120,36 @@ def slopes(curve: pd.DataFrame, column: str, step: int) -> float:
     return float(after / before) if before else (1.0 if after == 0 else np.inf)
 
 
-def drift_test(curve: pd.DataFrame, column: str) -> tuple[float, float]:
-    """Mann-Whitney U of the first against the last third of the checkpoints, two-sided, as the paper's Table 2 has it.
+def drift_test(curve: pd.DataFrame, column: str, parts: int = 3) -> tuple[float, float]:
+    """Mann-Whitney U of the first against the last part of the checkpoints, two-sided.
+
+    Parameters
+    ----------
+    curve, column
+        A run, and what is tested.
+    parts
+        How many parts of one size the checkpoints are cut into: 3, so that the last third is held against the first, as
+        the page of criteria has it; or 2, halves, as the paper's Table 2 seems to have it
+        (`tslib.study.paper.group_size`).
 
     Returns
     -------
     tuple
-        U of the first third, and p. U is 0, or as large as can be, where the two do not overlap.
+        U of the first part, and p. U is 0, or as large as can be, where the two do not overlap.
     """
-    third = len(curve) // 3
-    test = scipy_stats.mannwhitneyu(curve[column].iloc[:third], curve[column].iloc[-third:])
+    size = len(curve) // parts
+    test = scipy_stats.mannwhitneyu(curve[column].iloc[:size], curve[column].iloc[-size:])
     return float(test.statistic), float(test.pvalue)
+
+
+def with_half(curve: pd.DataFrame, column: str) -> float:
+    """Spearman's ρ of a column with the half of the run that a checkpoint is in, as the paper's Table 2 seems to be.
+
+    Of an odd number of checkpoints the middle one is left out. What only rises has √3/2, about 0.866.
+    """
+    half = len(curve) // 2
+    ends = np.concatenate([curve[column].iloc[:half], curve[column].iloc[-half:]])
+    return float(spearman(ends, np.repeat([0, 1], half)))
 
 
 def correlation(
@@ -253,12 +273,37 @@ def partial(rho: Float[ndarray, "*resamples 3 3"]) -> Float[ndarray, "*resamples
     return found
 
 
-def across(curves: pd.DataFrame, column: str, with_: str, step: int) -> Interval:
-    """Spearman's ρ of two columns over runs, all at the same step, with an interval over runs."""
-    values = curves.loc[curves["step"] == step, [column, with_]].dropna().to_numpy(dtype=np.float64)
-    if len(values) < 4:
+def across(curves: pd.DataFrame, column: str, with_: str, step: int, within: str | None = None) -> Interval:
+    """Spearman's ρ of two columns over runs, all at the same step, with an interval over runs.
+
+    Parameters
+    ----------
+    curves
+        Topology of many runs.
+    column, with_
+        Two columns.
+    step
+        At which the runs are compared.
+    within
+        A column whose groups are looked at one by one, so that differences between groups make no correlation: the mean
+        of the groups' ρ, weighted by their runs. Groups of fewer than four runs, and
+        those in which one of the two columns is constant, say nothing and are left out.
+    """
+    here = curves.loc[curves["step"] == step].dropna(subset=[column, with_])
+    groups = [here] if within is None else [part for _, part in here.groupby(within, sort=False)]
+    values = [part[[column, with_]].to_numpy(dtype=np.float64) for part in groups if len(part) >= 4]
+    if within is not None:
+        values = [of_group for of_group in values if (np.ptp(of_group, axis=0) > 0).all()]
+    if not values:
         return Interval(float("nan"), float("nan"), float("nan"))
-    return stats.leaving_one_out(lambda kept: float(spearman(*values[kept].T)), [0] * len(values))
+    table = np.concatenate(values)
+    group = np.repeat(np.arange(len(values)), [len(of_group) for of_group in values])
+
+    def rho(kept: Int[ndarray, "kept"]) -> float:
+        of_group = [table[kept[group[kept] == number]] for number in range(len(values))]
+        return float(np.average([spearman(*one.T) for one in of_group], weights=[len(one) for one in of_group]))
+
+    return stats.leaving_one_out(rho, group.tolist())
 
 
 def mean_curve(curves: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -262,15 +262,17 @@ def test_structure_tables(whole):
         "ten samples": 6,
     }
     drifts = report_structure.drifts(settings["ten samples"]).set_index("quantity")
-    assert drifts.loc["h1 count"].tolist() == ["-1.00 [-1.00, -1.00]", "0.00 [0.00, 0.00]"]
+    assert drifts.loc["number of loops"].tolist() == ["-1.00 [-1.00, -1.00]", "0.00 [0.00, 0.00]"]
     table = report_structure.table2(settings["ten samples"])
     assert table["paper"].tolist() == TABLE2["rho"].tolist()
     loops = table.set_index("feature").loc["h1_count"]
     assert loops["rho"] < -0.9
     assert report_structure.words(table)["the paper"].tolist() == ["+0.866", "-0.809", "-0.324", "+0.018"]
-    assert "with ten samples the number of $H_1$ features goes from 11.0 to 3.50" in report_structure.read_bands(
-        settings
-    )
+    assert "with ten samples there are 11.0 at first, 3.50 [" in report_structure.read_bands(settings)
+    halves = report_structure.by_halves(whole).set_index("feature")
+    assert halves.loc["h1_count", "prompts"] == pytest.approx(-np.sqrt(64 / 85)), "ρ of 1 to 16 with two halves of 8"
+    assert halves["twins"].eq(0).all(), "which are made constant"
+    assert halves["runs"].eq(12).all()
 
 
 def test_verdicts_in_words(whole):
@@ -385,7 +387,7 @@ def test_figures_of_runs_by_method_value_and_bin(whole):
     heights = ax.containers[0].lines[0].get_ydata()
     assert np.all(np.diff(heights) < 0), "accuracy falls as the number of loops grows"
     assert report_structure.read_binned(curves, ["h1_count"], bins=4) == (
-        "Steps from bin to bin (as many checkpoints in each) in which accuracy rises: 0 of 3 for the h1 count."
+        "Steps from bin to bin (as many checkpoints in each) in which accuracy rises: 0 of 3 for the number of loops."
     )
     records = whole.records("sensitivity, tau")[:2]
     loss, ratio, lifespan, loops = plots.by_value(records, "tau").axes
@@ -402,11 +404,13 @@ def test_figures_of_runs_by_method_value_and_bin(whole):
 def test_findings(whole):
     """Made so: TSLoss needs 91 iterations instead of 101 in all runs but those of weight 10; a push moves nothing."""
     said = report_findings.structure(whole)
-    assert said.startswith("On average with one sample the number of $H_1$ features goes from 11.0 to")
+    assert said.startswith(
+        "Loops become fewer during tuning, and less so in a random walk of equal steps: with one sample"
+    )
     table = report_structure.table2(report_structure.by_setting(whole)["one sample"]).set_index("feature")
     rho, given = (f"{table.loc['h0_mean_lifespan', name]:+.2f}" for name in ("rho", "given"))
-    assert f"accuracy of {rho} [" in said
-    assert f"and of {given} [" in said
+    assert f"(+0.866), is {rho} [" in said
+    assert f"given the step, it is {given} [" in said
 
     values = 2 * 4 + 1 + 2 + 2 + 1 + 3  # four settings of TSLoss, metric, n, initialisation, precision, the weight
     said = report_findings.sensitivity(whole, Evidence(LEARNING_RATES))
