@@ -19,6 +19,7 @@ from tslib.study.report import evidence as report_evidence
 from tslib.study.report import findings as report_findings
 from tslib.study.report import questions as report_questions
 from tslib.study.report import rates as report_rates
+from tslib.study.report import referee
 from tslib.study.report import settings as report_settings
 from tslib.study.report import structure as report_structure
 from tslib.study.report import verdicts as report_verdicts
@@ -276,19 +277,58 @@ def test_structure_tables(whole):
 
 
 def test_verdicts_in_words(whole):
-    findings, said = claims.judge(whole), claims.criteria()
-    summary = report_verdicts.summary(findings)
-    counted = [int(number) for number in re.findall(r"(\d+) (?:is|are|has|have) ", summary)]
-    assert sum(counted) == 15
+    findings, amended = claims.judge(whole), claims.judge(whole, amended=True)
+    said = claims.criteria()
     assert findings["C9"].verdict == "reproduced"
-    table = report_verdicts.table(findings, said)
-    assert table["verdict"].tolist() == [finding.verdict for finding in findings.values()]
+    table = report_verdicts.table(findings, amended, said)
+    assert table["as registered"].tolist() == [report_verdicts.word(finding) for finding in findings.values()]
+    assert table["as amended"].tolist() == [report_verdicts.word(finding) for finding in amended.values()]
     assert table.iloc[3, 1] == "H0 features become longer"
-    sections = list(report_verdicts.sections(findings, said))
+    sections = list(report_verdicts.sections(findings, amended, said, claims.amendments()))
     assert len(sections) == 15
     assert sections[3].startswith("**C4: ")
     assert "*Contradicted if* an interval below 1." in sections[3]
+    assert "*Amended rule:* the registered rule for 0.1 ≤ λ ≤ 1." in sections[11]
     assert "Of 8 combinations" in sections[8]
+    points = list(referee.points(whole, amended))
+    assert [point.partition(".")[0] for point in points] == [str(number) for number in range(1, 14)]
+    assert "nan" not in "".join(points)
+
+
+def found(verdict, but=""):
+    return claims.Finding(verdict, "said.", "change.", 0, but)
+
+
+@pytest.mark.parametrize(
+    ("registered", "amended", "expected"),
+    [
+        (found("undecided"), found("undecided"), "undecided by both rules"),
+        (
+            found("reproduced"),
+            found("reproduced", "as for noise"),
+            "reproduced by both rules; said with it: as for noise",
+        ),
+        (
+            found("contradicted"),
+            found("reproduced", "by construction"),
+            "contradicted as registered, reproduced, by construction, as amended",
+        ),
+        (found(None), found(None, "as for noise"), "not yet by both rules"),
+    ],
+)
+def test_how_two_verdicts_differ(registered, amended, expected):
+    assert report_verdicts.difference(registered, amended) == expected
+
+
+def test_verdicts_are_counted():
+    registered = {"C1": found("contradicted"), "C2": found("reproduced"), "C3": found("undecided")}
+    amended = {"C1": found("reproduced", "by construction"), "C2": found("reproduced"), "C3": found(None)}
+    assert report_verdicts.summary(registered, amended) == (
+        "Of the paper's fifteen claims 2 are reproduced (C1 by construction, C2); 1 is not decided yet. By the rules "
+        "as they were registered 2 are judged otherwise (C1 contradicted; C3 undecided)."
+    )
+    same = report_verdicts.summary(registered, registered)
+    assert same.endswith("By the rules as they were registered nothing is judged otherwise.")
 
 
 def test_every_question_has_an_answer(whole):

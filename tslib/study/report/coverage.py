@@ -40,9 +40,7 @@ def caption(found: pd.DataFrame) -> str:
     """Say how often was drawn, and which of the book's intervals lie outside of the band."""
     outside = found[found["interval"].isin(USED) & ~found["covered"].between(0.93, 0.97)]
     parts = [f"{row['what']}, n = {row['n']}: {row['covered']:.1%}" for row in outside.to_dict("records")]
-    said = (
-        f"Outside of the band: {'; '.join(parts)}." if parts else "None of the book's intervals is outside of the band."
-    )
+    said = f"Outside of the band: {'; '.join(parts)}." if parts else "None of the book's intervals is outside of it."
     return (
         f"How often intervals of 95 % contain the value in the population. Each point is {found['repetitions'].min()} "
         f"to {found['repetitions'].max()} draws, so that one of 95 % is known to "

@@ -37,7 +37,7 @@ def difference(registered: Finding, amended: Finding) -> str:
     if registered.verdict == amended.verdict:
         more = f"; said with it: {amended.but}" if amended.but and amended.verdict else ""
         return f"{word(registered)} by both rules{more}"
-    return f"{word(registered)} as registered, {word(amended)} as amended"
+    return f"{word(registered)} as registered, {word(amended)}{',' if amended.but else ''} as amended"
 
 
 def sections(
@@ -72,7 +72,7 @@ def summary(registered: Mapping[str, Finding], amended: Mapping[str, Finding]) -
     if open_ := [name for name, finding in amended.items() if finding.verdict is None]:
         parts.append(f"{_few(open_)} not decided yet")
     differ = [name for name in amended if amended[name].verdict != registered[name].verdict]
-    told = "Nothing differs"
+    told = "By the rules as they were registered nothing is judged otherwise"
     if differ:
         what = "; ".join(f"{name} {word(registered[name])}" for name in differ)
         told = f"By the rules as they were registered {len(differ)} {_be(differ)} judged otherwise ({what})"
