@@ -143,13 +143,13 @@ def test_across_runs_at_one_step(many):
 
 
 def test_across_runs_of_one_group_at_a_time():
-    """Of three tasks one has ρ = 1 over four runs, one ρ = -1 over three, one is constant; together tasks make a ρ."""
-    rows = [("a", 1, 11), ("a", 2, 12), ("a", 3, 13), ("a", 4, 14), ("b", 11, 3), ("b", 12, 2), ("b", 13, 1)]
-    rows += [("c", 20 + i, 0) for i in range(3)] + [("d", 99, 99), ("d", 98, 98)]
+    """Of three tasks one has ρ = 1 over five runs, one ρ = -1 over four, one is constant; together tasks make a ρ."""
+    rows = [("a", i, 10 + i) for i in range(1, 6)] + [("b", 11 + i, 4 - i) for i in range(4)]
+    rows += [("c", 20 + i, 0) for i in range(4)] + [("d", 99, 99), ("d", 98, 98), ("d", 97, 97)]
     curves = pd.DataFrame(rows, columns=["task", "first", "second"]).assign(step=40)
     curves["run"] = curves.index
     found = structure.across(curves, "first", "second", 40, within="task")
-    assert found.value == pytest.approx((4 * 1 + 3 * -1) / 7), "neither the constant one nor the one of two runs counts"
+    assert found.value == pytest.approx((5 * 1 + 4 * -1) / 9), "neither the constant one nor that of three runs counts"
     assert found.low <= found.value <= found.high
     assert structure.across(curves[curves["task"].isin(["a", "b"])], "first", "second", 40).value < 0
     assert np.isnan(structure.across(curves[curves["task"] == "c"], "first", "second", 40, within="task").value)
@@ -165,11 +165,13 @@ def test_mean_curve_over_the_runs_that_are_there():
 
 
 def test_bins_by_hand_with_an_interval_over_runs():
-    """Of two runs, one wrong and one right throughout, a resample holds one of them twice or both."""
+    """Two runs, one wrong and one right throughout: their mean is known to ±12.706 · 0.5, and is no less than 0."""
     steps = np.tile(np.arange(10.0), 2)
     curves = pd.DataFrame({"run": ["a"] * 10 + ["b"] * 10, "feature": steps, "exact": [0.0] * 10 + [1.0] * 10})
     lower, upper = structure.in_bins(curves, "feature", "exact", bins=2).to_dict("records")
-    assert lower == {"centre": 2, "value": 0.5, "low": 0, "high": 1, "checkpoints": 10, "runs": 2}
+    assert lower == pytest.approx(
+        {"centre": 2, "value": 0.5, "low": 0, "high": 0.5 + 12.7062 * 0.5, "checkpoints": 10, "runs": 2}
+    )
     assert upper == lower | {"centre": 7}
 
 

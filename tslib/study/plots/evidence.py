@@ -179,7 +179,7 @@ def binned(curves: pd.DataFrame, features: Sequence[str], accuracy: str = "token
         means = structure.in_bins(curves, feature, accuracy, bins)
         ax.errorbar(means["centre"], means["value"], yerr=around(means), marker="o", capsize=3, color=POINT_COLOUR)
         ax.set_xlabel(feature.replace("_", " "))
-    axes[0, 0].set_ylabel(accuracy.replace("_", " "))
+    axes[0, 0].set(ylabel=accuracy.replace("_", " "), ylim=(0, 1))
     return figure
 
 
