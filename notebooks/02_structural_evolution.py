@@ -90,7 +90,10 @@ print(report.run_table(record))
 # %% tags=["hide-input"]
 figure = plots.evolution(record.topology)
 plt.show()
-display(Markdown(report.read_evolution(record.topology)))
+settings = report_structure.by_setting(evidence)
+curves = settings["one sample"]
+said = [report.read_evolution(record.topology), report_structure.read_opening(record.topology, curves)]
+display(Markdown(" ".join(said)))
 
 # %% [markdown]
 # The number of $H_0$ features cannot change: $n$ distinct points give $n$ bars whatever their arrangement
@@ -132,7 +135,6 @@ display(Markdown(report.read_stability(record)))
 # no later checkpoints, so the means at late steps are over fewer runs.
 
 # %% tags=["hide-input"]
-settings = report_structure.by_setting(evidence)
 figure = plots.bands(settings)
 plt.show()
 display(Markdown(report_structure.read_bands(settings)))
@@ -148,7 +150,6 @@ interactive.curves(settings)
 # runs that have at least six checkpoints:
 
 # %% tags=["hide-input"]
-curves = settings["one sample"]
 report_structure.drifts(curves).style.hide(axis="index")
 
 # %% [markdown]
@@ -173,12 +174,29 @@ for count in (1, 10):
 # ## Table 2: does topology go with accuracy?
 #
 # The paper correlates topological features with accuracy over the checkpoints and finds ρ = 0.866 for the mean $H_0$
-# lifespan. But accuracy rises with the step, and goes with anything that drifts. So beside the plain ρ stands the
+# lifespan. What that table is of can be read from its own numbers ({py:func}`tslib.study.paper.rho_of_groups`), though
+# not known:
+
+# %% tags=["hide-input"]
+display(Markdown(report_structure.read_papers_table2()))
+
+# %% [markdown]
+# So here is, for our runs that go on to the last step, the ρ of each feature with the half of the run that a checkpoint
+# is in, per run ({py:func}`tslib.study.structure.with_half`), and that of the random twins:
+
+# %% tags=["hide-input"]
+halves = report_structure.by_halves(evidence)
+display(report_structure.words_by_halves(halves).style.hide(axis="index"))
+display(Markdown(report_structure.read_by_halves(halves)))
+
+# %% [markdown]
+# Accuracy rises with the step, and goes with anything that drifts. So beside the plain ρ with accuracy stands the
 # {term}`partial correlation` given the step ({py:func}`tslib.study.structure.correlation`), and the correlation between
-# different runs at one and the same step, which training time cannot produce. Accuracy here is the share of target
+# different runs at one and the same step, which training time cannot produce; between runs of one task, neither can
+# differences between tasks ({py:func}`tslib.study.structure.across`). Accuracy here is the share of target
 # tokens that are the most probable one, since the share of samples that are exact is 0 until the end of a run of one
-# sample; [the verdict](09_verdicts) is by the latter, over runs that go on to step 300. Intervals are over runs:
-# whole runs are resampled. Runs that were correct before a step are not in the last column.
+# sample; [the verdict](09_verdicts) is by the latter, over runs that go on to step 300. Intervals are over runs.
+# Runs that were correct before a step are not in the last two columns.
 
 # %% tags=["hide-input"]
 table = report_structure.table2(curves)

@@ -35,13 +35,14 @@ from tslib.study.experiments import paired
 from tslib.study.report import evidence as report_evidence
 from tslib.study.report import rates as report_rates
 from tslib.study.report import runs as report
+from tslib.study.report.headline import headline
 
 plots.style()
 evidence = Evidence()
 committed = evidence.runs(MAIN)
 
 # %% tags=["finding"]
-display(Markdown(report.headline(committed)))
+display(Markdown(headline(evidence)))
 
 # %% [markdown]
 # ## A pair of runs, live
@@ -133,7 +134,8 @@ display(Markdown(f"TSLoss, forward and backward, takes {seconds / step:.2%} of a
 # Ten pairs, each a problem and an initial prompt of its own, are tuned with every method. A run that is not correct
 # within its steps is {term}`censored`: it stays in the table and in the {term}`Kaplan–Meier curve`, and counts with
 # the number of steps it had. The {term}`ratio` of iterations compares the {term}`restricted means <restricted mean>`
-# of paired runs; its interval is a {term}`BCa bootstrap` over the pairs ({py:func}`tslib.stats.iteration_ratio`).
+# of paired runs; its interval is {term}`Fieller's <Fieller interval>`, over the pairs
+# ({py:func}`tslib.stats.iteration_ratio`).
 
 # %% tags=["hide-input"]
 comparison = stats.comparison(committed)

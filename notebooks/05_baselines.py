@@ -89,7 +89,7 @@ display(Markdown(f"{said} {report.read_ends(stacked(records, 'topology'), of_pro
 # ## Committed: one problem of GSM8K, one question of MMLU
 #
 # Every method on the same pairs. Below 1 a method needs fewer iterations than cross-entropy alone. p-values of the
-# {term}`log-rank test` are {term}`Holm-corrected <Holm correction>` over the methods.
+# {term}`sign-flip test <sign flips>` are {term}`Holm-corrected <Holm correction>` over the methods.
 
 # %% tags=["hide-input"]
 for name in ("gsm8k", "mmlu"):
@@ -117,10 +117,11 @@ display(Markdown(report_rates.read_own_rates(evidence)))
 # %% [markdown]
 # ## Exact homology, and weights that adapt
 #
-# `persistence` ({py:class}`tslib.losses.persistence.PersistencePenalty`) is the sum of the lifespans of $H_0$ and
-# $H_1$ itself, differentiated through the edges that make them, where TSLoss only resembles it. `tsloss-adaptive`
-# sets λ at each step so that the regulariser's gradient is as long as the cross-entropy's. The frozen model is in
-# bfloat16, with all
+# Losses of exact homology are older than TSLoss: topological autoencoders {cite}`moor2020topological` and RTD-AE
+# {cite}`trofimov2023rtd` keep the topology of their data, of which a soft prompt has none. Here `persistence`
+# ({py:class}`tslib.losses.persistence.PersistencePenalty`) is the sum of the lifespans of $H_0$ and $H_1$ itself,
+# differentiated through the edges that make them, where TSLoss only resembles it. `tsloss-adaptive` sets λ at each step
+# so that the regulariser's gradient is as long as the cross-entropy's. The frozen model is in bfloat16, with all
 # methods of this table.
 
 # %% tags=["hide-input"]

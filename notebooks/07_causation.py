@@ -19,7 +19,9 @@
 # The paper finds that topological features go with accuracy, and concludes that they matter. Anything that drifts goes
 # with accuracy while a prompt is trained. {doc}`02_structural_evolution` takes the step out of the correlation; here
 # the features are *moved*: a regulariser pushes one quantity up or down while the cross-entropy is minimised as ever.
-# If the quantity causes accuracy, pushing it one way should help and the other way hurt.
+# If the quantity causes accuracy, pushing it one way should help and the other way hurt. Which way is not agreed upon:
+# where the paper reads a falling entropy as progress, {cite:t}`kudriashov2025shrink` *raise* the persistence entropy of
+# a model's representations in fine-tuning, and report that it helps.
 
 # %%
 import matplotlib.pyplot as plt
@@ -93,7 +95,8 @@ pushed.style.hide(axis="index")
 # ## Company: between runs at one and the same step
 #
 # Runs with a longer $H_0$, more loops or a lower entropy than other runs *at the same step*: are they more accurate?
-# Training time is the same for all, so it cannot make the correlation. Colours are tasks.
+# Training time is the same for all, so it cannot make the correlation. Tasks can, since they differ in both: colours
+# are tasks, and ρ is that of the runs of one task, a mean over tasks ({py:func}`tslib.study.structure.across`).
 
 # %% tags=["hide-input"]
 curves = report_structure.by_setting(evidence)["one sample"]

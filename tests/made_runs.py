@@ -97,6 +97,10 @@ def evidence(
         for asked in found.sweep.evaluations(config) if score and (made is None or made.status == "finished") else []:
             accuracy, loss = score(config)
             results = {"score": accuracy, "low": 0.0, "high": 1.0, "answer_loss": loss, "rows": 100, "cut": 0}
-            rows = pd.DataFrame([{"id": "made/0", "score": accuracy, "answer_loss": loss}])
-            evaluations.save(Evaluation(of_config(asked, config), results, {}, rows))
+            evaluations.save(Evaluation(of_config(asked, config), results, {}, no_rows(accuracy, loss)))
     return found
+
+
+def no_rows(score: float = 0.0, loss: float = 1.0) -> pd.DataFrame:
+    """The rows of an evaluation, in place of which there is one."""
+    return pd.DataFrame([{"id": "made/0", "score": score, "answer_loss": loss}])

@@ -59,6 +59,21 @@ def test_mann_whitney_of_thirds_that_do_not_overlap():
     assert (u, p) == (0, pytest.approx(0.1))  # 2 of the 20 ways to choose three of six
 
 
+def test_mann_whitney_of_halves():
+    """Of 1, 2, 7 against 9, 4, 5 two of nine pairs fall; the checkpoint in the middle is in neither half."""
+    u, p = structure.drift_test(curve([1, 2, 7, 99, 9, 4, 5]), "q", parts=2)
+    assert (u, p) == (2, pytest.approx(0.4))  # 8 of the 20 ways have a U of at most 2, or of at least 7
+
+
+def test_rho_with_the_half_of_the_run():
+    """Against SciPy; what only rises has √3/2 where there are many checkpoints, and the middle one does not count."""
+    values = [3.0, 1, 2, 2, 5, 4, 6]
+    expected = scipy_stats.spearmanr([3, 1, 2, 5, 4, 6], [0, 0, 0, 1, 1, 1]).statistic
+    assert structure.with_half(curve(values), "q") == pytest.approx(expected)
+    assert structure.with_half(curve(np.arange(146)), "q") == pytest.approx(np.sqrt(3) / 2, abs=1e-4)
+    assert structure.with_half(curve([7, 7, 7, 7]), "q") == 0
+
+
 @pytest.fixture
 def many():
     """Ten runs in which two columns follow the step and share some noise."""
@@ -125,6 +140,19 @@ def test_across_runs_at_one_step(many):
     assert found.value == pytest.approx(scipy_stats.spearmanr(here["first"], here["second"]).statistic)
     assert np.isnan(structure.across(many, "first", "second", 41).value), "no run has such a checkpoint"
     assert structure.across(many.assign(second=1.0), "first", "second", 40) == Interval(0, 0, 0)
+
+
+def test_across_runs_of_one_group_at_a_time():
+    """Of three tasks one has ρ = 1 over four runs, one ρ = -1 over three, one is constant; together tasks make a ρ."""
+    rows = [("a", 1, 11), ("a", 2, 12), ("a", 3, 13), ("a", 4, 14), ("b", 11, 3), ("b", 12, 2), ("b", 13, 1)]
+    rows += [("c", 20 + i, 0) for i in range(3)] + [("d", 99, 99), ("d", 98, 98)]
+    curves = pd.DataFrame(rows, columns=["task", "first", "second"]).assign(step=40)
+    curves["run"] = curves.index
+    found = structure.across(curves, "first", "second", 40, within="task")
+    assert found.value == pytest.approx((4 * 1 + 3 * -1) / 7), "neither the constant one nor the one of two runs counts"
+    assert found.low <= found.value <= found.high
+    assert structure.across(curves[curves["task"].isin(["a", "b"])], "first", "second", 40).value < 0
+    assert np.isnan(structure.across(curves[curves["task"] == "c"], "first", "second", 40, within="task").value)
 
 
 def test_mean_curve_over_the_runs_that_are_there():

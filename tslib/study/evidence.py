@@ -21,7 +21,7 @@ from tslib.stats import PAIR
 if TYPE_CHECKING:
     from tslib.runs.evaluation import EvaluationStore
 
-__all__ = ["LEARNING_RATES", "MAIN", "SWEEP", "Evidence", "stacked"]
+__all__ = ["LEARNING_RATES", "MAIN", "SWEEP", "UNTUNED", "Evidence", "stacked"]
 
 SWEEPS = COMMITTED.parent / "sweeps"
 """The files that declare the runs of the study."""
@@ -31,6 +31,9 @@ SWEEP = SWEEPS / "evidence.yaml"
 
 LEARNING_RATES = SWEEPS / "learning_rate.yaml"
 """The sweep that learning rates were chosen from."""
+
+UNTUNED = SWEEPS / "untuned.yaml"
+"""The sweep of models as they are."""
 
 MAIN = "one sample, gsm8k, SmolLM2"
 """The grid of the paper's own example: one problem of GSM8K, with the embedded model."""
@@ -163,6 +166,17 @@ class Evidence:
                 found = self._evaluation_store.load(path).summary()
                 rows.append(_of(config) | {name: found[name] for name in measured})
         return pd.DataFrame(rows, columns=["run", *OF_RUN, *measured])
+
+    def untuned(self, task: str, model: str = "smollm2-135m") -> float | None:
+        """Return the held-out score of a model as it is, scored by its replies, without examples; None if not there.
+
+        It is of the same rows as that of the tuned prompts: `UNTUNED` declares it.
+        """
+        for asked in Sweep.load(UNTUNED).as_they_are:
+            if (asked.task, asked.model, asked.shots, asked.scoring) == (task, model, 0, "generate"):
+                path = self._evaluation_store.path(asked)
+                return float(self._evaluation_store.load(path).summary()["score"]) if path.is_file() else None
+        return None
 
     @cached_property
     def _evaluation_store(self) -> "EvaluationStore":

@@ -1,6 +1,6 @@
-"""What figures, tables and verdicts call the methods."""
+"""What figures, tables, sentences and verdicts call methods, models, tasks, settings and features: a person's words."""
 
-__all__ = ["METHOD_NAMES", "method_name"]
+__all__ = ["METHOD_NAMES", "feature_name", "method_name", "model_name", "setting_name", "task_name"]
 
 METHOD_NAMES = {
     "none": "cross-entropy alone",
@@ -27,3 +27,94 @@ METHOD_NAMES = {
 def method_name(regularizer: str) -> str:
     """Return what figures and tables call a regulariser."""
     return METHOD_NAMES.get(regularizer, regularizer)
+
+
+_MODELS = {
+    "smollm2-135m": "SmolLM2-135M",
+    "gemma3-270m": "Gemma-3-270M",
+    "gemma-2b-it": "Gemma-2B-IT",
+    "open-llama-7b": "Open-LLaMA-7B",
+    "deepseek-7b-chat": "DeepSeek-7B-Chat",
+    "qwen1.5-14b-chat": "Qwen1.5-14B-Chat",
+}
+
+
+def model_name(model: str) -> str:
+    """Return a model's name as its makers write it; that of a model without an entry as it is."""
+    return _MODELS.get(model, model)
+
+
+_TASKS = {
+    "gsm8k": "GSM8K",
+    "gsm-symbolic": "GSM-Symbolic",
+    "math": "MATH",
+    "bbh": "BIG-Bench Hard",
+    "mmlu": "MMLU",
+    "mmlu-cf": "MMLU-CF",
+    "hotpotqa": "HotpotQA",
+    "hotpotqa-short": "HotpotQA (short)",
+    "longbench": "LongBench",
+}
+
+
+def task_name(task: str) -> str:
+    """Return a benchmark's name as its makers write it, with that of its subset (``bbh/navigate``) behind a comma."""
+    whole, _, subset = task.partition("/")
+    return ", ".join(filter(None, (_TASKS.get(whole, whole), subset)))
+
+
+_SETTINGS = {
+    "weight": "λ",
+    "tau": "τ",
+    "alpha": "α",
+    "beta_h1": "β",
+    "lambda_repel": "λ_repel",
+    "metric": "distance",
+    "n_tokens": "prompt length",
+    "init": "initialisation",
+    "dtype": "precision",
+    "prompt_scale": "factor on the prompt",
+    "lr": "learning rate",
+}
+_VALUES = {
+    ("init", "vocabulary"): "vocabulary initialisation",
+    ("init", "text"): "text initialisation",
+    ("init", "gaussian"): "Gaussian initialisation",
+    ("metric", "euclidean"): "Euclidean distance",
+    ("metric", "cosine"): "cosine distance",
+}
+
+
+def setting_name(field: str, value: object = None) -> str:
+    """Return the name of a field of ``TuneConfig``; with a value, that of the field at the value.
+
+    Examples
+    --------
+    >>> setting_name("n_tokens"), setting_name("n_tokens", 50), setting_name("weight", 10.0)
+    ('prompt length', '50 virtual tokens', 'λ = 10')
+    """
+    name = _SETTINGS.get(field, field)
+    if value is None:
+        return name
+    if field == "n_tokens":
+        return f"{value} virtual tokens"
+    if field == "dtype":
+        return str(value)
+    shown = f"{value:g}" if isinstance(value, float) else value
+    return _VALUES.get((field, str(value)), f"{name} = {shown}")
+
+
+_FEATURES = {
+    "h0_mean_lifespan": "mean $H_0$ lifespan",
+    "h1_mean_lifespan": "mean $H_1$ lifespan",
+    "h1_count": "number of loops",
+    "persistence_entropy": "persistence entropy",
+    "density": "density",
+    "h1_density": "$H_1$ density",
+}
+
+
+def feature_name(column: str, *, formulas: bool = True) -> str:
+    """Return the name of a column of a topology table, in Markdown; for a table, which shows none, without formulas."""
+    name = _FEATURES.get(column, column.replace("_", " "))
+    return name if formulas else name.replace("$", "").replace("_", "")

@@ -4,7 +4,7 @@ A *curve* is the topology table of a run, or of many runs below each other with 
 (`tslib.study.evidence.Evidence.topology`): one row a checkpoint.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,13 @@ from scipy import stats as scipy_stats
 
 from tslib import stats
 from tslib.errors import InputError
-from tslib.stats import Interval
+from tslib.stats import Interval, Kind
 
 __all__ = [
     "FEWEST",
+    "GROUPS",
     "across",
+    "beside",
     "correlation",
     "drawn_curve",
     "drift",
@@ -33,6 +35,8 @@ __all__ = [
     "relative",
     "slopes",
     "spearman",
+    "with_half",
+    "within",
 ]
 
 FEWEST = 6
@@ -116,21 +120,44 @@ def slopes(curve: pd.DataFrame, column: str, step: int) -> float:
     return float(after / before) if before else (1.0 if after == 0 else np.inf)
 
 
-def drift_test(curve: pd.DataFrame, column: str) -> tuple[float, float]:
-    """Mann-Whitney U of the first against the last third of the checkpoints, two-sided, as the paper's Table 2 has it.
+def drift_test(curve: pd.DataFrame, column: str, parts: int = 3) -> tuple[float, float]:
+    """Mann-Whitney U of the first against the last part of the checkpoints, two-sided.
+
+    Parameters
+    ----------
+    curve, column
+        A run, and what is tested.
+    parts
+        How many parts of one size the checkpoints are cut into: 3, so that the last third is held against the first, as
+        the page of criteria has it; or 2, halves, as the paper's Table 2 seems to have it
+        (`tslib.study.paper.group_size`).
 
     Returns
     -------
     tuple
-        U of the first third, and p. U is 0, or as large as can be, where the two do not overlap.
+        U of the first part, and p. U is 0, or as large as can be, where the two do not overlap.
     """
-    third = len(curve) // 3
-    test = scipy_stats.mannwhitneyu(curve[column].iloc[:third], curve[column].iloc[-third:])
+    size = len(curve) // parts
+    test = scipy_stats.mannwhitneyu(curve[column].iloc[:size], curve[column].iloc[-size:])
     return float(test.statistic), float(test.pvalue)
 
 
-def correlation(curves: pd.DataFrame, column: str, with_: str, given: str | None = None) -> Interval:
-    """Spearman's ρ over the checkpoints of all runs, with an interval over runs (whole runs are resampled).
+def with_half(curve: pd.DataFrame, column: str) -> float:
+    """Spearman's ρ of a column with the half of the run that a checkpoint is in, as the paper's Table 2 seems to be.
+
+    Of an odd number of checkpoints the middle one is left out. What only rises has √3/2, about 0.866.
+    """
+    half = len(curve) // 2
+    ends = np.concatenate([curve[column].iloc[:half], curve[column].iloc[-half:]])
+    return float(spearman(ends, np.repeat([0, 1], half)))
+
+
+def correlation(
+    curves: pd.DataFrame, column: str, with_: str, given: str | None = None, *, kind: Kind = "t"
+) -> Interval:
+    """Spearman's ρ over the checkpoints of all runs together, with an interval over runs.
+
+    Where groups of runs differ in both columns, this is as much about groups as about runs: see `within`.
 
     Parameters
     ----------
@@ -140,7 +167,11 @@ def correlation(curves: pd.DataFrame, column: str, with_: str, given: str | None
         Two columns.
     given
         A column whose part in both ranks is taken out (partial correlation of the ranks).
+    kind
+        Of the interval: runs left out one by one, or whole runs resampled.
     """
+    if kind == "t":
+        return within(curves, column, with_, given, groups=())
     names = [column, with_] + ([given] if given else [])
     seen = curves.dropna(subset=names)
     runs = seen.groupby("run", sort=False)
@@ -158,6 +189,78 @@ def correlation(curves: pd.DataFrame, column: str, with_: str, given: str | None
     return stats.bootstrap(pooled, np.arange(len(table)), resamples=1999, batch=100)
 
 
+GROUPS = ("task", "samples")
+"""Fields in which groups of runs differ, and with them accuracy and topology."""
+
+
+def within(
+    curves: pd.DataFrame, column: str, with_: str, given: str | None = None, *, groups: Sequence[str] = GROUPS
+) -> Interval:
+    """Spearman's ρ over the checkpoints of each group of runs, the mean over groups, with an interval over runs.
+
+    Parameters
+    ----------
+    curves
+        Topology of many runs.
+    column, with_
+        Two columns.
+    given
+        A column whose part in both ranks is taken out.
+    groups
+        Fields that a group's runs share; without any, all runs are one group.
+    """
+    names = [column, with_] + ([given] if given else [])
+    seen = curves.dropna(subset=names)
+
+    def rho(values: Float[ndarray, "checkpoints columns"]) -> float:
+        found = _correlations(scipy_stats.rankdata(values, axis=0))
+        return float(partial(found) if given else found[0, 1])
+
+    of_run = [(key, run[names].to_numpy(np.float64)) for key, run in _by_run(seen, groups)]
+    keys = [key for key, _ in of_run]
+
+    def mean_of(kept: Int[ndarray, "kept"]) -> float:
+        of_group = [np.concatenate([of_run[i][1] for i in kept if keys[i] == key]) for key in dict.fromkeys(keys)]
+        return float(np.mean([rho(values) for values in of_group]))
+
+    return stats.leaving_one_out(mean_of, keys)
+
+
+def beside(curves: pd.DataFrame, column: str, with_: str, *, groups: Sequence[str] = GROUPS) -> Interval:
+    """Spearman's ρ of two columns with group and step taken out, with an interval over runs.
+
+    At each step the runs of a group are ranked among each other; what is correlated is how far each lies from the
+    middle rank there. So neither what all runs do with time nor how groups differ has a part in it.
+    """
+    seen = curves.dropna(subset=[column, with_])
+    runs = _by_run(seen, groups)
+    table = pd.concat([run.assign(run=number) for number, (_, run) in enumerate(runs)])
+    stratum = table.groupby([*groups, "step"]).ngroup().to_numpy()
+    values = [np.unique(table[name], return_inverse=True)[1] for name in (column, with_)]
+    of_run = [np.flatnonzero(table["run"] == number) for number in range(len(runs))]
+
+    def rho(kept: Int[ndarray, "kept"]) -> float:
+        rows = np.concatenate([of_run[number] for number in kept])
+        return float(_correlations(np.column_stack([_apart(one[rows], stratum[rows]) for one in values]))[0, 1])
+
+    return stats.leaving_one_out(rho, [key for key, _ in runs])
+
+
+def _apart(values: Int[ndarray, "rows"], stratum: Int[ndarray, "rows"]) -> Float[ndarray, "rows"]:
+    """Return how far the rank of each value in its stratum lies from the middle one there, over how many there are."""
+    sizes = np.bincount(stratum)
+    before = np.cumsum(sizes) - sizes
+    ranks = scipy_stats.rankdata(stratum * (values.max() + 1) + values) - before[stratum]
+    found: ndarray = (ranks - (sizes[stratum] + 1) / 2) / sizes[stratum]
+    return found
+
+
+def _by_run(curves: pd.DataFrame, groups: Sequence[str]) -> list[tuple[tuple[object, ...], pd.DataFrame]]:
+    """Return each run's rows with the key of its group, group by group."""
+    found = [(tuple(run[list(groups)].iloc[0]), run) for _, run in curves.groupby("run", sort=False)]
+    return sorted(found, key=lambda one: str(one[0]))
+
+
 def partial(rho: Float[ndarray, "*resamples 3 3"]) -> Float[ndarray, "*resamples"]:
     """Partial correlation of the first two of three columns given the third, from the plain ones.
 
@@ -170,12 +273,37 @@ def partial(rho: Float[ndarray, "*resamples 3 3"]) -> Float[ndarray, "*resamples
     return found
 
 
-def across(curves: pd.DataFrame, column: str, with_: str, step: int) -> Interval:
-    """Spearman's ρ of two columns over runs, all at the same step, with an interval over runs."""
-    values = curves.loc[curves["step"] == step, [column, with_]].dropna().to_numpy(dtype=np.float64)
-    if len(values) < 3:
+def across(curves: pd.DataFrame, column: str, with_: str, step: int, within: str | None = None) -> Interval:
+    """Spearman's ρ of two columns over runs, all at the same step, with an interval over runs.
+
+    Parameters
+    ----------
+    curves
+        Topology of many runs.
+    column, with_
+        Two columns.
+    step
+        At which the runs are compared.
+    within
+        A column whose groups are looked at one by one, so that differences between groups make no correlation: the mean
+        of the groups' ρ, weighted by their runs. Groups of fewer than four runs, and
+        those in which one of the two columns is constant, say nothing and are left out.
+    """
+    here = curves.loc[curves["step"] == step].dropna(subset=[column, with_])
+    groups = [here] if within is None else [part for _, part in here.groupby(within, sort=False)]
+    values = [part[[column, with_]].to_numpy(dtype=np.float64) for part in groups if len(part) >= 4]
+    if within is not None:
+        values = [of_group for of_group in values if (np.ptp(of_group, axis=0) > 0).all()]
+    if not values:
         return Interval(float("nan"), float("nan"), float("nan"))
-    return stats.bootstrap(spearman, *values.T, paired=True)
+    table = np.concatenate(values)
+    group = np.repeat(np.arange(len(values)), [len(of_group) for of_group in values])
+
+    def rho(kept: Int[ndarray, "kept"]) -> float:
+        of_group = [table[kept[group[kept] == number]] for number in range(len(values))]
+        return float(np.average([spearman(*one.T) for one in of_group], weights=[len(one) for one in of_group]))
+
+    return stats.leaving_one_out(rho, group.tolist())
 
 
 def mean_curve(curves: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -196,23 +324,19 @@ def mean_curve(curves: pd.DataFrame, column: str) -> pd.DataFrame:
 def in_bins(curves: pd.DataFrame, feature: str, column: str, bins: int = 8) -> pd.DataFrame:
     """Mean of a column in bins of a feature with as many checkpoints each, with a 95 % interval over runs.
 
-    Whole runs are resampled, as in `correlation`: the checkpoints of one run in a bin are much alike. Where the feature
-    is constant there is one bin.
+    The checkpoints of one run in a bin are much alike, so a bin's mean is a ratio of two numbers of each run: the sum
+    over its checkpoints, and how many they are. Where the feature is constant there is one bin.
 
     Returns
     -------
     DataFrame
         One row a bin: ``centre`` (median of the feature), ``value``, ``low``, ``high``, ``checkpoints``, ``runs``.
     """
-
-    def pooled(totals: Any, counts: Any, axis: int = -1) -> Any:
-        return totals.sum(axis=axis) / counts.sum(axis=axis)
-
     seen = curves.dropna(subset=[feature, column])
     rows = []
     for _, here in seen.groupby(pd.qcut(seen[feature], bins, duplicates="drop").cat.codes):
         of_runs = here.groupby("run")[column].agg(["sum", "size"]).to_numpy(dtype=np.float64)
-        found = stats.bootstrap(pooled, *of_runs.T, paired=True)
+        found = stats.ratio_of_means(*of_runs.T)
         counts = {"checkpoints": len(here), "runs": len(of_runs)}
         rows.append({"centre": here[feature].median(), **found._asdict(), **counts})
     return pd.DataFrame(rows)

@@ -21,7 +21,8 @@ MODULES = [
         f"losses.{name}"
         for name in ("baselines", "controls", "descent", "distances", "persistence", "registry", "tsloss")
     ),
-    *("records.provenance", "records.record", "tuning.loop", "study.shapes", "study.structure", "study.treatment"),
+    *("records.provenance", "records.record", "tuning.loop", "study.paper", "study.shapes", "study.structure"),
+    "study.treatment",
     *("interop.adapters", "interop.clouds", "interop.trainer"),
     *(f"runs.{name}" for name in ("audit", "evaluation", "store", "sweeps")),
     *(f"study.plots.{path.stem}" for path in sorted((ROOT / "tslib" / "study" / "plots").glob("[a-z]*.py"))),
@@ -52,11 +53,12 @@ PAGES = {
 def public(name: str) -> list[str]:
     """Names of the public functions and classes that a module defines."""
     module = importlib.import_module(f"tslib.{name}")
+    package = hasattr(module, "__path__")  # which hands on what its files define
     return [
         member
         for member, value in vars(module).items()
         if (inspect.isfunction(value) or inspect.isclass(value))
-        and value.__module__ == module.__name__
+        and (value.__module__ == module.__name__ or (package and value.__module__.startswith(f"{module.__name__}.")))
         and not member.startswith("_")
         and member in getattr(module, "__all__", [member])
     ]

@@ -3,19 +3,25 @@
 Imports the library and the study's data (`tslib.study.evidence`).
 """
 
-from tslib.study.claims.criteria import Criterion, Finding, criteria
+from tslib.study.claims.amended import counted, geometric
+from tslib.study.claims.criteria import Amendment, Criterion, Finding, amendments, criteria
 from tslib.study.claims.held_out import held_out_gain
 from tslib.study.claims.iterations import COMBINATIONS, KEPT_BACK, by_censoring, ratios, rises, total_losses
-from tslib.study.claims.verdicts import JUDGES, judge
+from tslib.study.claims.verdicts import AMENDED, JUDGES, judge
 
 __all__ = [
+    "AMENDED",
     "COMBINATIONS",
     "JUDGES",
     "KEPT_BACK",
+    "Amendment",
     "Criterion",
     "Finding",
+    "amendments",
     "by_censoring",
+    "counted",
     "criteria",
+    "geometric",
     "held_out_gain",
     "judge",
     "ratios",

@@ -7,7 +7,18 @@ from pathlib import Path
 from tslib.errors import ResourceError
 from tslib.stats import Verdict
 
-__all__ = ["MULTI", "PAGE", "SINGLE", "Criterion", "Finding", "criteria", "decided", "not_yet"]
+__all__ = [
+    "MULTI",
+    "PAGE",
+    "SINGLE",
+    "Amendment",
+    "Criterion",
+    "Finding",
+    "amendments",
+    "criteria",
+    "decided",
+    "not_yet",
+]
 
 PAGE = Path(__file__).resolve().parents[3] / "book" / "claims.md"
 """The page with the criteria."""
@@ -42,12 +53,15 @@ class Finding:
         What would change the verdict.
     missing
         Runs that are asked for and not there.
+    but
+        What is said with the verdict, such as "as for noise".
     """
 
     verdict: Verdict | None
     said: str
     change: str
     missing: int = 0
+    but: str = ""
 
 
 def criteria(page: Path = PAGE) -> dict[str, Criterion]:
@@ -58,17 +72,36 @@ def criteria(page: Path = PAGE) -> dict[str, Criterion]:
     ResourceError
         If the page is not there, or has not fifteen.
     """
+    found = {row[0]: Criterion(*row) for row in _rows(page) if re.fullmatch(r"C\d+", row[0]) and len(row) == 5}
+    if len(found) != 15:
+        raise ResourceError(f"{page} has {len(found)} criteria that can be read, not fifteen")
+    return found
+
+
+@dataclass(frozen=True)
+class Amendment:
+    """One row of the page's amendments: what was wrong with a rule or its application, and the amended rule."""
+
+    claim: str
+    wrong: str
+    rule: str
+
+
+def amendments(page: Path = PAGE) -> dict[str, Amendment]:
+    """Read the amendments from their page; a claim that is not there is judged as all are: with other intervals."""
+    found = {row[0]: Amendment(*row) for row in _rows(page) if re.fullmatch(r"C\d+", row[0]) and len(row) == 3}
+    return {f"C{number}": found[f"C{number}"] for number in range(1, 16) if f"C{number}" in found}
+
+
+def _rows(page: Path) -> list[list[str]]:
+    """Cells of the lines of all tables of a page."""
     try:
         text = page.read_text(encoding="utf-8")
     except OSError as error:
         raise ResourceError(
             f"cannot read the criteria {page} ({error.strerror}): use a checkout of the project"
         ) from error
-    rows = [[cell.strip() for cell in line.strip("| \n").split(" | ")] for line in text.splitlines()]
-    found = {row[0]: Criterion(*row) for row in rows if re.fullmatch(r"C\d+", row[0]) and len(row) == 5}
-    if len(found) != 15:
-        raise ResourceError(f"{page} has {len(found)} criteria that can be read, not fifteen")
-    return found
+    return [[cell.strip() for cell in line.strip("| \n").split(" | ")] for line in text.splitlines()]
 
 
 def not_yet(missing: int) -> Finding:

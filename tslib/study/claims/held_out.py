@@ -1,5 +1,6 @@
 """C13 and C14: stable and compact prompts, and accuracy on rows that were not tuned on."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from tslib import stats
-from tslib.stats import Interval
+from tslib.stats import Interval, Kind
 from tslib.study import structure
 from tslib.study.claims.criteria import MULTI, SINGLE, Finding, decided, not_yet
 from tslib.study.evidence import Evidence
@@ -20,22 +21,22 @@ def stable_and_compact(evidence: Evidence) -> Finding:
     if missing := evidence.missing(*SINGLE) + evidence.not_evaluated(*MULTI):
         return not_yet(missing)
     scores = evidence.evaluations(*MULTI)
-    features = _steadiness(_curves(evidence, *MULTI))
+    features = steadiness(with_prompts(evidence, *MULTI))
     table = scores.set_index("run").join(features)
     names = {"apart": "distance between successive diagrams", "spread": "mean pairwise distance over the norm"}
-    rho = {name: _within(table, ["task"], name) for name in names}
-    of_method = {name: _within(table, ["task", "regularizer"], name) for name in names}
-    paired = _paired_steadiness(evidence)
+    rho = {name: within(table, ["task"], name, "bca") for name in names}
+    of_method = {name: within(table, ["task", "regularizer"], name, "bca") for name in names}
+    paired = paired_steadiness(evidence, "bca")
     first = decided(min(found.low for found in rho.values()) > 0, min(found.high for found in rho.values()) < 0)
     second = decided(max(found.high for found in paired.values()) < 0, max(found.low for found in paired.values()) > 0)
     verdict = decided(first == second == "reproduced", "contradicted" in (first, second))
     goes = "; ".join(f"{said} {rho[name]}" for name, said in names.items())
-    within = "; ".join(f"{said} {of_method[name]}" for name, said in names.items())
+    among = "; ".join(f"{said} {of_method[name]}" for name, said in names.items())
     moves = "; ".join(f"{said} {paired[name]}" for name, said in names.items())
     said = (
         f"First half ({first}): ρ with the held-out answer loss over {len(table)} runs of ten samples: {goes}. "
-        f"Among the runs of one method, which does not decide here: {within}. "
-        f"Second half ({second}): with TSLoss less without, over pairs: {moves}. {_left_out(evidence, *SINGLE, *MULTI)}"
+        f"Among the runs of one method, which does not decide here: {among}. "
+        f"Second half ({second}): with TSLoss less without, over pairs: {moves}. {left_out(evidence, *SINGLE, *MULTI)}"
     )
     change = (
         "Either half contradicts alone: compact and steady prompts would need the smaller held-out loss, and TSLoss "
@@ -44,7 +45,7 @@ def stable_and_compact(evidence: Evidence) -> Finding:
     return Finding(verdict, said, change)
 
 
-def _steadiness(curves: pd.DataFrame) -> pd.DataFrame:
+def steadiness(curves: pd.DataFrame) -> pd.DataFrame:
     """Per run: mean distance between successive diagrams (H0 and H1, Wasserstein), and last mean distance over norm."""
     rows = {
         run: {
@@ -56,34 +57,43 @@ def _steadiness(curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _within(table: pd.DataFrame, groups: list[str], name: str) -> Interval:
-    """Spearman's ρ of a feature with the held-out loss: mean over groups of runs, which are resampled within them."""
+def within(table: pd.DataFrame, groups: list[str], name: str, kind: Kind) -> Interval:
+    """Spearman's ρ of a feature with the held-out loss, the mean over groups, with an interval over runs in groups."""
     of_group = [part[[name, "answer_loss"]].to_numpy(float) for _, part in table.groupby(groups)]
 
     def rho(*indices: Int[ndarray, "*resamples _"], axis: int = -1) -> Any:
         parts = [values[index] for values, index in zip(of_group, indices, strict=True)]
         return np.mean([structure.spearman(part[..., 0], part[..., 1], axis) for part in parts], axis=0)
 
-    return stats.bootstrap(rho, *(np.arange(len(values)) for values in of_group))
+    if kind == "bca":
+        return stats.bootstrap(rho, *(np.arange(len(values)) for values in of_group))
+    first = np.cumsum([0, *map(len, of_group)])  # runs are counted through, group after group
+    ends = list(pairwise(first.tolist()))
+
+    def of_kept(kept: Int[ndarray, "kept"]) -> float:
+        return float(rho(*(kept[(kept >= low) & (kept < high)] - low for low, high in ends)))
+
+    return stats.leaving_one_out(of_kept, np.repeat(np.arange(len(of_group)), np.diff(first)).tolist())
 
 
-def _paired_steadiness(evidence: Evidence) -> dict[str, Interval]:
-    curves = _curves(evidence, *SINGLE, *MULTI)
+def paired_steadiness(evidence: Evidence, kind: Kind) -> dict[str, Interval]:
+    """Paired differences, with TSLoss less without, of what `steadiness` has."""
+    curves = with_prompts(evidence, *SINGLE, *MULTI)
     curves = curves[curves["regularizer"].isin(("none", "tsloss"))]
-    runs = curves.drop_duplicates("run").set_index("run")[["regularizer", *stats.PAIR]].join(_steadiness(curves))
+    runs = curves.drop_duplicates("run").set_index("run")[["regularizer", *stats.PAIR]].join(steadiness(curves))
     sides = [runs[runs["regularizer"] == name].set_index(stats.PAIR) for name in ("tsloss", "none")]
     pairs = sides[0].index.intersection(sides[1].index)
     differences = sides[0].loc[pairs, ["apart", "spread"]] - sides[1].loc[pairs, ["apart", "spread"]]
-    return {str(name): stats.mean(column.to_numpy()) for name, column in differences.items()}
+    return {str(name): stats.mean(column.to_numpy(), kind=kind) for name, column in differences.items()}
 
 
-def _curves(evidence: Evidence, *grids: str) -> pd.DataFrame:
+def with_prompts(evidence: Evidence, *grids: str) -> pd.DataFrame:
     """Topology of the runs that have a prompt at the end."""
     curves = evidence.topology(*grids)
     return curves[~curves["run"].isin(evidence.diverged(*grids))]
 
 
-def _left_out(evidence: Evidence, *grids: str) -> str:
+def left_out(evidence: Evidence, *grids: str) -> str:
     """Count the runs without a prompt at the end."""
     return f"Runs that diverged, left out with their pairs: {len(evidence.diverged(*grids))}."
 
@@ -94,18 +104,20 @@ def held_out(evidence: Evidence) -> Finding:
     if missing := evidence.not_evaluated(*grids):
         return not_yet(missing)
     scores = evidence.evaluations(*grids)
-    gains = {name: held_out_gain(scores, name, "score") for name in ("none", "l2", "pairwise")}
-    losses = {name: held_out_gain(scores, name, "answer_loss") for name in gains}
+    gains = {name: held_out_gain(scores, name, "score", kind="bca") for name in ("none", "l2", "pairwise")}
+    losses = {name: held_out_gain(scores, name, "answer_loss", kind="bca") for name in gains}
     verdict = decided(min(gain.low for gain in gains.values()) > 0, min(gain.high for gain in gains.values()) < 0)
     parts = "; ".join(f"{method_name(name)} {gains[name]} (answer loss {losses[name]})" for name in gains)
     said = (
         f"Held-out accuracy with TSLoss less that with {parts}; mean difference over pairs, 100 rows each. "
-        f"{_left_out(evidence, *grids)}"
+        f"{left_out(evidence, *grids)}"
     )
     return Finding(verdict, said, "More pairs; models large enough to solve held-out problems.")
 
 
-def held_out_gain(scores: pd.DataFrame, baseline: str, column: str, method: str = "tsloss") -> Interval:
+def held_out_gain(
+    scores: pd.DataFrame, baseline: str, column: str, method: str = "tsloss", kind: Kind = "t"
+) -> Interval:
     """Mean difference of a column over pairs, a method less a baseline (`Evidence.evaluations`)."""
     sides = [scores[scores["regularizer"] == name].set_index(stats.PAIR)[column] for name in (method, baseline)]
-    return stats.mean((sides[0] - sides[1]).dropna().to_numpy(float))
+    return stats.mean((sides[0] - sides[1]).dropna().to_numpy(float), kind=kind)

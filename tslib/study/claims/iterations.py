@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 from tslib import stats
-from tslib.stats import Interval, Ratio, Verdict
+from tslib.stats import Interval, Kind, Ratio, Verdict
 from tslib.study.claims.criteria import SINGLE, Finding, decided, not_yet
 from tslib.study.evidence import Evidence
 from tslib.study.paper import table3_ratio
@@ -41,7 +41,10 @@ KEPT_BACK = {
 
 
 def ratios(
-    evidence: Evidence, confidence: float = 0.95, combinations: Mapping[tuple[str, str, str], str] = COMBINATIONS
+    evidence: Evidence,
+    confidence: float = 0.95,
+    combinations: Mapping[tuple[str, str, str], str] = COMBINATIONS,
+    kind: Kind = "t",
 ) -> pd.DataFrame:
     """Return the ratio of iterations, TSLoss over cross-entropy alone, for each whole combination and variant.
 
@@ -53,6 +56,8 @@ def ratios(
         Of the intervals.
     combinations
         The grid of each (model, task, setting).
+    kind
+        Of the intervals.
 
     Returns
     -------
@@ -65,7 +70,7 @@ def ratios(
     for (model, task, setting), grid in combinations.items():
         table = evidence.runs(grid)
         for regularizer in [name for name in VARIANTS if name in set(table["regularizer"])]:
-            ratio = stats.iteration_ratio(table, regularizer, confidence=confidence)
+            ratio = stats.iteration_ratio(table, regularizer, confidence=confidence, kind=kind)
             sides = {"ours": regularizer, "baseline": "none"}
             means = {side: stats.mean_iterations(table[table["regularizer"] == name]) for side, name in sides.items()}
             diverged = int((table["status"] == "diverged").sum())
@@ -81,7 +86,7 @@ def ratios(
 
 def fewer_everywhere(evidence: Evidence) -> Finding:
     """C9: TSLoss needs fewer iterations on every model, data set and setting."""
-    table = ratios(evidence, TWO_LOOKS)
+    table = ratios(evidence, TWO_LOOKS, kind="bca")
     missing = evidence.missing(*COMBINATIONS.values())
     if table.empty:
         return not_yet(missing)
@@ -142,7 +147,7 @@ def _by_weight(evidence: Evidence) -> tuple[pd.DataFrame, int]:
     return table.assign(weight=stats.weights(table)), evidence.missing(*grids)
 
 
-def weight(evidence: Evidence) -> Finding:
+def weight(evidence: Evidence, kind: Kind = "bca") -> Finding:
     """C11: iterations fall as λ grows from 0 to 1, and at 10 none is correct."""
     table, missing = _by_weight(evidence)
     if missing:
@@ -152,7 +157,7 @@ def weight(evidence: Evidence) -> Finding:
     until_one = steps[[1.0, 0.5, 0.1, 0.0]].to_numpy()  # in the order in which the claim has them grow
     trend = float(scipy_stats.page_trend_test(until_one).pvalue)
     against = float(scipy_stats.page_trend_test(until_one[:, ::-1]).pvalue)
-    at_one = stats.iteration_ratio(table[table["weight"].isin((0.0, 1.0))], "tsloss", confidence=TWO_LOOKS)
+    at_one = stats.iteration_ratio(table[table["weight"].isin((0.0, 1.0))], "tsloss", confidence=TWO_LOOKS, kind=kind)
     at_ten = table[table["weight"] == 10]
     right = int(at_ten["iterations_to_correct"].notna().sum())
     verdict = decided(trend < 0.05 and at_one.high < 1 and right == 0, right >= len(at_ten) / 2 or against < 0.05)
@@ -167,8 +172,8 @@ def weight(evidence: Evidence) -> Finding:
     return Finding(verdict, said, change)
 
 
-def loss_near_zero(evidence: Evidence) -> Finding:
-    """C12: the total loss comes near zero by step 100; at λ = 10 it oscillates."""
+def loss_near_zero(evidence: Evidence, kind: Kind = "bca", smallest: float = 0.0) -> Finding:
+    """C12: the total loss comes near zero by step 100, from the smallest λ on; at λ = 10 it oscillates."""
     _table, missing = _by_weight(evidence)
     if missing:
         return not_yet(missing)
@@ -177,8 +182,8 @@ def loss_near_zero(evidence: Evidence) -> Finding:
         value: float(np.mean([total.get(100, np.inf) < 0.1 * total.iloc[0] for total in runs]))
         for value, runs in totals.items()
     }
-    more = rises(totals)
-    low = [share for value, share in shares.items() if value <= 1]
+    more = rises(totals, kind)
+    low = [share for value, share in shares.items() if smallest <= value <= 1]
     verdict = decided(min(low) >= 0.9 and more.low > 0, min(low) <= 0.5 or more.high < 0)
     parts = ", ".join(f"{share:.0%} at λ = {value:g}" for value, share in shares.items())
     said = (
@@ -202,15 +207,15 @@ def total_losses(evidence: Evidence) -> dict[float, list[pd.Series]]:
     }
 
 
-def rises(totals: dict[float, list[pd.Series]]) -> Interval:
+def rises(totals: dict[float, list[pd.Series]], kind: Kind = "t") -> Interval:
     """Return at how many more steps the total loss rises by over a tenth with λ = 10 than with 1, mean over pairs."""
     ten, one = (np.array([float((run > 1.1 * run.shift()).sum()) for run in totals[value]]) for value in (10.0, 1.0))
-    return stats.mean(ten - one)
+    return stats.mean(ten - one, kind=kind)
 
 
 def factors(evidence: Evidence) -> Finding:
     """C15: half or a quarter of the iterations, on models that are not run here."""
-    table = ratios(evidence)
+    table = ratios(evidence, kind="bca")
     if table.empty:
         return not_yet(evidence.missing(*COMBINATIONS.values()))
     half, quarter = (int((table["low"] <= factor).sum()) for factor in (0.5, 0.25))

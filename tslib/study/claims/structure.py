@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 import pandas as pd
 
 from tslib import stats
 from tslib.records.record import RunRecord
-from tslib.stats import Interval, Verdict
+from tslib.stats import Interval, Kind, Verdict
 from tslib.study import structure
 from tslib.study.claims.criteria import MULTI, SINGLE, Finding, decided, not_yet
 from tslib.study.evidence import Evidence
 
 
-def _structure(evidence: Evidence) -> tuple[pd.DataFrame, int]:
+def on_record(evidence: Evidence) -> tuple[pd.DataFrame, int]:
     """Topology of the runs of cross-entropy alone that go on to the end, and how many runs are missing."""
     grids = (*SINGLE, *MULTI)
     asked = sum(config.regularizer == "none" for config in evidence.asked(*grids))
@@ -21,18 +22,22 @@ def _structure(evidence: Evidence) -> tuple[pd.DataFrame, int]:
     return curves, asked - curves["run"].nunique()
 
 
-def _of_runs(curves: pd.DataFrame, statistic: Callable[[pd.DataFrame], float]) -> Interval:
-    return stats.mean(structure.per_run(curves, statistic).to_numpy())
+def _of_runs(curves: pd.DataFrame, statistic: Callable[[pd.DataFrame], float], kind: Kind) -> Interval:
+    return stats.mean(structure.per_run(curves, statistic).to_numpy(), kind=kind)
 
 
-def on_structure(decide: Callable[[pd.DataFrame], tuple[Verdict, str, str]]) -> Callable[[Evidence], Finding]:
-    """Make a judge of a function of the curves of all runs on structure: verdict, evidence, what would change it."""
+Decide: TypeAlias = Callable[[pd.DataFrame, Kind], tuple[Verdict, str, str]]
+"""Judges the curves of all runs on structure: verdict, evidence, what would change it."""
+
+
+def on_structure(decide: Decide) -> Callable[[Evidence], Finding]:
+    """Make a judge by the registered rules, whose intervals are of a BCa bootstrap."""
 
     def judge(evidence: Evidence) -> Finding:
-        curves, missing = _structure(evidence)
+        curves, missing = on_record(evidence)
         if missing:
             return not_yet(missing)
-        verdict, said, change = decide(curves)
+        verdict, said, change = decide(curves, "bca")
         return Finding(verdict, f"{said} ({curves['run'].nunique()} runs.)", change)
 
     return judge
@@ -73,11 +78,11 @@ def _steps_that_differ(record: RunRecord) -> list[int]:
     return [int(step) for step in table.loc[table["h0_count"] != record.config.n_tokens, "step"]]
 
 
-def h1_falls(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
+def h1_falls(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]:
     """C2: the number of H1 features falls and approaches zero."""
-    rho = _of_runs(curves, partial(structure.drift, column="h1_count"))
-    null = _of_runs(curves, partial(structure.drift, column="null_h1_count"))
-    rest = _of_runs(curves, partial(structure.relative, column="h1_count"))
+    rho = _of_runs(curves, partial(structure.drift, column="h1_count"), kind)
+    null = _of_runs(curves, partial(structure.drift, column="null_h1_count"), kind)
+    rest = _of_runs(curves, partial(structure.relative, column="h1_count"), kind)
     noise = rho.low <= null.high and null.low <= rho.high
     verdict = decided(rho.high < 0 and rest.value <= 0.2, rho.low > 0 or (rho.value < 0 and rest.low > 0.5))
     said = (
@@ -93,7 +98,7 @@ def h1_falls(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
 
 def multi_falls_faster(evidence: Evidence) -> Finding:
     """C3: it falls faster and more steadily with ten samples."""
-    curves, missing = _structure(evidence)
+    curves, missing = on_record(evidence)
     if missing:
         return not_yet(missing)
     sides = [curves[curves["samples"] == samples] for samples in (10, 1)]
@@ -102,7 +107,8 @@ def multi_falls_faster(evidence: Evidence) -> Finding:
         partial(structure.not_rising, column="h1_count"),
     )
     falls, steady = (
-        stats.difference(*(structure.per_run(side, statistic).to_numpy() for side in sides)) for statistic in statistics
+        stats.difference(*(structure.per_run(side, statistic).to_numpy() for side in sides), kind="bca")
+        for statistic in statistics
     )
     verdict = decided(min(falls.low, steady.low) > 0, max(falls.high, steady.high) < 0)
     said = (
@@ -117,12 +123,12 @@ def multi_falls_faster(evidence: Evidence) -> Finding:
     return Finding(verdict, said, change)
 
 
-def h0_lengthens(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
+def h0_lengthens(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]:
     """C4: H0 features become longer."""
-    ratio = _of_runs(curves, partial(structure.relative, column="h0_mean_lifespan"))
-    null = _of_runs(curves, partial(structure.relative, column="null_h0_mean_lifespan"))
+    ratio = _of_runs(curves, partial(structure.relative, column="h0_mean_lifespan"), kind)
+    null = _of_runs(curves, partial(structure.relative, column="null_h0_mean_lifespan"), kind)
     scaled = curves.assign(share=curves["h0_mean_lifespan"] / curves["mean_norm"])
-    norm = _of_runs(scaled, partial(structure.relative, column="share"))
+    norm = _of_runs(scaled, partial(structure.relative, column="share"), kind)
     verdict = decided(ratio.low > 1, ratio.high < 1)
     said = (
         f"The mean $H_0$ lifespan of the last third is {ratio} times that of the first checkpoint; for the random "
@@ -135,12 +141,12 @@ def h0_lengthens(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
     return verdict, said, change
 
 
-def entropy_drops(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
+def entropy_drops(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]:
     """C5: persistence entropy drops early, modestly, then is stable."""
     column = "persistence_entropy"
-    early = _of_runs(curves, partial(structure.fall, column=column, step=60))
-    slope = _of_runs(curves, partial(structure.slopes, column=column, step=60))
-    null = _of_runs(curves, partial(structure.fall, column="null_persistence_entropy", step=60))
+    early = _of_runs(curves, partial(structure.fall, column=column, step=60), kind)
+    slope = _of_runs(curves, partial(structure.slopes, column=column, step=60), kind)
+    null = _of_runs(curves, partial(structure.fall, column="null_persistence_entropy", step=60), kind)
     verdict = decided(early.low > 0 and early.value <= 0.2 and slope.value <= 0.25, early.high < 0)
     said = (
         f"At step 60 the entropy has fallen by {early} of its first value (the twin's by {null}); its mean absolute "
@@ -153,11 +159,11 @@ def entropy_drops(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
     return verdict, said, change
 
 
-def density_falls(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
+def density_falls(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]:
     """C6: H1 density falls clearly while the overall density hardly does."""
     loops = structure.per_run(curves, partial(structure.relative, column="h1_density"))
     overall = structure.per_run(curves, partial(structure.relative, column="density"))
-    one, all_, apart = (stats.mean(values.to_numpy()) for values in (loops, overall, overall - loops))
+    one, all_, apart = (stats.mean(values.to_numpy(), kind=kind) for values in (loops, overall, overall - loops))
     verdict = decided(one.high <= 0.5 and all_.low >= 0.8, one.low > 1 or apart.high <= 0)
     said = (
         f"In the last third the $H_1$ density is {one} of its first value, the overall density {all_}; the second less "
@@ -170,11 +176,14 @@ def density_falls(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
     return verdict, said, change
 
 
-def goes_with_accuracy(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
+def goes_with_accuracy(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]:
     """C7: the mean H0 lifespan goes with accuracy."""
-    rho = structure.correlation(curves, "h0_mean_lifespan", "exact")
-    given = structure.correlation(curves, "h0_mean_lifespan", "exact", given="step")
-    tokens = [structure.correlation(curves, "h0_mean_lifespan", "token_accuracy", given=of) for of in (None, "step")]
+    rho = structure.correlation(curves, "h0_mean_lifespan", "exact", kind=kind)
+    given = structure.correlation(curves, "h0_mean_lifespan", "exact", given="step", kind=kind)
+    tokens = [
+        structure.correlation(curves, "h0_mean_lifespan", "token_accuracy", given=of, kind=kind)
+        for of in (None, "step")
+    ]
     parted = structure.per_run(curves, _thirds_are_apart)
     verdict = decided(rho.value > 0.5 and rho.low > 0 and given.low > 0, rho.high < 0 or given.high < 0)
     said = (
@@ -196,11 +205,11 @@ def _thirds_are_apart(curve: pd.DataFrame) -> bool:
     return u in (0, (len(curve) // 3) ** 2)
 
 
-def other_features(curves: pd.DataFrame) -> tuple[Verdict, str, str]:
+def other_features(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]:
     """C8: entropy and H1 count go against accuracy, the mean H1 lifespan does not go with it."""
     names = {"persistence_entropy": "entropy", "h1_count": "$H_1$ count", "h1_mean_lifespan": "mean $H_1$ lifespan"}
-    rho = {name: structure.correlation(curves, name, "exact") for name in names}
-    given = {name: structure.correlation(curves, name, "exact", given="step") for name in names}
+    rho = {name: structure.correlation(curves, name, "exact", kind=kind) for name in names}
+    given = {name: structure.correlation(curves, name, "exact", given="step", kind=kind) for name in names}
     first, second, third = rho.values()
     verdict = decided(
         max(first.high, second.high) < 0 and third.low >= -0.2 and third.high <= 0.2, first.low > 0 or second.low > 0

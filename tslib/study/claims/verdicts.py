@@ -7,10 +7,11 @@ are not all there has no verdict yet, unless those that are there decide already
 from collections.abc import Callable
 
 from tslib.study.claims import held_out, iterations, structure
+from tslib.study.claims.amended import AMENDED
 from tslib.study.claims.criteria import Finding
 from tslib.study.evidence import Evidence
 
-__all__ = ["JUDGES", "judge"]
+__all__ = ["AMENDED", "JUDGES", "judge"]
 
 JUDGES: dict[str, Callable[[Evidence], Finding]] = {
     "C1": structure.h0_count,
@@ -31,7 +32,7 @@ JUDGES: dict[str, Callable[[Evidence], Finding]] = {
 }
 
 
-def judge(evidence: Evidence | None = None) -> dict[str, Finding]:
-    """Return what the committed records say of each claim."""
+def judge(evidence: Evidence | None = None, *, amended: bool = False) -> dict[str, Finding]:
+    """Return what the committed records say of each claim: as registered, or by the amended rules."""
     evidence = evidence or Evidence()
-    return {claim: decide(evidence) for claim, decide in JUDGES.items()}
+    return {claim: decide(evidence) for claim, decide in (AMENDED if amended else JUDGES).items()}

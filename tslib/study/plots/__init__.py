@@ -29,6 +29,7 @@ from tslib.study.plots.clouds import (
     trajectories,
 )
 from tslib.study.plots.cost import growth, loss_curves, step_times, tsloss_times
+from tslib.study.plots.coverage import coverage
 from tslib.study.plots.evidence import (
     QUANTITIES,
     bands,
@@ -84,6 +85,7 @@ __all__ = [
     "changes_by_weight",
     "combinations",
     "correlations",
+    "coverage",
     "describe",
     "diagram",
     "distance_histograms",

@@ -131,8 +131,8 @@ def read_baselines(comparison: pd.DataFrame) -> str:
     best = rows.nsmallest(1, "ratio").reset_index().to_dict("records")[0]
     return (
         f"Of the regularisers {', of those '.join(parts)}. The smallest ratio: {method_name(best['regularizer'])}, "
-        f"{Interval(best['ratio'], best['low'], best['high'])}; after Holm's correction the smallest p of a log-rank "
-        f"test is {rows['p_holm'].min():.2g}. Each interval stands for itself, on {int(rows['runs'].min())} pairs, "
+        f"{Interval(best['ratio'], best['low'], best['high'])}; after Holm's correction the smallest p of flipped "
+        f"signs is {rows['p_holm'].min():.2g}. Each interval stands for itself, on {int(rows['runs'].min())} pairs, "
         f"uncorrected for {len(rows)} methods; a gain would have to hold on tasks that nothing was chosen on, too."
     )
 

@@ -6,7 +6,7 @@ from tslib import stats
 from tslib.config import PRESETS
 from tslib.study import claims
 from tslib.study.evidence import Evidence
-from tslib.study.names import method_name
+from tslib.study.names import feature_name, method_name
 from tslib.study.report import evidence as report_evidence
 from tslib.study.report import rates as report_rates
 from tslib.study.report import settings as report_settings
@@ -23,13 +23,13 @@ def structure(evidence: Evidence) -> str:
     settings = report_structure.by_setting(evidence)
     if not settings:
         return "None of these runs is committed yet."
-    table = report_structure.table2(next(iter(settings.values())))
-    row = report_structure.words(table).set_index(table["feature"]).loc[FEATURE]
+    table = report_structure.table2(next(iter(settings.values()))).set_index("feature")
+    row = report_structure.words(table.reset_index()).set_index(table.index).loc[FEATURE]
     return (
-        f"{report_structure.read_bands(settings)} The mean $H_0$ lifespan has a Spearman's ρ with accuracy of "
-        f"{row['over checkpoints']} over checkpoints (the paper: {row['the paper']}), and of {row['given the step']} "
-        "given the step."
-    )
+        f"{report_structure.read_bands(settings)}\n\nThe paper's strongest correlation with accuracy, that of the "
+        f"{feature_name(FEATURE)} ({row['the paper']}), is {row['over checkpoints']} here; given the step, it is "
+        f"{row['given the step']}. {report_structure.read_by_halves(report_structure.by_halves(evidence))}"
+    ).rstrip()
 
 
 def sensitivity(evidence: Evidence, alone: Evidence) -> str:

@@ -37,8 +37,8 @@ def factors(evidence: Evidence) -> pd.DataFrame:
     r"""By what factor the iterations of a pair change, in either direction, when one thing is changed.
 
     The factor of two runs with :math:`a` and :math:`b` iterations is :math:`\exp|\log(a/b)|`, never below 1; over the
-    pairs that both sides have its geometric mean is taken, with a BCa bootstrap interval. A censored run counts with
-    ``max_steps``.
+    pairs that both sides have its geometric mean is taken, with a t interval (of its logarithm). A censored run counts
+    with ``max_steps``.
 
     Returns
     -------

@@ -7,12 +7,9 @@ import pandas as pd
 
 from tslib import stats
 from tslib.records.record import RunRecord
-from tslib.stats import Interval, Ratio
+from tslib.stats import Interval
 from tslib.study.names import method_name
-from tslib.study.paper import table3_ratio
-
-PAPER_RATIO = table3_ratio("Gemma-2B-IT", "GSM8K", "one sample")
-"""Iterations with TSLoss over those without, single-sample GSM8K with Gemma-2B-IT (the paper's Table 3)."""
+from tslib.study.paper import GSM8K_RATIO
 
 SIDES = {"reproduced": "lies below 1", "contradicted": "lies above 1", "undecided": "contains 1"}
 """What a verdict on fewer iterations says of the interval of a ratio."""
@@ -69,7 +66,7 @@ def method_table(comparison: pd.DataFrame) -> pd.DataFrame:
                 "median": f"{row['median']:.0f}" if np.isfinite(row["median"]) else "not reached",
                 "restricted mean": f"{row['restricted_mean']:.1f}",
                 "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])) if compared else "",
-                "p (log-rank, Holm)": _p(row["p_holm"]) if compared else "",
+                "p (signs flipped, Holm)": _p(row["p_holm"]) if compared else "",
                 "interval": SIDES[row["verdict"]] if compared else "",
             }
         )
@@ -78,58 +75,6 @@ def method_table(comparison: pd.DataFrame) -> pd.DataFrame:
 
 def _p(value: float) -> str:
     return f"{value:.2f}" if value >= 0.01 else "< 0.01"
-
-
-def headline(table: pd.DataFrame, method: str = "tsloss") -> str:
-    """Say in a sentence or two, in Markdown, whether TSLoss needs fewer iterations, with the interval.
-
-    Parameters
-    ----------
-    table
-        ``RunStore.table()`` of one experiment: paired runs of ``none`` and ``method``.
-    method
-        The variant of TSLoss.
-    """
-    ratio = stats.iteration_ratio(table, method)
-    ours, theirs = stats.pair_up(table, method)
-    means = [stats.mean_iterations(side) for side in (theirs, ours)]
-    return (
-        f"**{_answer(ratio)}** On {ratio.pairs} pairs of a {ours['task'].iloc[0]} problem and an initial prompt, with "
-        f"{ours['model'].iloc[0]}, a run needs {means[0]:.0f} iterations "
-        f"on average with cross-entropy alone and {means[1]:.0f} with {method_name(method)} (λ = "
-        f"{ours['weight'].iloc[0]:g}, learning rate {ours['lr'].iloc[0]:g}): a ratio of {ratio.value:.2f}, "
-        f"95 % interval [{ratio.low:.2f}, {ratio.high:.2f}] ({ratio.censored} pairs censored). The paper's ratio on "
-        f"GSM8K is {PAPER_RATIO:.2f}, with a larger model."
-    )
-
-
-README_MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
-
-
-def readme(text: str, table: pd.DataFrame) -> str:
-    """Return the README with what lies between its marks replaced by what the committed records say.
-
-    Parameters
-    ----------
-    text
-        The README, with both marks of ``README_MARKS``.
-    table
-        As for ``headline``.
-    """
-    before, rest = text.split(README_MARKS[0])
-    after = rest.split(README_MARKS[1])[1]
-    rows = method_table(stats.comparison(table))
-    lines = [list(rows.columns), ["---"] * rows.shape[1], *rows.astype(str).to_numpy().tolist()]
-    measured = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{before}{README_MARKS[0]}\n{headline(table)}\n\n{measured}\n{README_MARKS[1]}{after}"
-
-
-def _answer(ratio: Ratio) -> str:
-    return {
-        "reproduced": "In our runs TSLoss makes tuning converge in fewer iterations.",
-        "contradicted": "In our runs TSLoss makes tuning converge in more iterations, not fewer.",
-        "undecided": "In our runs TSLoss makes no difference to convergence that can be told from chance.",
-    }[stats.verdict(ratio)]
 
 
 def read_evolution(topology: pd.DataFrame) -> str:
@@ -210,10 +155,10 @@ def read_ratios(comparison: pd.DataFrame) -> str:
     """Read the forest plot: on which side of 1 each interval lies."""
     rows = comparison.dropna(subset="ratio").to_dict("records")
     parts = [f"that of {method_name(row['regularizer'])} {SIDES[row['verdict']]}" for row in rows]
-    inside = [row for row in rows if row["low"] <= PAPER_RATIO <= row["high"]]
+    inside = [row for row in rows if row["low"] <= GSM8K_RATIO <= row["high"]]
     return (
         f"Left of 1 a method would need fewer iterations; of the intervals, {' and '.join(parts)}. The paper's ratio "
-        f"on GSM8K, {PAPER_RATIO:.2f} with Gemma-2B-IT, lies in {len(inside)} of the {len(rows)} intervals."
+        f"on GSM8K, {GSM8K_RATIO:.2f} with Gemma-2B-IT, lies in {len(inside)} of the {len(rows)} intervals."
     )
 
 

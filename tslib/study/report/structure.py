@@ -4,29 +4,39 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from tslib import stats
-from tslib.study import structure
+from tslib.stats import Interval
+from tslib.study import paper, structure
 from tslib.study.claims.criteria import MULTI, SINGLE
 from tslib.study.claims.iterations import COMBINATIONS, KEPT_BACK
 from tslib.study.evidence import Evidence
+from tslib.study.names import feature_name
 from tslib.study.paper import TABLE2
+from tslib.study.report.phrases import listed, plural, share
 from tslib.topology.meaning import plane
 
 __all__ = [
     "by_dataset",
+    "by_halves",
     "by_setting",
     "drifts",
+    "fate",
     "read_across",
     "read_bands",
     "read_binned",
+    "read_by_halves",
     "read_film",
+    "read_opening",
+    "read_papers_table2",
     "read_table2",
     "table2",
     "words",
+    "words_by_halves",
 ]
 
 STEP = 40
@@ -66,8 +76,12 @@ def drifts(curves: pd.DataFrame) -> pd.DataFrame:
             stats.mean(structure.per_run(curves, partial(structure.drift, column=column)).to_numpy())
             for column in (name, f"null_{name}")
         )
-        rows.append({"quantity": name.replace("_", " "), "prompts": str(ours), "random twins": str(null)})
+        rows.append({"quantity": _plain(name), "prompts": str(ours), "random twins": str(null)})
     return pd.DataFrame(rows)
+
+
+def _plain(feature: str) -> str:
+    return feature_name(feature, formulas=False)
 
 
 def table2(curves: pd.DataFrame, accuracy: str = "token_accuracy") -> pd.DataFrame:
@@ -76,15 +90,17 @@ def table2(curves: pd.DataFrame, accuracy: str = "token_accuracy") -> pd.DataFra
     Returns
     -------
     DataFrame
-        ``feature``; ``paper``; ``rho``, ``given`` and ``across``, each with ``_low`` and ``_high``.
+        ``feature``; ``paper``; ``rho``, ``given``, ``across`` (all runs together) and ``within`` (task by task), each
+        with ``_low`` and ``_high``.
     """
     rows = []
-    for feature, paper in zip(TABLE2["feature"], TABLE2["rho"], strict=True):
-        row: dict[str, object] = {"feature": feature, "paper": paper}
+    for feature, printed in zip(TABLE2["feature"], TABLE2["rho"], strict=True):
+        row: dict[str, object] = {"feature": feature, "paper": printed}
         for name, interval in (
             ("rho", structure.correlation(curves, feature, accuracy)),
             ("given", structure.correlation(curves, feature, accuracy, given="step")),
             ("across", structure.across(curves, feature, accuracy, STEP)),
+            ("within", structure.across(curves, feature, accuracy, STEP, within="task")),
         ):
             row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
         rows.append(row)
@@ -93,45 +109,124 @@ def table2(curves: pd.DataFrame, accuracy: str = "token_accuracy") -> pd.DataFra
 
 def words(table: pd.DataFrame) -> pd.DataFrame:
     """Word `table2` for readers."""
-
-    def interval(row: Mapping[Any, Any], name: str) -> str:
-        return f"{row[name]:+.2f} [{row[f'{name}_low']:+.2f}, {row[f'{name}_high']:+.2f}]"
-
     return pd.DataFrame(
         [
             {
-                "feature": row["feature"].replace("_", " "),
+                "feature": _plain(row["feature"]),
                 "the paper": f"{row['paper']:+.3f}",
-                "over checkpoints": interval(row, "rho"),
-                "given the step": interval(row, "given"),
-                f"between runs, step {STEP}": interval(row, "across"),
+                "over checkpoints": _signed(row, "rho"),
+                "given the step": _signed(row, "given"),
+                f"between runs, step {STEP}": _signed(row, "across"),
+                "and of one task": _signed(row, "within"),
             }
             for row in table.to_dict("records")
         ]
     )
 
 
+def _signed(row: Mapping[Any, Any], name: str) -> str:
+    return f"{row[name]:+.2f} [{row[f'{name}_low']:+.2f}, {row[f'{name}_high']:+.2f}]"
+
+
+def _clear(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Rows of `table2` in which an interval excludes 0."""
+    return table[(table[f"{name}_low"] > 0) | (table[f"{name}_high"] < 0)]
+
+
 def read_table2(table: pd.DataFrame) -> str:
     """Say for which features the correlation survives once the step is given."""
-    inside = table[(table["given_low"] <= 0) & (table["given_high"] >= 0)]
-    names = ", ".join(inside["feature"].str.replace("_", " ")) or "none"
-    turned = table[(table["rho"] * table["given"] < 0)]
+    clear = _clear(table, "given")
+    if clear.empty:
+        return f"Once the step is given, {_go(clear, table)}."
+    parts = [
+        f"the {feature_name(row['feature'])}, {_signed(row, 'given')} where the paper has {row['paper']:+.3f}"
+        for row in clear.to_dict("records")
+    ]
+    return f"Once the step is given, {_go(clear, table)}: {'; '.join(parts)}."
+
+
+def _go(clear: pd.DataFrame, table: pd.DataFrame) -> str:
+    do = "goes" if len(clear) <= 1 else "go"
+    return f"{share(len(clear), len(table))} features {do} with accuracy beyond chance"
+
+
+def read_papers_table2() -> str:
+    """Say what the paper's Table 2 implies of itself: how many checkpoints it has, in what groups, and what ρ is then.
+
+    Each word is consistent with what is printed; none is known.
+    """
+    size, implied, groups = paper.group_size(), paper.implied_checkpoints(), paper.rho_of_groups()
+    total = 2 * size
+    agree = int(((implied["low"] < total) & (total < implied["high"])).sum())
+    same = int((groups["of_groups"].round(3) == groups["rho"]).sum())
     return (
-        f"Given the step, the interval includes 0 for {len(inside)} of {len(table)} features ({names}), and "
-        f"{len(turned)} correlations change their sign."
+        f"By Spearman's $t$ test {share(agree, len(implied))} p-values are consistent with {total:.0f} checkpoints, "
+        f"and U = {paper.H0_COUNT_U} of the constant number of $H_0$ features with two groups of {size:.0f}: halves. "
+        f"That is consistent with one run of about {round(2 * total, -2):.0f} epochs and a checkpoint every two; p = "
+        f"{TABLE2['p'].min():g} then counts the checkpoints of one run as independent. And {share(same, len(groups))} "
+        "values of ρ are, to the third decimal, what the U beside them gives if accuracy has one value in each half, "
+        "as where a reply is wrong until the middle of the run and right from there on. Then ρ and U are one "
+        f"comparison told twice, and {TABLE2['rho'].max():.3f}, or $\\sqrt{{3}}/2$, is what any quantity has that only "
+        "rises."
+    )
+
+
+def by_halves(evidence: Evidence) -> pd.DataFrame:
+    """Table 2 as it seems to be computed, on our runs that go on to the last step, beside their random twins.
+
+    Returns
+    -------
+    DataFrame
+        ``feature``; ``paper``; ``prompts`` and ``twins``, the mean over runs of `tslib.study.structure.with_half`, each
+        with ``_low`` and ``_high``; ``runs``. Empty where no grid of these runs is whole.
+    """
+    curves = evidence.topology(*SINGLE, *MULTI, regularizer="none")
+    if curves.empty:
+        return pd.DataFrame()
+    rows = []
+    for feature, printed in zip(TABLE2["feature"], TABLE2["rho"], strict=True):
+        row: dict[str, object] = {"feature": feature, "paper": printed, "runs": curves["run"].nunique()}
+        for name, column in (("prompts", feature), ("twins", f"null_{feature}")):
+            found = stats.mean(structure.per_run(curves, partial(structure.with_half, column=column)).to_numpy())
+            row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def words_by_halves(table: pd.DataFrame) -> pd.DataFrame:
+    """Word `by_halves` for readers."""
+    return pd.DataFrame(
+        [
+            {"feature": _plain(row["feature"]), "the paper": f"{row['paper']:+.3f}"}
+            | {"prompts": _signed(row, "prompts"), "random twins": _signed(row, "twins")}
+            for row in table.to_dict("records")
+        ]
+    )
+
+
+def read_by_halves(table: pd.DataFrame) -> str:
+    """Say what the paper's strongest correlation is in prompts and in random twins, if halves are compared."""
+    if table.empty:
+        return ""
+    row = table.to_dict("records")[0]
+    return (
+        f"With nothing but the half of the run that a checkpoint is in, the {feature_name(row['feature'])} has a ρ of "
+        f"{_signed(row, 'prompts')} in the prompts and of {_signed(row, 'twins')} in their random twins, which learn "
+        f"nothing ({plural(row['runs'], 'run')})."
     )
 
 
 def read_across(table: pd.DataFrame) -> str:
-    """Say which features go with accuracy between runs at one step."""
+    """Say which features go with accuracy between runs of one task at one step, and what all tasks together give."""
     parts = [
-        f"{name.replace('_', ' ')} {rho:+.2f} [{low:+.2f}, {high:+.2f}]"
-        for name, rho, low, high in table[["feature", "across", "across_low", "across_high"]].to_numpy().tolist()
+        f"{feature_name(row['feature'])} {_signed(row, 'within')}, all tasks together {_signed(row, 'across')}"
+        for row in table.to_dict("records")
     ]
-    clear = int(((table["across_low"] > 0) | (table["across_high"] < 0)).sum())
+    clear = _clear(table, "within")
+    names = f" ({listed([feature_name(name) for name in clear['feature']])})" if len(clear) else ""
     return (
-        f"Spearman's ρ with accuracy between runs at step {STEP}: {'; '.join(parts)}. {clear} of {len(table)} "
-        "intervals exclude 0."
+        f"Between runs of one task at step {STEP}, {_go(clear, table)}{names}. Spearman's ρ: {'; '.join(parts)}. What "
+        "all tasks give together may come from how tasks differ."
     )
 
 
@@ -140,7 +235,7 @@ def read_binned(curves: pd.DataFrame, features: Sequence[str], bins: int = 8) ->
     parts = []
     for feature in features:
         rises = structure.in_bins(curves, feature, "token_accuracy", bins)["value"].diff().iloc[1:] > 0
-        parts.append(f"{int(rises.sum())} of {len(rises)} for the {feature.replace('_', ' ')}")
+        parts.append(f"{int(rises.sum())} of {len(rises)} for the {feature_name(feature)}")
     return f"Steps from bin to bin (as many checkpoints in each) in which accuracy rises: {'; '.join(parts)}."
 
 
@@ -157,19 +252,89 @@ def read_film(prompts: Mapping[int, Tensor]) -> str:
     )
 
 
+FATES = {
+    ("vanish", -1): "Loops vanish during tuning, though later than in a random walk of equal steps",
+    ("vanish", 0): "Loops vanish during tuning, and as soon in a random walk of equal steps",
+    ("vanish", 1): "Loops vanish during tuning, and sooner in a random walk of equal steps",
+    ("fewer", -1): "Loops become fewer during tuning, and less so in a random walk of equal steps",
+    ("fewer", 0): "Loops become fewer during tuning, and just so in a random walk of equal steps",
+    ("fewer", 1): "Loops become fewer during tuning, and more so in a random walk of equal steps",
+    ("same", -1): "Tuning hardly changes the number of loops, and a random walk of equal steps has more",
+    ("same", 0): "Tuning hardly changes the number of loops, nor does a random walk of equal steps",
+    ("same", 1): "Tuning hardly changes the number of loops, and a random walk of equal steps has fewer",
+    ("more", -1): "Loops become more during tuning, and more so in a random walk of equal steps",
+    ("more", 0): "Loops become more during tuning, and just so in a random walk of equal steps",
+    ("more", 1): "Loops become more during tuning, and less so in a random walk of equal steps",
+}
+"""What becomes of loops, and whether the prompts have more of them than their twins (1), fewer (-1), or neither."""
+
+
+def fate(change: Interval, left: float, beyond: Interval) -> tuple[str, int]:
+    """Return the key of `FATES`.
+
+    Parameters
+    ----------
+    change
+        Of the number of loops until the last step; that of a single run is taken as it is.
+    left
+        Which part of the loops is left there; a fifth, as in the criterion of C2, is as good as none.
+    beyond
+        How many loops the prompts have more than their twins, mean over the checkpoints.
+    """
+    low, high = (change.value if np.isnan(end) else end for end in (change.low, change.high))
+    word = "more" if low > 0 else "same" if high >= 0 else "vanish" if left <= 0.2 else "fewer"
+    return word, int(beyond.low > 0) - int(beyond.high < 0)
+
+
 def read_bands(curves: Mapping[str, pd.DataFrame]) -> str:
-    """Say what the number of loops does in the prompts and in their random twins, setting by setting."""
-    parts = []
+    """Say what the number of loops does in the prompts and in their random twins, setting by setting.
+
+    Runs are compared at steps that they share: the last one is the last that is drawn (`structure.drawn_curve`), and
+    the first that of the runs that get there.
+    """
+    said: dict[str, list[str]] = {}
     for title, of_runs in curves.items():
-        ends = [
-            stats.mean(
-                of_runs.groupby("run")[name].last().to_numpy(dtype=float)  # of each run's last checkpoint
+        last = int(structure.drawn_curve(of_runs, "h1_count")["step"].iloc[-1])
+        whole = of_runs[of_runs["run"].isin(of_runs.loc[of_runs["step"] == last, "run"])]
+        ours, twins = (whole.pivot_table(index="run", columns="step", values=f"{of}h1_count") for of in ("", "null_"))
+        ends = [stats.mean(side[last].to_numpy(float)) for side in (ours, twins)]
+        first = float(ours[0].mean())
+        lead = FATES[
+            fate(
+                stats.mean((ours[last] - ours[0]).to_numpy(float)),
+                ends[0].value / first if first else 1.0,
+                stats.mean((ours - twins).mean(axis=1).to_numpy(float)),
             )
-            for name in ("h1_count", "null_h1_count")
         ]
-        first = of_runs.groupby("run")["h1_count"].first().mean()
-        parts.append(
-            f"with {title} the number of $H_1$ features goes from {first:.1f} to {ends[0]} in the prompts and to "
-            f"{ends[1]} in the twins ({of_runs['run'].nunique()} runs)"
+        said.setdefault(lead, []).append(
+            f"with {title} there are {first:.1f} at first, {ends[0]} at step {last} and {ends[1]} in the random walk "
+            f"({plural(len(ours), 'run')})"
         )
-    return f"On average {'; '.join(parts)}."
+    return " ".join(f"{lead}: {'; '.join(parts)}." for lead, parts in said.items())
+
+
+def read_opening(topology: pd.DataFrame, curves: pd.DataFrame) -> str:
+    """Say in which directions loops and entropy of one run go, and how many of many runs go so until that step.
+
+    Parameters
+    ----------
+    topology
+        Of one run.
+    curves
+        Topology of many runs. They are held against it at the last step that is drawn (`structure.drawn_curve`) and not
+        beyond that of the one run; where that is the first step nothing is said.
+    """
+    until = curves[curves["step"] <= topology["step"].iloc[-1]]
+    step = int(structure.drawn_curve(until, "h1_count")["step"].iloc[-1])
+    if step == 0:
+        return ""
+    here = curves[curves["step"] == step].set_index("run")
+    start = curves[curves["step"] == 0].set_index("run").loc[here.index]
+    parts: list[str] = []
+    for column in ("h1_count", "persistence_entropy"):
+        mine = np.sign(topology[column].iloc[-1] - topology[column].iloc[0])
+        alike = int((np.sign(here[column] - start[column]) == mine).sum())
+        does = {1: "rises", -1: "falls", 0: "ends as it began"}[int(mine)]
+        group = "them" if parts else f"{len(here)} committed runs until step {step}"
+        parts.append(f"the {feature_name(column)} {does}, as in {alike or 'none'} of {group}")
+    return f"One run is not all runs: here {listed(parts, ', and')}."
