@@ -12,7 +12,18 @@ from made_runs import bars, record
 from tslib.config import TuneConfig
 from tslib.errors import InputError
 from tslib.study.evidence import MAIN, Evidence
-from tslib.study.treatment import FIELDS, MORE_EVEN, alone, clouds, effect, gradients, pairs, spread, treatment
+from tslib.study.treatment import (
+    FIELDS,
+    MORE_EVEN,
+    alone,
+    clouds,
+    effect,
+    followed,
+    gradients,
+    pairs,
+    spread,
+    treatment,
+)
 
 OURS = TuneConfig(regularizer="tsloss", weight=1.0)
 THEIRS = TuneConfig()
@@ -78,6 +89,7 @@ def test_an_effect_is_what_differs():
     assert found.change.spread == pytest.approx(math.log(0.2))
     assert found.change[1:] == (3, 0, 0)
     assert found.pull == pytest.approx(np.median(np.arange(1, 61)) / 100), "until the run is correct"
+    assert found.correct == 60
     assert not found.censored
     assert effect(made(OURS, None, [0, 60]), made(THEIRS, None, [0, 60])).censored
     assert not effect(made(OURS, None, [0, 60]), made(THEIRS, 40, [0, 60])).censored
@@ -156,7 +168,7 @@ def test_without_the_runs_of_cross_entropy_a_setting_is_left_out(tmp_path):
 def test_pairs_that_end_before_the_first_checkpoint_are_counted_and_not_read(tmp_path):
     early = made_runs.evidence(tmp_path, [MAIN], lambda config: record(config, 15, 20, lambda step: [1.0, 2.0]))
     row = treatment(early, MAIN).iloc[0]
-    assert (row["pairs"], row["read"], row["observed"], row["treated"]) == (3, 0, True, False)
+    assert row[["pairs", "correct", "read", "observed", "treated"]].tolist() == [3, 15, 0, True, False]
     assert row[["step", "spread", "spread_low", "loops", "loops_with"]].isna().all()
 
 
@@ -172,3 +184,15 @@ def test_what_is_committed():
     ]
     assert len(more) == 15
     assert min(more) > 0
+
+
+def test_followed_has_both_sides_at_each_checkpoint(some):
+    table = followed(some, "the weight, gsm8k", MAIN)
+    assert table.groupby(["grid", "weight"])["pair"].nunique().to_dict() == {
+        **{("the weight, gsm8k", weight): 3 for weight in (0.1, 0.5, 10.0)},
+        (MAIN, 1.0): 3,
+    }
+    (one,) = table[(table["grid"] == MAIN) & (table["step"] == 20)].to_dict("records")[:1]
+    assert one["spread"] == pytest.approx(math.log(one["spread_with"] / one["spread_alone"]))
+    assert (one["loops"], one["loops_with"], one["correct"]) == (0, 10, 100)
+    assert followed(some, MAIN, regularizer="l2").empty

@@ -30,6 +30,7 @@ __all__ = [
     "cloud",
     "clouds",
     "effect",
+    "followed",
     "gradients",
     "pairs",
     "spread",
@@ -38,7 +39,7 @@ __all__ = [
 
 FIELDS = (
     *("model", "task", "samples", "method", "regularizer", "weight", "lr", "dtype", "n_tokens", "init", "prompt_scale"),
-    *("metric", "tau", "alpha", "beta_h1", "lambda_repel"),
+    *("metric", "tau", "alpha", "beta_h1", "lambda_repel", "max_steps"),
 )
 """Fields of ``TuneConfig`` that stand in the rows of `treatment`."""
 
@@ -79,6 +80,8 @@ class Effect(NamedTuple):
         Of the checkpoint that is read; 0 where only the start is there to be read.
     ours, theirs
         The clouds at that checkpoint, with the regulariser and without.
+    correct
+        Step at which the first of the two runs is correct, or the last step.
     pull
         How long the regulariser's gradient is beside that of cross-entropy: median over the steps until the run with it
         is correct.
@@ -89,6 +92,7 @@ class Effect(NamedTuple):
     step: int
     ours: Cloud
     theirs: Cloud
+    correct: int
     pull: float
     censored: bool
 
@@ -166,7 +170,8 @@ def effect(ours: RunRecord, theirs: RunRecord, step: int | None = None) -> Effec
     InputError
         If they have no checkpoint in common, not even the start.
     """
-    until = min(_end(ours), _end(theirs)) if step is None else step
+    correct = min(_end(ours), _end(theirs))
+    until = correct if step is None else step
     common = set(ours.topology["step"]) & set(theirs.topology["step"])
     if not (early := [int(step) for step in common if step <= until]):
         raise InputError(f"the runs {ours.config.hash} and {theirs.config.hash} have no checkpoint in common")
@@ -175,7 +180,7 @@ def effect(ours: RunRecord, theirs: RunRecord, step: int | None = None) -> Effec
     if ours.config.metric != theirs.config.metric:  # checkpoints are measured as the loss is: not to be compared
         at = 0
     never = ours.iterations_to_correct is None and theirs.iterations_to_correct is None
-    return Effect(at, *clouds_then, float(gradients(ours).median()), never)
+    return Effect(at, *clouds_then, correct, float(gradients(ours).median()), never)
 
 
 def alone(config: TuneConfig) -> TuneConfig:
@@ -218,8 +223,9 @@ def treatment(evidence: Evidence, *grids: str, step: int | None = None) -> pd.Da
     Returns
     -------
     DataFrame
-        ``grid`` and `FIELDS`; ``pairs``, ``read`` (pairs of which something is read; the means below are over these)
-        and ``step`` (median over them of the checkpoint that is read); for each field of `Cloud` the mean with the
+        ``grid`` and `FIELDS`; ``pairs``, and ``correct``, the median over them of the step at which the first run is
+        correct; ``read`` (pairs of which something is read; the means below are over these) and ``step`` (median over
+        them of the checkpoint that is read); for each field of `Cloud` the mean with the
         regulariser (``spread_with``) and without (``spread_alone``), and the paired difference with its 95 % interval
         (``spread``, ``spread_low``, ``spread_high``; of the spread the log of the ratio); ``pull`` (median over all
         pairs); ``ratio``, ``ratio_low`` and ``ratio_high`` (`stats.iteration_ratio`); ``censored`` (pairs of which at
@@ -236,7 +242,11 @@ def treatment(evidence: Evidence, *grids: str, step: int | None = None) -> pd.Da
         table = pd.DataFrame([record.summary() for pair in both for record in pair])
         ratio = stats.iteration_ratio(table, config.regularizer)
         row: dict[str, Any] = {"grid": grid} | {name: getattr(config, name) for name in FIELDS}
-        row |= {"pairs": len(both), "read": len(read)}
+        row |= {
+            "pairs": len(both),
+            "correct": float(np.median([found.correct for found in effects])),
+            "read": len(read),
+        }
         row |= {"step": float(np.median([found.step for found in read])) if read else np.nan}
         for name in Cloud._fields:
             row |= _compared(name, read)
@@ -248,6 +258,29 @@ def treatment(evidence: Evidence, *grids: str, step: int | None = None) -> pd.Da
         }
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def followed(evidence: Evidence, *grids: str, regularizer: str = "tsloss") -> pd.DataFrame:
+    """One row a checkpoint that both runs of a pair have: their clouds, and what differs.
+
+    Returns
+    -------
+    DataFrame
+        ``grid``, ``weight``, ``pair`` (the hash of the run with the regulariser), ``step``; ``correct``, the step at
+        which the first of the two runs is correct, or the last step; and for each field of `Cloud` the value with the
+        regulariser (``spread_with``), without (``spread_alone``), and the difference (``spread``; of the spread the log
+        of the ratio).
+    """
+    tables = []
+    for grid, both in pairs(evidence, *grids):
+        for ours, theirs in both if both[0][0].config.regularizer == regularizer else ():
+            sides = clouds(ours).merge(clouds(theirs), on="step", suffixes=("_with", "_alone"))
+            for name in Cloud._fields:
+                first, second = sides[f"{name}_with"], sides[f"{name}_alone"]
+                sides[name] = np.log(first / second) if name == "spread" else first - second
+            about = sides.assign(grid=grid, weight=ours.config.weight, pair=ours.config.hash)
+            tables.append(about.assign(correct=min(_end(ours), _end(theirs))))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["grid", "weight", "pair", "step"])
 
 
 def _compared(name: str, read: list[Effect]) -> dict[str, float]:

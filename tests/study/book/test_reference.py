@@ -21,7 +21,8 @@ MODULES = [
         f"losses.{name}"
         for name in ("baselines", "controls", "descent", "distances", "persistence", "registry", "tsloss")
     ),
-    *("records.provenance", "records.record", "tuning.loop", "study.paper", "study.structure", "study.treatment"),
+    *("records.provenance", "records.record", "tuning.loop", "study.paper", "study.shapes", "study.structure"),
+    "study.treatment",
     *("interop.adapters", "interop.clouds", "interop.trainer"),
     *(f"runs.{name}" for name in ("audit", "evaluation", "store", "sweeps")),
     *(f"study.plots.{path.stem}" for path in sorted((ROOT / "tslib" / "study" / "plots").glob("[a-z]*.py"))),

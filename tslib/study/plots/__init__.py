@@ -62,6 +62,13 @@ from tslib.study.plots.runs import (
     training,
 )
 from tslib.study.plots.tasks import lengths, memory, scores
+from tslib.study.plots.treatment import (
+    changes_by_weight,
+    even_clouds,
+    ratio_against_pull,
+    side_by_side,
+    with_and_without,
+)
 
 __all__ = [
     "H0_COLOUR",
@@ -75,6 +82,7 @@ __all__ = [
     "binned",
     "by_method",
     "by_value",
+    "changes_by_weight",
     "combinations",
     "correlations",
     "coverage",
@@ -82,6 +90,7 @@ __all__ = [
     "diagram",
     "distance_histograms",
     "distance_range",
+    "even_clouds",
     "evolution",
     "feature_counts",
     "first_and_last",
@@ -101,12 +110,14 @@ __all__ = [
     "paired_iterations",
     "paths",
     "progress",
+    "ratio_against_pull",
     "ratios",
     "rips_complex",
     "rips_complexes",
     "scatter_at",
     "scores",
     "settings",
+    "side_by_side",
     "singular_values",
     "spanning_tree",
     "stability",
@@ -119,4 +130,5 @@ __all__ = [
     "trajectories",
     "tsloss_times",
     "weights",
+    "with_and_without",
 ]
