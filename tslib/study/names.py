@@ -105,6 +105,7 @@ def setting_name(field: str, value: object = None) -> str:
 
 
 _FEATURES = {
+    "null_h0_mean_lifespan": "random twin's mean $H_0$ lifespan",
     "h0_mean_lifespan": "mean $H_0$ lifespan",
     "h1_mean_lifespan": "mean $H_1$ lifespan",
     "h1_count": "number of loops",

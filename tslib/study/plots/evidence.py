@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from tslib.records.record import RunRecord
 from tslib.study import structure
-from tslib.study.names import method_name
+from tslib.study.names import feature_name, method_name
 from tslib.study.paper import TABLE2
 from tslib.study.plots.clouds import H0_COLOUR, H1_COLOUR, POINT_COLOUR, WIDTH, legend_below
 from tslib.study.plots.runs import around, forest, method_colours
@@ -148,17 +148,17 @@ def total_loss(totals: Mapping[float, Sequence[pd.Series]]) -> Figure:
 
 
 def correlations(rows: pd.DataFrame) -> Figure:
-    """Spearman's ρ of topological features with accuracy, plain and given the step, beside the paper's Table 2.
+    """Spearman's ρ of features with accuracy, within tasks and with task and step taken out, beside the paper's.
 
     Parameters
     ----------
     rows
-        ``feature``, and for each of ``rho`` and ``given`` the value, ``_low`` and ``_high``.
+        ``feature``, and for each of ``within`` and ``beside`` the value, ``_low`` and ``_high``.
     """
     figure, ax = plt.subplots(figsize=(WIDTH, 0.9 + 0.6 * len(rows)))
     for shift, name, colour, label in (
-        (0.12, "rho", H0_COLOUR, "over checkpoints"),
-        (-0.12, "given", H1_COLOUR, "given the step"),
+        (0.12, "within", H0_COLOUR, "within tasks"),
+        (-0.12, "beside", H1_COLOUR, "task and step taken out"),
     ):
         y = np.arange(len(rows))[::-1] + shift
         spread = around(rows, name, f"{name}_low", f"{name}_high")
@@ -166,7 +166,7 @@ def correlations(rows: pd.DataFrame) -> Figure:
     paper = TABLE2.set_index("feature")["rho"].reindex(rows["feature"])
     ax.plot(paper, np.arange(len(rows))[::-1], "D", mfc="none", color="black", label="the paper")
     ax.axvline(0, color="grey", linewidth=0.8)
-    ax.set_yticks(np.arange(len(rows))[::-1], [name.replace("_", " ") for name in rows["feature"]])
+    ax.set_yticks(np.arange(len(rows))[::-1], [feature_name(name) for name in rows["feature"]])
     ax.set(xlabel="Spearman's ρ with accuracy, 95 % interval over runs", xlim=(-1, 1))
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=3, frameon=False)
     return figure

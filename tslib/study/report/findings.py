@@ -23,12 +23,13 @@ def structure(evidence: Evidence) -> str:
     settings = report_structure.by_setting(evidence)
     if not settings:
         return "None of these runs is committed yet."
-    table = report_structure.table2(next(iter(settings.values()))).set_index("feature")
-    row = report_structure.words(table.reset_index()).set_index(table.index).loc[FEATURE]
+    table = report_structure.table2(next(iter(settings.values())))
+    row = report_structure.words(table).set_index(table["feature"]).loc[FEATURE]
     return (
         f"{report_structure.read_bands(settings)}\n\nThe paper's strongest correlation with accuracy, that of the "
-        f"{feature_name(FEATURE)} ({row['the paper']}), is {row['over checkpoints']} here; given the step, it is "
-        f"{row['given the step']}. {report_structure.read_by_halves(report_structure.by_halves(evidence))}"
+        f"{feature_name(FEATURE)} ({row['the paper']}), is {row['within tasks']} within our tasks; with task and step "
+        f"taken out, it is {row['task and step taken out']}. "
+        f"{report_structure.read_by_halves(report_structure.by_halves(evidence))}"
     ).rstrip()
 
 
