@@ -14,6 +14,7 @@ METHOD_NAMES = {
     "tsloss-adaptive": "TSLoss, adaptive weight",
     "tsloss-balanced": "TSLoss, H0 and H1 balanced",
     "random-direction": "random direction",
+    "random-direction-matched": "random direction, as long as in TSLoss's run",
     "persistence": "exact persistent homology",
     "push-h0-up": "longer H0",
     "push-h0-down": "shorter H0",
