@@ -3,17 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
-import torch
-from jaxtyping import Float
-from numpy import ndarray
-from scipy.spatial.distance import pdist, squareform
-from scipy.special import logsumexp
 
 from tslib import stats
-from tslib.losses.descent import descend
-from tslib.losses.tsloss import TSLoss
 from tslib.study import claims
 from tslib.study.bench import bench
 from tslib.study.claims.criteria import MULTI
@@ -22,10 +14,10 @@ from tslib.study.names import method_name
 from tslib.study.paper import even_numbers
 from tslib.study.report import cost as report_cost
 from tslib.study.report import evidence as report_evidence
+from tslib.study.report import initial as report_initial
 from tslib.study.report import rates as report_rates
 from tslib.study.report import settings as report_settings
 from tslib.study.report import structure as report_structure
-from tslib.topology.diagrams import persistence_diagrams
 
 __all__ = ["QUESTIONS", "Question", "page"]
 
@@ -225,49 +217,6 @@ def _methods(evidence: Evidence) -> str:
     )
 
 
-def initial(seed: int) -> Float[ndarray, "20 576"]:
-    """Return a Gaussian cloud as long and as wide as the initial prompts of the evidence."""
-    return 0.02 * np.random.default_rng(seed).normal(size=(20, 576))
-
-
-def _deaths(evidence: Evidence) -> str:
-    """Measure it on initial prompts: Gaussian, as long and as wide as those of the evidence."""
-    clouds = [initial(seed) for seed in range(10)]
-    ratios, soft, nearest = [], [], []
-    for points in clouds:
-        deaths = persistence_diagrams(points)[0][:, 1]
-        distances = squareform(pdist(points)) + np.diag(np.full(len(points), np.inf))
-        ratios.append(deaths[np.isfinite(deaths)].mean() / distances.min(axis=1).mean())
-        nearest.append(distances.min(axis=1).mean())
-        soft.append((-logsumexp(-distances, axis=1)).mean())
-    return (
-        f"On {len(clouds)} initial prompts the mean $H_0$ death is {stats.mean(np.array(ratios))} times the mean "
-        f"distance to the nearest neighbour. The soft nearest distance $s_i$ at τ = 1 is {np.mean(soft):.2f} on "
-        f"average, where the nearest neighbour is {np.mean(nearest):.2f} away: with {len(clouds[0]) - 1} others in its "
-        "sum it is no distance (it may be negative), and only its variance enters the loss."
-    )
-
-
-def _alone(evidence: Evidence) -> str:
-    """Minimise TSLoss alone from initial prompts."""
-    ratios, spreads, loops = [], [], []
-    for seed in range(5):
-        points = initial(seed)
-        path = descend(torch.from_numpy(points).float(), TSLoss(), 300)
-        after = path[-1].numpy()
-        before, now = pdist(points), pdist(after)
-        ratios.append(now.mean() / before.mean())
-        spreads.append(now.std() / before.std())
-        counts = [len(persistence_diagrams(cloud)[1]) for cloud in (points, after)]
-        loops.append(counts[1] - counts[0])
-    mean, spread, more = (stats.mean(np.array(values, dtype=float)) for values in (ratios, spreads, loops))
-    return (
-        f"After 300 steps of Adam on TSLoss alone, from five initial prompts, the mean distance is {mean} and the "
-        f"standard deviation of the distances {spread} of what it was, and the number of $H_1$ features has changed by "
-        f"{more}. A collapse into one point would be a mean distance of 0."
-    )
-
-
 def _bins(evidence: Evidence) -> str:
     curves = report_structure.by_setting(evidence)["one sample"]
     return report_structure.read_binned(curves, report_structure.BINNED)
@@ -312,12 +261,12 @@ QUESTIONS: dict[str, Question] = {
     ),
     "Q7": Question(
         "How far apart are $H_0$ deaths and nearest-neighbour distances?",
-        _deaths,
+        report_initial.read_deaths,
         ("00_persistent_homology", "01_tsloss_by_hand"),
     ),
     "Q8": Question(
         "To what shape does minimising TSLoss drive a cloud?",
-        _alone,
+        report_initial.read_alone,
         ("01_tsloss_by_hand",),
     ),
     "Q9": Question(
