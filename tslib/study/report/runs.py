@@ -8,8 +8,9 @@ import pandas as pd
 from tslib import stats
 from tslib.records.record import RunRecord
 from tslib.stats import Interval, Ratio
-from tslib.study.names import method_name
+from tslib.study.names import method_name, model_name, task_name
 from tslib.study.paper import table3_ratio
+from tslib.study.report.phrases import few, plural, upper
 
 PAPER_RATIO = table3_ratio("Gemma-2B-IT", "GSM8K", "one sample")
 """Iterations with TSLoss over those without, single-sample GSM8K with Gemma-2B-IT (the paper's Table 3)."""
@@ -93,35 +94,25 @@ def headline(table: pd.DataFrame, method: str = "tsloss") -> str:
     ratio = stats.iteration_ratio(table, method)
     ours, theirs = stats.pair_up(table, method)
     means = [stats.mean_iterations(side) for side in (theirs, ours)]
+    outside = ratio.low > PAPER_RATIO or ratio.high < PAPER_RATIO
+    never = f", {plural(ratio.censored, 'pair')} with a run that is never correct" if ratio.censored else ""
     return (
-        f"**{_answer(ratio)}** On {ratio.pairs} pairs of a {ours['task'].iloc[0]} problem and an initial prompt, with "
-        f"{ours['model'].iloc[0]}, a run needs {means[0]:.0f} iterations "
-        f"on average with cross-entropy alone and {means[1]:.0f} with {method_name(method)} (λ = "
-        f"{ours['weight'].iloc[0]:g}, learning rate {ours['lr'].iloc[0]:g}): a ratio of {ratio.value:.2f}, "
-        f"95 % interval [{ratio.low:.2f}, {ratio.high:.2f}] ({ratio.censored} pairs censored). The paper's ratio on "
-        f"GSM8K is {PAPER_RATIO:.2f}, with a larger model."
+        f"**{_answer(ratio)}** {upper(_problems(ours))}, each tuned without TSLoss and with it (λ = "
+        f"{ours['weight'].iloc[0]:g}, learning rate {ours['lr'].iloc[0]:g}) on {model_name(ours['model'].iloc[0])}: "
+        f"{means[0]:.0f} and {means[1]:.0f} iterations on average, a ratio of {ratio.value:.2f} with a 95 % interval "
+        f"[{ratio.low:.2f}, {ratio.high:.2f}]{never}. The paper's ratio, {PAPER_RATIO:.2f} with Gemma-2B-IT, lies "
+        f"{'outside of' if outside else 'in'} it."
     )
 
 
-README_MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
-
-
-def readme(text: str, table: pd.DataFrame) -> str:
-    """Return the README with what lies between its marks replaced by what the committed records say.
-
-    Parameters
-    ----------
-    text
-        The README, with both marks of ``README_MARKS``.
-    table
-        As for ``headline``.
-    """
-    before, rest = text.split(README_MARKS[0])
-    after = rest.split(README_MARKS[1])[1]
-    rows = method_table(stats.comparison(table))
-    lines = [list(rows.columns), ["---"] * rows.shape[1], *rows.astype(str).to_numpy().tolist()]
-    measured = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{before}{README_MARKS[0]}\n{headline(table)}\n\n{measured}\n{README_MARKS[1]}{after}"
+def _problems(runs: pd.DataFrame) -> str:
+    """Say how many problems some runs are of, one run each; or how many pairs, where several share a problem."""
+    number, samples, task = len(runs), int(runs["samples"].iloc[0]), task_name(runs["task"].iloc[0])
+    one = f"{task} problem" if samples == 1 else f"set of {few(samples)} {task} problems"
+    if runs["sample_seed"].nunique() < number:
+        return f"{few(number)} pairs of a {one} and an initial prompt"
+    many = f"{task} problems" if samples == 1 else f"sets of {few(samples)} {task} problems"
+    return f"{few(number)} {one if number == 1 else many}"
 
 
 def _answer(ratio: Ratio) -> str:
