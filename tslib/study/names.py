@@ -97,11 +97,11 @@ def setting_name(field: str, value: object = None) -> str:
     name = _SETTINGS.get(field, field)
     if value is None:
         return name
-    if field == "n_tokens":
-        return f"{value} virtual tokens"
     if field == "dtype":
         return str(value)
     shown = f"{value:g}" if isinstance(value, float) else value
+    if field == "n_tokens":
+        return f"{shown} virtual tokens"
     return _VALUES.get((field, str(value)), f"{name} = {shown}")
 
 
