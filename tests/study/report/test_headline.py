@@ -47,13 +47,6 @@ def test_the_answer_of_the_committed_records(said):
     assert "scatter 0.2" in said
 
 
-def test_readme_holds_what_the_committed_records_say(said):
-    """Renewed by ``python -m tslib readme``."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert front.readme(text, Evidence()) == text
-    assert said in text
-
-
 def test_every_page_has_the_same_answer(said):
     """The front page and chapter 3 take it from the same function, and nothing else says it."""
     assert "{include} executed/headline.md" in (ROOT / "book" / "introduction.md").read_text(encoding="utf-8")
