@@ -190,13 +190,14 @@ display(report_structure.words_by_halves(halves).style.hide(axis="index"))
 display(Markdown(report_structure.read_by_halves(halves)))
 
 # %% [markdown]
-# Accuracy rises with the step, and goes with anything that drifts. So beside the plain ρ with accuracy stands the
-# {term}`partial correlation` given the step ({py:func}`tslib.study.structure.correlation`), and the correlation between
-# different runs at one and the same step, which training time cannot produce; between runs of one task, neither can
-# differences between tasks ({py:func}`tslib.study.structure.across`). Accuracy here is the share of target
-# tokens that are the most probable one, since the share of samples that are exact is 0 until the end of a run of one
-# sample; [the verdict](09_verdicts) is by the latter, over runs that go on to step 300. Intervals are over runs.
-# Runs that were correct before a step are not in the last two columns.
+# Accuracy rises with the step, and goes with anything that drifts; and tasks differ in both, so that runs of several
+# tasks taken together may show the opposite of each task (Simpson's paradox). So beside the ρ of all runs together
+# stand that within tasks ({py:func}`tslib.study.structure.within`), the {term}`partial correlation` given the step, and
+# what is left with task and step taken out: each run beside others of its task at the same step
+# ({py:func}`tslib.study.structure.beside`). The last two rows are controls: the lifespan of the random twin, which
+# learns nothing, and the length of tokens, which is no topology. Accuracy here is the share of target tokens that are
+# the most probable one, since the share of samples that are exact is 0 until the end of a run of one sample;
+# [the verdict](09_verdicts) is by the latter, over runs that go on to step 300. Intervals are over runs.
 
 # %% tags=["hide-input"]
 table = report_structure.table2(curves)

@@ -168,7 +168,8 @@ display(Markdown("Cross-entropy of the runs that are not yet correct: the median
 # ## Table 3: every model, task and setting that was run
 #
 # The paper's own figure for its smallest model stands beside ours where a task has the same name. It is another model,
-# of two billion parameters, so only the direction can be compared; and MMLU stands for MMLU-CF.
+# of two billion parameters, so only the direction can be compared; and MMLU stands for MMLU-CF. In brackets are runs
+# that were censored or diverged, where there were any; they count with the steps that they had.
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *claims.COMBINATIONS.values())))
@@ -180,8 +181,7 @@ plt.show()
 display(Markdown(report_evidence.read_table3(evidence)))
 
 # %% [markdown]
-# A combination is shown only once all its runs are made: whoever looks earlier, and may stop there, finds what they
-# hope for.
+# Incomplete combinations stay hidden, so that nobody can stop at a lucky moment.
 #
 # ### Two tasks that nothing was chosen on
 #

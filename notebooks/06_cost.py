@@ -57,7 +57,7 @@ live = cost.alternate(setting, steps, device="cpu")
 # %% tags=["hide-input"]
 figure = plots.step_times({way: done.seconds[1:] for way, done in live.items()})
 plt.show()
-display(Markdown(report_cost.read_live(setting, live)))
+display(Markdown(report_cost.read_live(setting, live, committed)))
 
 # %% [markdown]
 # ## Aims and measurements

@@ -96,11 +96,11 @@ pushed.style.hide(axis="index")
 #
 # Runs with a longer $H_0$, more loops or a lower entropy than other runs *at the same step*: are they more accurate?
 # Training time is the same for all, so it cannot make the correlation. Tasks can, since they differ in both: colours
-# are tasks, and ρ is that of the runs of one task, a mean over tasks ({py:func}`tslib.study.structure.across`).
+# are tasks. ρ has task and step taken out, over all checkpoints ({py:func}`tslib.study.structure.beside`).
 
 # %% tags=["hide-input"]
 curves = report_structure.by_setting(evidence)["one sample"]
 figure = plots.scatter_at(curves, ["h0_mean_lifespan", "persistence_entropy", "h1_count"], report_structure.STEP)
 plt.show()
 table = report_structure.table2(curves)
-display(Markdown(report_structure.read_across(table)))
+display(Markdown(report_structure.read_table2(table)))

@@ -67,8 +67,8 @@ report_coverage.table(found).style.hide(axis="index")
 # * **Correlation over checkpoints**: whole runs are left out one after the other ({term}`jackknife`), since checkpoints
 #   of one run are much alike ({py:func}`tslib.stats.leaving_one_out`).
 # * **Share of right answers**: {term}`Wilson's <Wilson interval>`, of a hundred rows or more.
-# * **BCa bootstrap**: what the registered [criteria](../claims) name. It stays in the verdicts as registered, and
-#   nowhere else. Owen {cite}`owen2025bootstrap` finds the same of it.
+# * **{term}`BCa bootstrap`**: what the registered [criteria](../claims) name. It stays in the verdicts as registered,
+#   and nowhere else. Owen {cite}`owen2025bootstrap` finds the same of it.
 #
 # ## Live
 #

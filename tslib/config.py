@@ -103,6 +103,10 @@ METHODS: dict[str, Method] = {
 """Prompt methods by the name that a config gives them, and what goes with each; `tslib.prompts.methods` starts them. To
 add one, give its name a `Method` with a ``start``."""
 
+REPLAYED = {"random-direction-matched": "tsloss"}
+"""Regularisers that replay what another run has recorded, each with that run's regulariser: its config is otherwise the
+same."""
+
 TaskName = Annotated[str, AfterValidator(_one_of_tasks)]
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -167,8 +171,9 @@ class TuneConfig(Hashed):
     """Factor between the trained prompt and the model: 1, or √d as in Gemma under transformers 4."""
     regularizer: Annotated[str, AfterValidator(_one_of_regularizers)] = "none"
     """What is added to the cross-entropy: none, tsloss, tsloss-printed (as in the paper), tsloss-normalized, tsloss-h0,
-    tsloss-h1, tsloss-adaptive, tsloss-balanced, l2, pairwise, random-direction, persistence (exact homology), or
-    push-h0-up, push-h0-down, push-h1-up, push-h1-down, push-entropy-up, push-entropy-down (``losses.REGULARIZERS``)."""
+    tsloss-h1, tsloss-adaptive, tsloss-balanced, l2, pairwise, random-direction, random-direction-matched (as long as in
+    the run with tsloss, which is made first where it is missing), persistence (exact homology), or push-h0-up,
+    push-h0-down, push-h1-up, push-h1-down, push-entropy-up, push-entropy-down (``losses.REGULARIZERS``)."""
     weight: NonNegative = 1.0
     """λ_ts, the factor of the regulariser (Eq. 8); without meaning for ``none``."""
     metric: Literal["euclidean", "cosine"] = "euclidean"
@@ -223,14 +228,28 @@ class TuneConfig(Hashed):
         """Fill in the learning rate of the preset, and check what goes together."""
         if self.lr is None:
             object.__setattr__(self, "lr", PRESETS[preset])
-        if conflict := METHODS[self.method].conflict(self):
+        if conflict := METHODS[self.method].conflict(self) or self._unmatched():
             raise PydanticCustomError("conflict", "{reason}", {"reason": conflict})
+
+    def _unmatched(self) -> str | None:
+        """Say why the run that this one replays has no length to be matched, where the config says so."""
+        if self.regularizer not in REPLAYED or (self.weight and self.n_tokens > 1 and (self.beta_h0 or self.beta_h1)):
+            return None
+        given = "weight=0" if not self.weight else "n_tokens=1" if self.n_tokens == 1 else "beta_h0=0, beta_h1=0"
+        other = REPLAYED[self.regularizer]
+        return f"{given}: {other} has no gradient then, and regularizer={self.regularizer} no length to match"
 
     @property
     def learning_rate(self) -> float:
         """Peak learning rate (``lr``, which is always set once the config is made)."""
         assert self.lr is not None
         return self.lr
+
+    @property
+    def replayed(self) -> "TuneConfig | None":
+        """The run whose recorded lengths this one replays; None: this one replays nothing."""
+        other = REPLAYED.get(self.regularizer)
+        return None if other is None else dataclasses.replace(self, regularizer=other)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -84,7 +84,7 @@ def test_each_trains(name, samples, tiny_model):
     assert set(record.topology["step"]) == {0, 4, 8}
 
 
-@pytest.mark.parametrize("name", ["random-direction", "tsloss-adaptive", "tsloss-balanced"])
+@pytest.mark.parametrize("name", ["random-direction", "random-direction-matched", "tsloss-adaptive", "tsloss-balanced"])
 def test_a_resumed_run_has_the_same_bits(name, tiny_model, resumed):
     config = short(tiny_model, regularizer=name)
     whole, again = tune(config, progress=False), resumed(config, 5)

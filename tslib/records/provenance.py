@@ -41,6 +41,7 @@ NUMBERS = [
     "topology/diagrams.py",
     "topology/nulls.py",
     "tuning/loop.py",
+    "tuning/replay.py",
 ]
 """Modules that the numbers of a run depend on, but for reading and writing them."""
 
@@ -183,10 +184,14 @@ def _processor() -> str:
 
 
 def same_bits(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two environments promise the same numbers to the last bit: same code, packages, machine and threads."""
+    """Whether two environments promise the same numbers to the last bit: same code, packages, machine and threads.
+
+    Of a run that replays another's lengths these have to be the same, too.
+    """
     promised = ("code", "packages", "platform", "machine", "device", "threads", "model", "dtype")
     first, second = (
         {name: SAME_CODE.get(value, value) if name == "code" else value for name, value in said.items()}
         for said in (one, other)
     )
-    return all(name in first and first[name] == second.get(name) for name in promised)
+    replayed = first.get("replayed") == second.get("replayed")
+    return replayed and all(name in first and first[name] == second.get(name) for name in promised)

@@ -40,7 +40,8 @@ class RunRecord:
     results
         ``final_cross_entropy``, ``final_exact``, ``steps_done``, ``seconds``.
     environment
-        Versions, machine, model checksum, time of the start.
+        Versions, machine, model checksum, time of the start; of a run that replays another's lengths ``replayed``: the
+        other's hash (``run``) and a digest of the lengths.
     rows
         Ids of the training samples.
     steps

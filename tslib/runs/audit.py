@@ -87,11 +87,13 @@ def audit(store: RunStore, sample: int, seed: int = 0, *, progress: bool = True)
             try:
                 record = store.load(store.root / name)
                 check_weights(record.environment, record.config.model, "it")
+                other = record.config.replayed
+                replays = None if other is None else store.done(other)
             except (DamagedError, InputError) as error:
                 yield Finding(name, "", None, None, float("nan"), (str(error),))
                 continue
             torch.set_num_threads(int(record.environment["threads"]))
-            again = tune(record.config, progress=progress)
+            again = tune(record.config, progress=progress, replays=replays)
             if again.status == "interrupted":  # this run, not the recorded one
                 raise KeyboardInterrupt
             yield compare(name, record, again)

@@ -32,6 +32,7 @@ from tslib.records.files import (
 )
 from tslib.records.provenance import check_weights, same_weights
 from tslib.records.record import COMMITTED, OUTCOME, RunRecord, as_json, folder_name, row_of
+from tslib.tuning.replay import announce
 
 LEFTOVER = re.compile(r"\.{1,2}(?P<name>[^.].*_[0-9a-f]{12})(\.checkpoint)?\.(lock|\d+(?P<old>\.old)?)")
 """What a process that was killed leaves beside a record: its lock, and what it was writing."""
@@ -149,7 +150,7 @@ class RunStore:
         return row_of(content) if same and content["status"] != "interrupted" else None
 
     def run(self, config: TuneConfig, *, anew: bool = False, progress: bool = True) -> RunRecord:
-        """Make a run and keep it, going on from where it was interrupted.
+        """Make a run and keep it, going on from where it was interrupted; first the run that it replays, if it does.
 
         One process at a time makes a run; another waits, and returns the record that the first has made. A damaged
         record is set aside.
@@ -184,11 +185,23 @@ class RunStore:
             checkpoint = Checkpoint(self.checkpoint_path(config), config, every=self.checkpoint_every)
             if anew:
                 checkpoint.remove()
-            record = tune(config, progress=progress, checkpoint=checkpoint)
+            record = tune(config, progress=progress, checkpoint=checkpoint, **self._replayed(config, progress))
             self.save(record)
             if record.status != "interrupted":
                 checkpoint.remove()
             return record
+
+    def _replayed(self, config: TuneConfig, progress: bool) -> dict[str, RunRecord]:
+        """Return the record that a run replays, for `tune`, made first where there is none; else nothing.
+
+        It is made under its own lock, beside which no other is waited for: two runs cannot wait for each other.
+        """
+        other = config.replayed
+        if other is None:
+            return {}
+        if self.done(other) is None:
+            announce(config, other)
+        return {"replays": self.get_or_run(other, progress=progress)}
 
     def checkpoint_path(self, config: TuneConfig) -> Path:
         """Return the file that has a run's state while it is under way."""

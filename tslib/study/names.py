@@ -14,6 +14,7 @@ METHOD_NAMES = {
     "tsloss-adaptive": "TSLoss, adaptive weight",
     "tsloss-balanced": "TSLoss, H0 and H1 balanced",
     "random-direction": "random direction",
+    "random-direction-matched": "random direction, as long as in TSLoss's run",
     "persistence": "exact persistent homology",
     "push-h0-up": "longer H0",
     "push-h0-down": "shorter H0",
@@ -96,15 +97,16 @@ def setting_name(field: str, value: object = None) -> str:
     name = _SETTINGS.get(field, field)
     if value is None:
         return name
-    if field == "n_tokens":
-        return f"{value} virtual tokens"
     if field == "dtype":
         return str(value)
     shown = f"{value:g}" if isinstance(value, float) else value
+    if field == "n_tokens":
+        return f"{shown} virtual tokens"
     return _VALUES.get((field, str(value)), f"{name} = {shown}")
 
 
 _FEATURES = {
+    "null_h0_mean_lifespan": "random twin's mean $H_0$ lifespan",
     "h0_mean_lifespan": "mean $H_0$ lifespan",
     "h1_mean_lifespan": "mean $H_1$ lifespan",
     "h1_count": "number of loops",

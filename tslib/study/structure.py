@@ -20,7 +20,6 @@ from tslib.stats import Interval, Kind
 __all__ = [
     "FEWEST",
     "GROUPS",
-    "across",
     "beside",
     "correlation",
     "drawn_curve",
@@ -271,39 +270,6 @@ def partial(rho: Float[ndarray, "*resamples 3 3"]) -> Float[ndarray, "*resamples
     beyond = rho[..., 0, 1] - rho[..., 0, 2] * rho[..., 1, 2]
     found: ndarray = np.divide(beyond, sizes, out=np.zeros_like(beyond), where=(left > 1e-12).all(axis=-1))
     return found
-
-
-def across(curves: pd.DataFrame, column: str, with_: str, step: int, within: str | None = None) -> Interval:
-    """Spearman's ρ of two columns over runs, all at the same step, with an interval over runs.
-
-    Parameters
-    ----------
-    curves
-        Topology of many runs.
-    column, with_
-        Two columns.
-    step
-        At which the runs are compared.
-    within
-        A column whose groups are looked at one by one, so that differences between groups make no correlation: the mean
-        of the groups' ρ, weighted by their runs. Groups of fewer than four runs, and
-        those in which one of the two columns is constant, say nothing and are left out.
-    """
-    here = curves.loc[curves["step"] == step].dropna(subset=[column, with_])
-    groups = [here] if within is None else [part for _, part in here.groupby(within, sort=False)]
-    values = [part[[column, with_]].to_numpy(dtype=np.float64) for part in groups if len(part) >= 4]
-    if within is not None:
-        values = [of_group for of_group in values if (np.ptp(of_group, axis=0) > 0).all()]
-    if not values:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    table = np.concatenate(values)
-    group = np.repeat(np.arange(len(values)), [len(of_group) for of_group in values])
-
-    def rho(kept: Int[ndarray, "kept"]) -> float:
-        of_group = [table[kept[group[kept] == number]] for number in range(len(values))]
-        return float(np.average([spearman(*one.T) for one in of_group], weights=[len(one) for one in of_group]))
-
-    return stats.leaving_one_out(rho, group.tolist())
 
 
 def mean_curve(curves: pd.DataFrame, column: str) -> pd.DataFrame:

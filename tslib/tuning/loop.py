@@ -7,6 +7,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from tslib.config import TuneConfig
-from tslib.losses.registry import Follows, Regularizer, make_regularizer
+from tslib.losses.registry import Follows, Regularizer, Replays, make_regularizer
 from tslib.models import loading as models
 from tslib.prompts import chat, methods, probe
 from tslib.prompts.decoding import generate
@@ -31,13 +32,16 @@ from tslib.records.record import RunRecord
 from tslib.tasks import TASKS, Example, few_shot, find_task, load_task
 from tslib.topology import diagrams as topology
 from tslib.topology import nulls
+from tslib.tuning import replay
 
 __all__ = ["TuneConfig", "tune"]
 
 REGULARIZER_OPTIONS = ("metric", "tau", "alpha", "beta_h0", "beta_h1", "lambda_repel", "lambda_attract")
 
 
-def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | None = None) -> RunRecord:
+def tune(
+    config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | None = None, replays: RunRecord | None = None
+) -> RunRecord:
     """Train a soft prompt as the config says.
 
     Parameters
@@ -49,6 +53,8 @@ def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | 
     checkpoint
         Where the state of the run is kept from time to time and on SIGINT or SIGTERM; a state that is there is gone
         on from. `RunStore.run` sees to it.
+    replays
+        The record of the run that this one replays (``config.replayed``), if any; by default that run is made first.
 
     Returns
     -------
@@ -61,10 +67,13 @@ def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | 
     ------
     InputError
         If a sample cannot be encoded, or exceeds the model's context together with the prompt, or there are fewer rows
-        than samples.
+        than samples; or if there is no length to match in the run that is replayed.
     ResourceError
         If rows or model cannot be had.
+    KeyboardInterrupt
+        If the run that is replayed was made first and interrupted: this one had not begun.
     """
+    lengths = replay.lengths(config, replays, partial(tune, progress=progress))
     examples = load_task(config.task, "train", limit=config.samples, seed=config.sample_seed)
     model, tokenizer = cast("tuple[Any, Any]", models.shared_model(config.model, config.device, config.dtype))
     probe.remember(model, config.model)
@@ -79,7 +88,7 @@ def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | 
         reply=config.max_new_tokens,
         cut_middle=find_task(config.task).cuts_middle,
     )
-    run = _Run(config, model, tokenizer, examples, rows)
+    run = _Run(config, model, tokenizer, examples, rows, lengths)
     with contextlib.closing(run.trained):
         return _train(run, checkpoint, progress)
 
@@ -87,17 +96,14 @@ def tune(config: TuneConfig, *, progress: bool = True, checkpoint: Checkpoint | 
 def _train(run: "_Run", checkpoint: Checkpoint | None, progress: bool) -> RunRecord:
     config = run.config
     begin = 0 if checkpoint is None else checkpoint.restore(run)
-    bar = tqdm(total=config.max_steps, initial=begin, desc=_label(config), disable=not progress, leave=False)
+    label = f"{config.task} {config.regularizer} sample {config.sample_seed} seed {config.seed}"
+    bar = tqdm(total=config.max_steps, initial=begin, desc=label, disable=not progress, leave=False)
     with bar, stop_requests() as stopped:
         try:
             status = run.train(bar, begin, checkpoint, stopped)
         except KeyboardInterrupt:
             status = "interrupted"
     return run.record(status)
-
-
-def _label(config: TuneConfig) -> str:
-    return f"{config.task} {config.regularizer} sample {config.sample_seed} seed {config.seed}"
 
 
 def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -115,9 +121,10 @@ class _Run:
         tokenizer: Any,
         examples: Sequence[Example],
         rows: Sequence[Encoded],
+        lengths: Sequence[float] = (),
     ) -> None:
         self.config, self.model, self.tokenizer = config, model, tokenizer
-        self.examples, self.rows = examples, rows
+        self.examples, self.rows, self.lengths = examples, rows, lengths
         self.trained = methods.start(config, model, tokenizer)
         self.prompt = self.trained.prompt
         self.device = self.prompt.weight.device
@@ -249,6 +256,8 @@ class _Run:
             weight = self.prompt.weight
             if isinstance(self.regularizer, Follows):
                 self.regularizer.follow(len(self.steps), self.config.seed, ce_gradient)
+            if isinstance(self.regularizer, Replays):
+                self.regularizer.replay(replay.length(self.lengths, len(self.steps)))
             penalty = self.regularizer(weight)
             (gradient,) = torch.autograd.grad(penalty, weight)
             weight.grad = ce_gradient + gradient
@@ -379,7 +388,8 @@ class _Run:
             environment=environment(self.config.model, self.device, self.started)
             | chat.dated(self.tokenizer)
             | {"dtype": str(self.model.dtype).removeprefix("torch."), "resumed": self.resumed}
-            | {"probe": probe.answers(self.model)},
+            | {"probe": probe.answers(self.model)}
+            | replay.replayed(self.config, self.lengths),
             rows=[example.id for example in self.examples],
             steps=pd.DataFrame(self.steps, columns=None if self.steps else ["step"]),
             topology=pd.DataFrame(self.topology),

@@ -103,6 +103,7 @@ def test_why_an_aim_is_missed_by_hand(content):
 def test_sentences_by_hand(content):
     said = report_cost.headline(content)
     assert "takes 1.2 to 2.0 times as long as ours on 2 threads of a CPU" in said
+    assert "settings" not in said, "all that were timed are told"
     assert "With the prompt behind a question of 1024 tokens, 25 times." in said
     assert "Of the 12 aims in the table below, 6 are met and 6 are not; where they are not, the profile" in said
     assert "PEFT's step becomes 5 times as long, the suffix step 2.5 times" in report_cost.read_growth(content)
@@ -110,7 +111,16 @@ def test_sentences_by_hand(content):
     assert "Over 2 steps the losses differ by at most 1.0e-03" in report_cost.read_curves(content)
     assert "takes 3.0 ms at n = 20 and 500 ms at n = 1000" in report_cost.read_tsloss(content)
     live = {"peft": Steps([9, 4.0], []), "prefix": Steps([9, 2.0], []), "suffix": Steps([9, 1.0], [])}
-    assert "takes 2.0 (prefix) and 4.0 (suffix) times" in report_cost.read_live(SHORT, live)
+    assert report_cost.read_live(SHORT, live, content).endswith(
+        "takes 2.0 (prefix) and 4.0 (suffix) times as long as ours (medians of neighbours); in the committed record, "
+        "with the same setting, 2.0 (prefix) and 3.0 (suffix)."
+    )
+    small = Setting(batch=1)
+    content["parts"][f"steps/{small}"] = content["parts"][f"steps/{SHORT}"] | vars(small)
+    said = report_cost.headline(content)
+    assert "1.2 to 2.0 times as long as ours on 2 threads" in said
+    assert " Those are the medians of 2 settings; with the 1 other that was timed, of fewer rows" in said
+    assert report_cost.read_live(SHORT, live, {"parts": {}}).endswith("as ours (medians of neighbours).")
 
 
 @pytest.fixture

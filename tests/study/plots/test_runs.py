@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 
 from tslib import stats
 from tslib.study import plots
+from tslib.study.names import METHOD_NAMES
 
 mpl.use("Agg")
 
@@ -163,3 +164,5 @@ def test_the_legend_of_few_ratios_has_room_below_them(rows):
 def test_every_method_keeps_its_colour():
     assert plots.method_colours(["tsloss"])["tsloss"] == plots.method_colours(["none", "tsloss"])["tsloss"]
     assert len(set(plots.method_colours(["none", "tsloss", "l2", "new"]).values())) == 4
+    together = [name for name in METHOD_NAMES if not name.startswith("push-")]
+    assert len(set(plots.method_colours(together).values())) == len(together)

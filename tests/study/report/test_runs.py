@@ -1,14 +1,10 @@
 """What the book and the README say in words is what the records hold."""
 
-from pathlib import Path
-
 import pandas as pd
 from made_tables import table
 
 from tslib import stats
 from tslib.study.report import runs as report
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_method_table_words():

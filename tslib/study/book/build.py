@@ -86,22 +86,15 @@ def assemble(root: Path = ROOT) -> Path:
     ResourceError
         If a page has a warning.
     """
-    from tslib.study.claims import judge
     from tslib.study.evidence import Evidence
+    from tslib.study.report import front as report_front
     from tslib.study.report import questions as report_questions
-    from tslib.study.report import settings as report_settings
-    from tslib.study.report import verdicts as report_verdicts
-    from tslib.study.report.headline import headline
     from tslib.study.report.mutation import mutation
     from tslib.study.report.sweeps import torture
 
     EXECUTED.mkdir(exist_ok=True)
     evidence = Evidence()
-    own = report_settings.read_by_itself(report_settings.by_itself(evidence))
-    verdicts = report_verdicts.summary(judge(evidence), judge(evidence, amended=True))
-    parts = (headline(evidence), own, verdicts)
-    said = "\n\n".join(part for part in parts if part) + "\n"
-    (EXECUTED / "headline.md").write_text(said, encoding="utf-8")
+    (EXECUTED / "headline.md").write_text(report_front.answer(evidence), encoding="utf-8")
     front_figure(evidence)
     (EXECUTED / "questions.md").write_text(report_questions.page(evidence), encoding="utf-8")
     (EXECUTED / "torture.md").write_text(torture() + "\n", encoding="utf-8")
@@ -135,7 +128,7 @@ def write_readme(root: Path = ROOT) -> Path:
     """Renew the measured part of README.md and its figure from the committed records."""
     from tslib.study import plots
     from tslib.study.evidence import MAIN, Evidence
-    from tslib.study.report.headline import readme
+    from tslib.study.report.front import readme
 
     evidence = Evidence()
     path = root / "README.md"

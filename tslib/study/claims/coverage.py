@@ -7,7 +7,7 @@ as few as a comparison has, and each time the interval is made as the book makes
 
 import json
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -127,9 +127,8 @@ def _ratios(population: Float[ndarray, "pairs 2"]) -> Iterator[Simulation]:
                 yield Simulation(f"ratio of iterations, {name}", kind, n, make, truth)
 
 
-def _ratio(ours: ndarray, theirs: ndarray, axis: int = -1) -> ndarray:
-    found: ndarray = ours.mean(axis=axis) / theirs.mean(axis=axis)
-    return found
+def _ratio(ours: ndarray, theirs: ndarray, axis: int = -1) -> Any:
+    return ours.mean(axis=axis) / theirs.mean(axis=axis)
 
 
 def _means(population: Float[ndarray, "values"]) -> Iterator[Simulation]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from tslib.records.record import RunRecord
 from tslib.study import structure
-from tslib.study.names import method_name
+from tslib.study.names import feature_name, method_name, model_name, setting_name, task_name
 from tslib.study.paper import TABLE2
 from tslib.study.plots.clouds import H0_COLOUR, H1_COLOUR, POINT_COLOUR, WIDTH, legend_below
 from tslib.study.plots.runs import around, forest, method_colours
@@ -124,7 +124,7 @@ def weights(rows: pd.DataFrame) -> Figure:
 
 def settings(rows: pd.DataFrame) -> Figure:
     """Ratio of iterations for each value of each setting that the paper leaves open, with its interval."""
-    labels = [f"{row['setting']} = {row['value']}" for row in rows.to_dict("records")]
+    labels = [setting_name(row["setting"], row["value"]) for row in rows.to_dict("records")]
     return forest(rows.assign(label=labels, regularizer="tsloss", value=rows["ratio"]))
 
 
@@ -148,17 +148,17 @@ def total_loss(totals: Mapping[float, Sequence[pd.Series]]) -> Figure:
 
 
 def correlations(rows: pd.DataFrame) -> Figure:
-    """Spearman's ρ of topological features with accuracy, plain and given the step, beside the paper's Table 2.
+    """Spearman's ρ of features with accuracy, within tasks and with task and step taken out, beside the paper's.
 
     Parameters
     ----------
     rows
-        ``feature``, and for each of ``rho`` and ``given`` the value, ``_low`` and ``_high``.
+        ``feature``, and for each of ``within`` and ``beside`` the value, ``_low`` and ``_high``.
     """
     figure, ax = plt.subplots(figsize=(WIDTH, 0.9 + 0.6 * len(rows)))
     for shift, name, colour, label in (
-        (0.12, "rho", H0_COLOUR, "over checkpoints"),
-        (-0.12, "given", H1_COLOUR, "given the step"),
+        (0.12, "within", H0_COLOUR, "within tasks"),
+        (-0.12, "beside", H1_COLOUR, "task and step taken out"),
     ):
         y = np.arange(len(rows))[::-1] + shift
         spread = around(rows, name, f"{name}_low", f"{name}_high")
@@ -166,7 +166,7 @@ def correlations(rows: pd.DataFrame) -> Figure:
     paper = TABLE2.set_index("feature")["rho"].reindex(rows["feature"])
     ax.plot(paper, np.arange(len(rows))[::-1], "D", mfc="none", color="black", label="the paper")
     ax.axvline(0, color="grey", linewidth=0.8)
-    ax.set_yticks(np.arange(len(rows))[::-1], [name.replace("_", " ") for name in rows["feature"]])
+    ax.set_yticks(np.arange(len(rows))[::-1], [feature_name(name, formulas=False) for name in rows["feature"]])
     ax.set(xlabel="Spearman's ρ with accuracy, 95 % interval over runs", xlim=(-1, 1))
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=3, frameon=False)
     return figure
@@ -178,8 +178,8 @@ def binned(curves: pd.DataFrame, features: Sequence[str], accuracy: str = "token
     for ax, feature in zip(axes[0], features, strict=True):
         means = structure.in_bins(curves, feature, accuracy, bins)
         ax.errorbar(means["centre"], means["value"], yerr=around(means), marker="o", capsize=3, color=POINT_COLOUR)
-        ax.set_xlabel(feature.replace("_", " "))
-    axes[0, 0].set_ylabel(accuracy.replace("_", " "))
+        ax.set_xlabel(feature_name(feature, formulas=False))
+    axes[0, 0].set(ylabel=accuracy.replace("_", " "), ylim=(0, 1))
     return figure
 
 
@@ -213,7 +213,9 @@ def combinations(rows: pd.DataFrame) -> Figure:
     rows
         `tslib.study.claims.ratios`, with the column ``paper``.
     """
-    labels = [f"{row['model']}, {row['task']}, {row['setting']}" for row in rows.to_dict("records")]
+    labels = [
+        f"{model_name(row['model'])}, {task_name(row['task'])}, {row['setting']}" for row in rows.to_dict("records")
+    ]
     return forest(rows.assign(label=labels), "paper")
 
 
@@ -251,7 +253,7 @@ def learning_rates(rows: pd.DataFrame) -> Figure:
     figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
     groups = list(rows.groupby(["model", "task"], sort=False))
     for ((model, task), group), colour in zip(groups, sns.color_palette("colorblind", len(groups)), strict=True):
-        label = f"{model}, {task} (n = {group['runs'].min()} a rate)"
+        label = f"{model_name(str(model))}, {task_name(str(task))} (n = {group['runs'].min()} a rate)"
         ax.plot(group["lr"], group["mean"], marker="o", color=colour, label=label)
         ax.plot(*group.loc[group["chosen"], ["lr", "mean"]].iloc[0], "o", ms=13, mfc="none", color=colour)
     ax.set(xlabel="learning rate", ylabel="iterations (restricted mean)", xscale="log", ylim=(0, None))
@@ -286,8 +288,8 @@ def scatter_at(curves: pd.DataFrame, features: Sequence[str], step: int, accurac
     for ax, feature in zip(axes[0], features, strict=True):
         for task, colour in zip(tasks, sns.color_palette("colorblind", len(tasks)), strict=True):
             runs = here[here["task"] == task]
-            ax.scatter(runs[feature], runs[accuracy], color=colour, label=f"{task} (n = {len(runs)})", s=18)
-        ax.set_xlabel(feature.replace("_", " "))
+            ax.scatter(runs[feature], runs[accuracy], color=colour, label=f"{task_name(task)} (n = {len(runs)})", s=18)
+        ax.set_xlabel(feature_name(feature, formulas=False))
     axes[0, 0].set_ylabel(f"{accuracy.replace('_', ' ')}, step {step}")
     legend_below(figure)
     return figure

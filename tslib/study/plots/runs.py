@@ -23,7 +23,8 @@ def method_colours(regularizers: Sequence[str]) -> dict[str, tuple[float, float,
     """Return one colour a method, the same in every figure."""
     known = [*METHOD_NAMES, *sorted(set(regularizers) - set(METHOD_NAMES))]
     safe = sns.color_palette("colorblind", 10)
-    palette = [*safe, *sns.color_palette(["#404040", "#7f4f24"]), *safe[1:]]  # the eleventh and twelfth stand with none
+    controls = sns.color_palette(["#404040", "#1b5e20", "#7f4f24"])  # random directions and exact homology
+    palette = [*safe, *controls, *safe[1:]]
     return {name: palette[known.index(name) % len(palette)] for name in regularizers}
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from tslib.study.bench.bench import GEMMA, LONG, SHORT, both
 from tslib.study.bench.cost import Setting, Steps, spread
+from tslib.study.report.phrases import plural
 
 __all__ = [
     "curves",
@@ -224,23 +225,37 @@ def headline(content: dict[str, Any]) -> str:
     table = requirements(content)
     missed = int((table["met"] == "no").sum())
     threads = content["environment"]["threads"]
+    every = step_times(content)["peft / prefix"].dropna()
+    others = len(every) - len(ratios)
+    beyond = (
+        f" Those are the medians of {len(ratios)} settings; with the {plural(others, 'other')} that "
+        f"{'was' if others == 1 else 'were'} timed, of fewer rows or shorter questions, it is {every.min():.1f} to "
+        f"{every.max():.1f} times."
+        if others
+        else ""
+    )
     met = f"Of the {len(table)} aims in the table below, {len(table) - missed} are met and {missed} are not"
     suffix = f" With the prompt behind a question of {LONG.question} tokens, {long[0]:.0f} times." if long else ""
     return (
         f"**A step of PEFT's prompt tuning under transformers' Trainer takes {min(ratios):.1f} to {max(ratios):.1f} "
-        f"times as long as ours on {threads} threads of a CPU, for the same losses.**{suffix} "
+        f"times as long as ours on {threads} threads of a CPU, for the same losses.**{beyond}{suffix} "
         f"{met}{'; where they are not, the profile says why' if missed else ''}."
     )
 
 
-def read_live(setting: Setting, steps: Mapping[str, Steps]) -> str:
-    """What the figure of the live steps shows."""
+def read_live(setting: Setting, steps: Mapping[str, Steps], content: dict[str, Any]) -> str:
+    """What the figure of the live steps shows, and what the committed record has for the same setting, if anything."""
     ratios = {
         way: spread(a / b for a, b in zip(steps["peft"].seconds[1:], steps[way].seconds[1:], strict=True))
         for way in ("prefix", "suffix")
     }
     said = " and ".join(f"{ratio[0]:.1f} ({way})" for way, ratio in ratios.items())
-    return f"Here and now, with {setting}, a step of PEFT takes {said} times as long as ours (medians of neighbours)."
+    committed = {way: _ratio(content["parts"], setting, way) for way in ("prefix", "suffix")}
+    there = " and ".join(f"{ratio[0]:.1f} ({way})" for way, ratio in committed.items() if ratio)
+    return (
+        f"Here and now, with {setting}, a step of PEFT takes {said} times as long as ours (medians of neighbours)"
+        f"{f'; in the committed record, with the same setting, {there}' if there else ''}."
+    )
 
 
 def read_curves(content: dict[str, Any]) -> str:

@@ -8,8 +8,9 @@ from tslib import stats
 from tslib.stats import Interval
 from tslib.study import claims
 from tslib.study.evidence import Evidence
-from tslib.study.names import METHOD_NAMES, method_name
+from tslib.study.names import METHOD_NAMES, method_name, model_name, task_name
 from tslib.study.paper import TABLE3
+from tslib.study.report.phrases import few, listed, mean_of_runs, plural, sides, upper
 from tslib.study.report.runs import method_table
 from tslib.study.treatment import gradients
 
@@ -62,20 +63,23 @@ def table3(evidence: Evidence, combinations: Mapping[tuple[str, str, str], str] 
     combinations
         The grid of each (model, task, setting).
     """
-    rows = [
-        {
-            "model, task, samples": f"{row['model']}, {row['task']}, {row['setting']}",
-            "method": method_name(row["regularizer"]),
-            "pairs": row["pairs"],
-            "censored": row["censored"],
-            "diverged": row["diverged"],
-            "alone": f"{row['baseline']:.1f}",
-            "with it": f"{row['ours']:.1f}",
-            "ratio [95 %]": str(Interval(row["value"], row["low"], row["high"])),
-            "paper, Gemma-2B-IT": "" if pd.isna(row["paper"]) else f"{row['paper']:.2f}",
-        }
-        for row in claims.ratios(evidence, combinations=combinations).to_dict("records")
-    ]
+    rows = []
+    for row in claims.ratios(evidence, combinations=combinations).to_dict("records"):
+        runs = evidence.runs(combinations[row["model"], row["task"], row["setting"]])
+        alone, ours = (stats.ended(runs[runs["regularizer"] == name]) for name in ("none", row["regularizer"]))
+        rows.append(
+            {
+                "model": model_name(row["model"]),
+                "task": task_name(row["task"]),
+                "setting": row["setting"],
+                "method": method_name(row["regularizer"]),
+                "pairs": row["pairs"],
+                "alone": mean_of_runs(row["baseline"], **alone),
+                "with it": mean_of_runs(row["ours"], **ours),
+                "ratio [95 %]": str(Interval(row["value"], row["low"], row["high"])),
+                "paper, Gemma-2B-IT": "" if pd.isna(row["paper"]) else f"{row['paper']:.2f}",
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -84,14 +88,25 @@ def read_table3(evidence: Evidence) -> str:
     table = claims.ratios(evidence)
     if table.empty:
         return "None of these runs is committed yet."
-    below, above = int((table["high"] < 1).sum()), int((table["low"] > 1).sum())
-    quarter = int(((table["low"] <= 0.75) & (table["high"] >= 0.75)).sum())
+    never = (table["censored"] == table["pairs"]) & (table["low"] == 1) & (table["high"] == 1)
+    seen = table[~never]
     low, high = TABLE3["ratio"].min(), TABLE3["ratio"].max()
-    return (
-        f"Of {len(table)} ratios {below} have an interval below 1 and {above} one above it; the others include 1."
-        f"{claims.by_censoring(table)} The paper's {len(TABLE3)} ratios lie between {low:.2f} and {high:.2f}, with no "
-        f"interval given; {quarter} of our intervals include 0.75, a gain of a quarter."
-    )
+    parts = [_below_and_above(seen) + f"; {_reach(seen)} a gain of a quarter." if len(seen) else ""]
+    if never.any():
+        rows = "one row" if never.sum() == 1 else f"{few(int(never.sum()))} rows"
+        parts.append(f"In {rows} no run is correct within its steps: a ratio of 1 says nothing there.")
+    parts.append(f"The paper's {len(TABLE3)} ratios lie between {low:.2f} and {high:.2f}, with no interval given.")
+    return " ".join(filter(None, parts))
+
+
+def _below_and_above(table: pd.DataFrame) -> str:
+    return sides(int((table["high"] < 1).sum()), int((table["low"] > 1).sum()), len(table))
+
+
+def _reach(table: pd.DataFrame) -> str:
+    """Say how many intervals reach down to three quarters."""
+    reaching = int((table["low"] <= 0.75).sum())
+    return f"{few(reaching)} {'reaches' if reaching <= 1 else 'reach'}"
 
 
 def read_kept_back(evidence: Evidence) -> str:
@@ -99,12 +114,15 @@ def read_kept_back(evidence: Evidence) -> str:
     rows = claims.ratios(evidence, combinations=claims.KEPT_BACK).to_dict("records")
     if not rows:
         return ""
-    parts = [f"{Interval(row['value'], row['low'], row['high'])} on {row['task']}" for row in rows]
-    below, above = sum(row["high"] < 1 for row in rows), sum(row["low"] > 1 for row in rows)
-    return (
-        f"On tasks that no setting was chosen on, TSLoss's ratio of iterations is {' and '.join(parts)} "
-        f"({rows[0]['pairs']} pairs each): {below} of {len(rows)} intervals lie below 1, {above} above it."
-    )
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        does = "is faster" if row["high"] < 1 else "is slower" if row["low"] > 1 else "makes no clear difference"
+        said.setdefault(does, []).append(
+            f"{task_name(row['task'])} ({Interval(row['value'], row['low'], row['high'])})"
+        )
+    parts = [f"{does} on {listed(tasks)}" for does, tasks in said.items()]
+    pairs = plural(rows[0]["pairs"], "pair")
+    return f"Where nothing was chosen, TSLoss {listed(parts)}: ratios of iterations, {pairs} each."
 
 
 def baselines(evidence: Evidence, task: str) -> pd.DataFrame:
@@ -120,21 +138,38 @@ def baselines(evidence: Evidence, task: str) -> pd.DataFrame:
 
 
 def read_baselines(comparison: pd.DataFrame) -> str:
-    """Say whether topology does anything that the regularisers without it do not."""
+    """Say what helps, what slows tuning down, and whether topology does anything that others do not."""
     rows = comparison.dropna(subset="ratio").set_index("regularizer")
-    with_it = [name for name in rows.index if name.startswith(("tsloss", "persistence"))]
-    sides = {"with topology": rows.loc[with_it], "without": rows.drop(index=with_it)}
-    parts = []
-    for words, part in sides.items():
-        below, above = int((part["high"] < 1).sum()), int((part["low"] > 1).sum())
-        parts.append(f"{words} {below} of {len(part)} ratios have an interval below 1 and {above} one above it")
-    best = rows.nsmallest(1, "ratio").reset_index().to_dict("records")[0]
+    topological = rows.index.str.startswith(("tsloss", "persistence"))
+    helps, slows = rows["high"] < 1, rows["low"] > 1
+    control, made = rows[helps & ~topological].nsmallest(1, "ratio"), rows[helps & topological]
+    if len(control):
+        beside = _beside(control, rows[topological].nsmallest(1, "ratio"))
+        parts = [f"without topology, {_named(control)} helps{beside}"]
+    elif len(made):
+        parts = [f"{_named(made)} {'helps' if len(made) == 1 else 'help'}, and nothing without topology does"]
+    else:
+        parts = ["nothing helps"]
+    if slows.any():
+        parts.append(f"{_named(rows[slows], '.1f', '-fold')} {'slows' if slows.sum() == 1 else 'slow'} tuning down")
     return (
-        f"Of the regularisers {', of those '.join(parts)}. The smallest ratio: {method_name(best['regularizer'])}, "
-        f"{Interval(best['ratio'], best['low'], best['high'])}; after Holm's correction the smallest p of flipped "
-        f"signs is {rows['p_holm'].min():.2g}. Each interval stands for itself, on {int(rows['runs'].min())} pairs, "
-        f"uncorrected for {len(rows)} methods; a gain would have to hold on tasks that nothing was chosen on, too."
+        f"{upper('; '.join(parts))}. That is on {plural(int(rows['runs'].min()), 'pair')}, with intervals uncorrected "
+        f"for {few(len(rows))} methods; the smallest p of flipped signs after Holm's correction is "
+        f"{rows['p_holm'].min():.2g}."
     )
+
+
+def _named(rows: pd.DataFrame, form: str = ".2f", unit: str = "") -> str:
+    return listed([f"{method_name(str(name))} ({ratio:{form}}{unit})" for name, ratio in rows["ratio"].items()])
+
+
+def _beside(control: pd.DataFrame, best: pd.DataFrame) -> str:
+    """Say how a gain without topology compares with the smallest ratio of those with it."""
+    if best.empty:
+        return ""
+    low, high, ratio = control["low"].iloc[0], control["high"].iloc[0], best["ratio"].iloc[0]
+    than = "as much as" if low <= ratio <= high else "more than" if high < ratio else "less than"
+    return f" {than} the best with it, {_named(best)}"
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
@@ -152,17 +187,16 @@ def by_rate(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
         table = evidence.runs(grid)
         for (lr, scale), runs in table.groupby(["lr", "prompt_scale"], sort=False):
             (row,) = method_table(stats.comparison(runs)).iloc[1:].to_dict("records")
-            alone = runs[runs["regularizer"] == "none"]
+            alone, ours = (of_side for _, of_side in runs.groupby(runs["regularizer"] != "none"))
             rows.append(
                 {
-                    "model": runs["model"].iloc[0],
+                    "model": model_name(runs["model"].iloc[0]),
                     "method": runs["method"].iloc[0],
                     "learning rate": f"{lr:g}",
                     "factor": FACTORS[str(scale)],
                     "pairs": len(alone),
-                    **stats.ended(runs),
-                    "alone": f"{stats.mean_iterations(alone):.1f}",
-                    "TSLoss": row["restricted mean"],
+                    "alone": mean_of_runs(stats.mean_iterations(alone), **stats.ended(alone)),
+                    "TSLoss": mean_of_runs(stats.mean_iterations(ours), **stats.ended(ours)),
                     "ratio [95 %]": row["ratio [95 %]"],
                     "interval": row["interval"],
                 }
@@ -176,12 +210,9 @@ def read_by_rate(table: pd.DataFrame) -> str:
         return ""
     below, above = (int((table["interval"] == side).sum()) for side in ("lies below 1", "lies above 1"))
     apart = table[table["interval"] != "contains 1"]
-    parts = [f"{ratio} {side}" for ratio, side in zip(name_rates(apart), apart["interval"], strict=True)]
-    named = f" ({'; '.join(parts)})" if parts else ""
-    return (
-        f"Of {len(table)} intervals {below} lie below 1 and {above} above it{named}; each stands for itself, on "
-        f"{table['pairs'].max()} pairs, and by chance alone {0.05 * len(table):.1f} of so many would not contain 1."
-    )
+    named = f" ({'; '.join(name_rates(apart))})" if len(apart) else ""
+    chance = f", and by chance alone {0.05 * len(table):.1f} of them would not include 1" if len(table) > 1 else ""
+    return f"{sides(below, above, len(table), named)}. Each is of {plural(int(table['pairs'].max()), 'pair')}{chance}."
 
 
 def name_rates(table: pd.DataFrame) -> list[str]:
@@ -254,7 +285,7 @@ def interventions(evidence: Evidence) -> pd.DataFrame:
         columns = {"accuracy": "score", "answer loss": "answer_loss"} | {said: one for one, said in MOVED.items()}
         gains = {said: claims.held_out_gain(scores, "none", column, name) for said, column in columns.items()}
         diverged = stats.ended(evidence.runs(*grids, regularizer=name))["diverged"]
-        counts = {"pairs": int((scores["regularizer"] == name).sum()), "diverged": diverged}
+        counts = {"pairs": int((scores["regularizer"] == name).sum()), "pushes that diverged": diverged}
         rows.append({"push": method_name(name)} | counts | {said: str(gain) for said, gain in gains.items()})
     return pd.DataFrame(rows)
 

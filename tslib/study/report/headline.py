@@ -8,9 +8,8 @@ from tslib.study import claims, treatment
 from tslib.study.claims.criteria import MULTI, SINGLE
 from tslib.study.evidence import MAIN, Evidence
 from tslib.study.paper import GSM8K_RATIO
-from tslib.study.report.runs import method_table
 
-__all__ = ["README_MARKS", "answer", "headline", "lines", "readme"]
+__all__ = ["answer", "headline", "lines"]
 
 END = 300
 """The step at which loops are counted, in runs that go on whether or not they are correct."""
@@ -73,24 +72,3 @@ def headline(evidence: Evidence) -> str:
 def _number(count: int) -> str:
     words = {10: "Ten", 20: "Twenty", 30: "Thirty"}
     return words.get(count, str(count))
-
-
-README_MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
-
-
-def readme(text: str, evidence: Evidence) -> str:
-    """Return the README with what lies between its marks replaced by what the committed records say.
-
-    Parameters
-    ----------
-    text
-        The README, with both marks of ``README_MARKS``.
-    evidence
-        The runs.
-    """
-    before, rest = text.split(README_MARKS[0])
-    after = rest.split(README_MARKS[1])[1]
-    rows = method_table(stats.comparison(evidence.runs(MAIN)))
-    lines_ = [list(rows.columns), ["---"] * rows.shape[1], *rows.astype(str).to_numpy().tolist()]
-    measured = "\n".join(f"| {' | '.join(line)} |" for line in lines_)
-    return f"{before}{README_MARKS[0]}\n{headline(evidence)}\n\n{measured}\n{README_MARKS[1]}{after}"

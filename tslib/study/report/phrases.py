@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-__all__ = ["few", "listed", "of_all", "plural", "share", "sides", "upper"]
+__all__ = ["few", "listed", "mean_of_runs", "of_all", "plural", "share", "sides", "upper"]
 
 _NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -24,6 +24,12 @@ def listed(parts: Sequence[str], word: str = "and") -> str:
     return f"{', '.join(first)}{join}{last}" if first else last
 
 
+def mean_of_runs(mean: float, censored: int, diverged: int) -> str:
+    """Return a mean of iterations, and in brackets how many of its runs were censored or diverged, if any."""
+    ended = [f"{number} {how}" for how, number in (("censored", censored), ("diverged", diverged)) if number]
+    return f"{mean:.1f}" + (f" ({', '.join(ended)})" if ended else "")
+
+
 def of_all(number: int, total: int, noun: str) -> str:
     """Return how many of a group, with a verb: "none of 5 runs is", "2 of 5 runs are", "all 5 runs are"."""
     if total == 1:
@@ -37,17 +43,18 @@ def share(number: int, total: int) -> str:
     return f"all {few(total)}" if number == total > 1 else f"{few(number)} of {few(total)}"
 
 
-def sides(below: int, above: int, total: int) -> str:
-    """Say on which side of 1 intervals lie, those of ratios of which one below 1 is a gain."""
+def sides(below: int, above: int, total: int, named: str = "") -> str:
+    """Say on which side of 1 some intervals lie; ``named`` is put behind those that do not include it."""
     counts = {"lie below 1": below, "lie above 1": above, "include 1": total - below - above}
     present = {what: count for what, count in counts.items() if count}
-    for what, count in present.items():
-        if count == total:
-            return f"All {total} intervals {what}" if total > 1 else f"The interval {_does(what)}"
+    if len(present) == 1:
+        (what,) = present
+        said = f"All {total} intervals {what}" if total > 1 else f"The interval {_does(what)}"
+        return said if what == "include 1" else said + named
     others = present.pop("include 1", 0)
     parts = [f"{count} {what if count > 1 else _does(what)}" for what, count in present.items()]
-    rest = {0: "", 1: "; the other includes 1"}.get(others, "; the others include 1")
-    return f"Of {total} intervals {listed(parts)}{rest}"
+    last = {0: "", 1: "; the other includes 1"}.get(others, "; the others include 1")
+    return f"Of {total} intervals {listed(parts)}{named}{last}"
 
 
 def _does(what: str) -> str:

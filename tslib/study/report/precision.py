@@ -10,6 +10,8 @@ from tslib.records.record import RunRecord
 from tslib.runs.audit import ITERATIONS, iterations_gap
 from tslib.stats import Interval
 from tslib.study.evidence import MAIN, Evidence
+from tslib.study.names import model_name, task_name
+from tslib.study.report.phrases import few, plural
 
 __all__ = ["GRIDS", "factors", "read_audits", "read_factors", "read_twice", "words"]
 
@@ -80,28 +82,42 @@ def read_factors(evidence: Evidence) -> str:
         return ""
     rounding = table[table.index.str.startswith("rounding")]
     (ours,) = table.loc[["TSLoss"]].to_dict("records")
-    more = "more than rounding does" if ours["low"] > rounding["high"].max() else "no more than rounding can"
+    lead = {
+        -1: "TSLoss changes the iterations of a run by less than rounding does",
+        0: "TSLoss changes the iterations of a run by no more than rounding can",
+        1: "TSLoss changes the iterations of a run by more than rounding does",
+    }[_beyond_rounding(table)]
     return (
-        f"Rounding alone changes the iterations of a run by a factor of {rounding['factor'].min():.2f} to "
-        f"{rounding['factor'].max():.2f}, up or down; TSLoss changes them by "
-        f"{Interval(ours['factor'], ours['low'], ours['high'])} ({ours['pairs']} pairs), {more}. So two runs, one with "
-        "and one without, say nothing about a method: what counts is the mean over pairs."
+        f"{lead}: by a factor of {Interval(ours['factor'], ours['low'], ours['high'])} "
+        f"({plural(ours['pairs'], 'pair')}), up or down, where rounding alone has {rounding['factor'].min():.2f} to "
+        f"{rounding['factor'].max():.2f}. One pair of runs says nothing of a method; the mean over pairs counts."
     )
 
 
+def _beyond_rounding(table: pd.DataFrame) -> int:
+    """Whether TSLoss changes runs by more than rounding (1), by less (-1), or by what rounding might (0)."""
+    rounding, ours = table[table.index.str.startswith("rounding")], table.loc["TSLoss"]
+    return int(ours["low"] > rounding["high"].max()) - int(ours["high"] < rounding["low"].min())
+
+
 def read_twice(evidence: Evidence) -> str:
-    """Say where the same runs were made twice, how far apart they begin, and what becomes of the ratio of TSLoss."""
+    """Say where the same runs were made twice, what becomes of the ratio of TSLoss, and how far apart they begin."""
     doubles = _doubles(evidence)
     if not doubles:
         return ""
     first, second = (stats.iteration_ratio(evidence.runs(grid), "tsloss") for grid in (MAIN, AGAIN))
     one, other = (_machines(side) for side in zip(*doubles, strict=True))
     losses = np.array([[record.steps["cross_entropy"].iloc[0] for record in pair] for pair in doubles])
+    table = factors(evidence)
+    moves = {-1: "more than", 0: "as much as", 1: "less than"}[0 if table.empty else _beyond_rounding(table)]
+    where = f"Made again on another processor ({other} after {one})" if one != other else f"Made again ({one})"
+    run = doubles[0][0].config
+    pairs = f"{few(first.pairs)} pairs" if first.pairs > 1 else "one pair"
     return (
-        f"The same runs of {first.pairs} pairs, made on {one} and again on {other}, give TSLoss ratios of {first} and "
-        f"{second}, though at the first step the losses of a run and its double differ by "
-        f"{np.abs(losses[:, 0] / losses[:, 1] - 1).max():.0e} of their size at most: tuning multiplies what rounding "
-        "begins."
+        f"{where}, the {pairs} of {model_name(run.model)} on {task_name(run.task)} give a ratio of {second} in place "
+        f"of {first}: rounding moves single runs {moves} TSLoss does. At the first step the losses of a run and its "
+        f"double differ by {np.abs(losses[:, 0] / losses[:, 1] - 1).max():.0e} of their size at most; tuning "
+        "multiplies that."
     )
 
 

@@ -3,10 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
-from scipy.spatial.distance import pdist, squareform
-from scipy.special import logsumexp
 
 from tslib import stats
 from tslib.study import claims, shapes, treatment
@@ -17,11 +14,11 @@ from tslib.study.names import method_name
 from tslib.study.paper import even_numbers
 from tslib.study.report import cost as report_cost
 from tslib.study.report import evidence as report_evidence
+from tslib.study.report import initial as report_initial
 from tslib.study.report import rates as report_rates
 from tslib.study.report import settings as report_settings
 from tslib.study.report import structure as report_structure
 from tslib.study.report import treatment as report_treatment
-from tslib.topology.diagrams import persistence_diagrams
 
 __all__ = ["QUESTIONS", "Question", "page"]
 
@@ -233,24 +230,6 @@ def _methods(evidence: Evidence) -> str:
     )
 
 
-def _deaths(evidence: Evidence) -> str:
-    """Measure it on initial prompts: Gaussian, as long and as wide as those of the evidence."""
-    clouds = [shapes.initial(seed) for seed in range(10)]
-    ratios, soft, nearest = [], [], []
-    for points in clouds:
-        deaths = persistence_diagrams(points)[0][:, 1]
-        distances = squareform(pdist(points)) + np.diag(np.full(len(points), np.inf))
-        ratios.append(deaths[np.isfinite(deaths)].mean() / distances.min(axis=1).mean())
-        nearest.append(distances.min(axis=1).mean())
-        soft.append((-logsumexp(-distances, axis=1)).mean())
-    return (
-        f"On {len(clouds)} initial prompts the mean $H_0$ death is {stats.mean(np.array(ratios))} times the mean "
-        f"distance to the nearest neighbour. The soft nearest distance $s_i$ at τ = 1 is {np.mean(soft):.2f} on "
-        f"average, where the nearest neighbour is {np.mean(nearest):.2f} away: with {len(clouds[0]) - 1} others in its "
-        "sum it is no distance (it may be negative), and only its variance enters the loss."
-    )
-
-
 def _alone(evidence: Evidence) -> str:
     """Minimise TSLoss alone, from clouds like initial and like tuned prompts."""
     return report_treatment.read_alone(shapes.descents(range(3)))
@@ -300,7 +279,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "Q7": Question(
         "How far apart are $H_0$ deaths and nearest-neighbour distances?",
-        _deaths,
+        report_initial.read_deaths,
         ("00_persistent_homology", "01_tsloss_by_hand"),
     ),
     "Q8": Question(

@@ -6,7 +6,8 @@ from tslib import stats
 from tslib.config import PRESETS
 from tslib.study.evidence import Evidence
 from tslib.study.experiments import chosen_rate
-from tslib.study.names import method_name
+from tslib.study.names import method_name, model_name, task_name
+from tslib.study.report.phrases import mean_of_runs
 
 __all__ = ["own_rates", "rate_table", "rates", "read_own_rates", "read_rates", "times_slower"]
 
@@ -44,16 +45,13 @@ def rate_table(evidence: Evidence) -> pd.DataFrame:
     """Word `rates`: one row a model and task, a column a learning rate; an arrow at the chosen one."""
     found = rates(evidence)
     words = [
-        _words(row["mean"], row["censored"], row["diverged"]) + " ←" * row["chosen"] for row in found.to_dict("records")
+        mean_of_runs(row["mean"], row["censored"], row["diverged"]) + " ←" * row["chosen"]
+        for row in found.to_dict("records")
     ]
-    table = found.assign(words=words, lr=found["lr"].map("{:g}".format))
+    names = {"model": found["model"].map(model_name), "task": found["task"].map(task_name)}
+    table = found.assign(words=words, lr=found["lr"].map("{:g}".format), **names)
     wide = table.pivot_table(index=["model", "task"], columns="lr", values="words", aggfunc="first")
     return wide[list(dict.fromkeys(table["lr"]))].reset_index()
-
-
-def _words(mean: float, censored: int, diverged: int) -> str:
-    ended = [f"{number} {how}" for how, number in (("censored", censored), ("diverged", diverged)) if number]
-    return f"{mean:.1f}" + (f" ({', '.join(ended)})" if ended else "")
 
 
 def times_slower(found: pd.DataFrame) -> str:
@@ -74,7 +72,9 @@ def read_rates(evidence: Evidence) -> str:
         return "Not yet."
     paper = found[found["lr"] == PRESETS["paper"]]
     chosen = found[found["chosen"]]
-    parts = ", ".join(f"{row['lr']:g} ({row['model']}, {row['task']})" for row in chosen.to_dict("records"))
+    parts = ", ".join(
+        f"{row['lr']:g} ({model_name(row['model'])}, {task_name(row['task'])})" for row in chosen.to_dict("records")
+    )
     return (
         f"Chosen: {parts}. At the paper's {PRESETS['paper']:g} the runs need {times_slower(found)} as many iterations, "
         f"and {paper['censored'].sum()} of {paper['runs'].sum()} are not correct within their steps."
@@ -88,7 +88,7 @@ def own_rates(evidence: Evidence) -> pd.DataFrame:
     for name in dict.fromkeys(table["regularizer"]):
         row = {"method": method_name(name)}
         for rate, runs in table[table["regularizer"] == name].groupby("lr"):
-            row[f"rate {rate:g}"] = _words(stats.mean_iterations(runs), **stats.ended(runs))
+            row[f"rate {rate:g}"] = mean_of_runs(stats.mean_iterations(runs), **stats.ended(runs))
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -9,7 +9,9 @@ from tslib import stats
 from tslib.config import TuneConfig
 from tslib.stats import Interval
 from tslib.study.evidence import Evidence
+from tslib.study.names import setting_name
 from tslib.study.paper import TABLE4
+from tslib.study.report.phrases import few, mean_of_runs, plural, upper
 from tslib.study.treatment import gradients
 
 __all__ = [
@@ -51,10 +53,11 @@ def by_setting(
     Returns
     -------
     DataFrame
-        ``value`` of the field, ``pairs``, ``censored`` and ``diverged`` (runs with TSLoss), ``iterations`` and
-        ``alone`` (restricted means with TSLoss and without), ``ratio``, ``low``, ``high``, ``reg_share`` (how long
-        the regulariser's gradient is beside that of cross-entropy, median over the steps until a run is correct) and
-        ``longer`` (in which share of these steps it is the longer one), and ``paper``. Without runs it is empty.
+        ``value`` of the field, ``pairs``, ``censored`` and ``diverged`` (runs with TSLoss; with ``alone_`` before it,
+        runs without), ``iterations`` and ``alone`` (restricted means with TSLoss and without), ``ratio``, ``low``,
+        ``high``, ``reg_share`` (how long the regulariser's gradient is beside that of cross-entropy, median over the
+        steps until a run is correct) and ``longer`` (in which share of these steps it is the longer one), and
+        ``paper``. Without runs it is empty.
     """
     table = evidence.paired(*grids)
     alone = table[table["regularizer"] == "none"]
@@ -70,6 +73,7 @@ def by_setting(
                 "value": value,
                 "pairs": ratio.pairs,
                 **stats.ended(ours),
+                **{f"alone_{how}": number for how, number in stats.ended(beside).items()},
                 "iterations": stats.mean_iterations(ours),
                 "alone": stats.mean_iterations(beside),
                 "ratio": ratio.value,
@@ -122,9 +126,10 @@ def by_itself(evidence: Evidence) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``setting``, ``value``, ``pairs``, ``censored`` and ``diverged`` (of both sides), ``iterations`` and ``default``
-        (restricted means at the value and at the default), ``dtype`` of the frozen model, and ``ratio`` with its 95 %
-        interval, ``low`` to ``high``. Settings whose runs are not all made are left out.
+        ``setting``, ``value``, ``pairs``, ``censored`` and ``diverged`` (runs at the value; with ``default_`` before
+        it, runs at the default), ``iterations`` and ``default`` (restricted means at the value and at the default),
+        ``dtype`` of the frozen model, and ``ratio`` with its 95 % interval, ``low`` to ``high``. Settings whose runs
+        are not all made are left out.
     """
     rows = []
     for field in ("n_tokens", "init"):
@@ -140,7 +145,8 @@ def by_itself(evidence: Evidence) -> pd.DataFrame:
                     "setting": field,
                     "value": value,
                     "pairs": ratio.pairs,
-                    **stats.ended(both),
+                    **stats.ended(runs),
+                    **{f"default_{how}": number for how, number in stats.ended(default).items()},
                     "iterations": stats.mean_iterations(runs),
                     "default": stats.mean_iterations(default),
                     "dtype": runs["dtype"].iloc[0],
@@ -157,24 +163,34 @@ def read_by_itself(rows: pd.DataFrame) -> str:
     if rows.empty:
         return ""
     best = rows.nsmallest(1, "ratio").to_dict("records")[0]
+    default = setting_name(best["setting"], getattr(TuneConfig(), best["setting"]))
+    start = STARTS.get(best["value"], f"{setting_name(best['setting'], best['value'])} in place of {default}")
+    looked = f"the best of {few(len(rows))} values" if len(rows) > 1 else "the only value tried"
     ratio = (
-        f"a ratio of {Interval(best['ratio'], best['low'], best['high'])} on {best['pairs']} pairs, the smallest of "
-        f"{len(rows)} values"
+        f"a ratio of {Interval(best['ratio'], best['low'], best['high'])} ({plural(best['pairs'], 'pair')}, {looked})"
     )
-    if best["high"] >= 1:
-        return f"No other prompt length or initialisation clearly helps cross-entropy alone: at best {ratio}."
+    if not best["high"] < 1:
+        return f"No other prompt length or initialisation clearly helps without TSLoss: at best {start}, {ratio}."
+    what = "the iterations on GSM8K without TSLoss"
+    saves = f"halved {what}" if round(best["ratio"], 1) == 0.5 else f"cut {what} by {1 - best['ratio']:.0%}"
     return (
-        f"Cross-entropy alone is helped by a setting of its own: on gsm8k it needs {best['iterations']:.1f} iterations "
-        f"with {best['setting']} = {best['value']}, {best['default']:.1f} with the default "
-        f"{getattr(TuneConfig(), best['setting'])} (both with the frozen model in {best['dtype']}): {ratio}."
+        f"{upper(start)} {saves}, {best['iterations']:.0f} in place of {best['default']:.0f}: {ratio}; frozen model in "
+        f"{best['dtype']}."
     )
+
+
+STARTS = {
+    "vocabulary": "starting from the embeddings of random words instead of noise",
+    "text": "starting from the embeddings of a text instead of noise",
+}
+"""What an initialisation does, in the words of `read_by_itself`."""
 
 
 def words_by_itself(rows: pd.DataFrame) -> pd.DataFrame:
     """Word `by_itself` for readers."""
     worded = [
-        {name: row[name] for name in ("setting", "value", "pairs", "censored", "diverged")}
-        | {"default": f"{row['default']:.1f}", "at the value": f"{row['iterations']:.1f}"}
+        {"setting": setting_name(row["setting"]), "value": row["value"], "pairs": row["pairs"]}
+        | {"default": _mean(row, "default", "default_"), "at the value": _mean(row, "iterations")}
         | {"ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"]))}
         for row in rows.to_dict("records")
     ]
@@ -186,29 +202,31 @@ AGAIN = "once more, init vocabulary"
 
 
 def read_again(evidence: Evidence) -> str:
-    """Say whether the one interval of the settings that lay below 1 holds on pairs that it was not found on."""
+    """Say whether the one gain that was seen among the settings holds on pairs that it was not found on."""
     if evidence.missing(AGAIN):
         return ""
     ratio = stats.iteration_ratio(evidence.runs(AGAIN), "tsloss")
-    holds = "It holds" if ratio.high < 1 else "It does not hold"
+    became = "it held" if ratio.high < 1 else "it became a loss" if ratio.low > 1 else "it did not hold"
     return (
-        f"The interval of init = vocabulary was tried once more on {ratio.pairs} pairs that it was not found on: "
-        f"{ratio}. {holds}."
+        f"The gain once seen with {setting_name('init', 'vocabulary')} was tried again on {few(ratio.pairs)} new "
+        f"pair{'s' * (ratio.pairs != 1)}: {became}, {ratio}."
     )
+
+
+def _mean(row: Mapping[Any, Any], column: str, side: str = "") -> str:
+    return mean_of_runs(row[column], row[f"{side}censored"], row[f"{side}diverged"])
 
 
 def words(rows: pd.DataFrame) -> pd.DataFrame:
     """Word `by_setting` or `settings_table` for readers."""
     has_paper = len(rows) > 0 and bool(rows["paper"].notna().any())
     worded = [
-        ({"setting": row["setting"]} if "setting" in row else {})
+        ({"setting": setting_name(row["setting"])} if "setting" in row else {})
         | {
             "value": f"{row['value']:g}" if isinstance(row["value"], float) else row["value"],
             "pairs": row["pairs"],
-            "censored": row["censored"],
-            "diverged": row["diverged"],
-            "alone": f"{row['alone']:.1f}",
-            "TSLoss": f"{row['iterations']:.1f}",
+            "alone": _mean(row, "alone", "alone_"),
+            "TSLoss": _mean(row, "iterations"),
             "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])),
             "gradients' ratio": f"{row['reg_share']:.2%}",
         }

@@ -26,7 +26,6 @@ __all__ = [
     "by_setting",
     "drifts",
     "fate",
-    "read_across",
     "read_bands",
     "read_binned",
     "read_by_halves",
@@ -84,23 +83,29 @@ def _plain(feature: str) -> str:
     return feature_name(feature, formulas=False)
 
 
+CONTROLS = ("null_h0_mean_lifespan", "mean_norm")
+"""What has nothing to do with what is learnt, or with topology: the random twin's, and how long tokens are."""
+
+
 def table2(curves: pd.DataFrame, accuracy: str = "token_accuracy") -> pd.DataFrame:
-    """Spearman's ρ of each feature with accuracy (the paper's Table 2), given the step, and between runs at one step.
+    """Spearman's ρ of each feature with accuracy (the paper's Table 2), and of `CONTROLS`.
 
     Returns
     -------
     DataFrame
-        ``feature``; ``paper``; ``rho``, ``given``, ``across`` (all runs together) and ``within`` (task by task), each
-        with ``_low`` and ``_high``.
+        ``feature``; ``paper`` (NaN for controls); ``rho`` over the checkpoints of all runs together, ``within`` groups
+        of runs of one task and number of samples, ``given`` the step within groups, and ``beside``, with group and
+        step taken out; each with ``_low`` and ``_high``.
     """
     rows = []
-    for feature, printed in zip(TABLE2["feature"], TABLE2["rho"], strict=True):
-        row: dict[str, object] = {"feature": feature, "paper": printed}
+    printed = dict(zip(TABLE2["feature"], TABLE2["rho"], strict=True))
+    for feature in (*printed, *CONTROLS):
+        row: dict[str, object] = {"feature": feature, "paper": printed.get(feature, float("nan"))}
         for name, interval in (
             ("rho", structure.correlation(curves, feature, accuracy)),
-            ("given", structure.correlation(curves, feature, accuracy, given="step")),
-            ("across", structure.across(curves, feature, accuracy, STEP)),
-            ("within", structure.across(curves, feature, accuracy, STEP, within="task")),
+            ("within", structure.within(curves, feature, accuracy)),
+            ("given", structure.within(curves, feature, accuracy, given="step")),
+            ("beside", structure.beside(curves, feature, accuracy)),
         ):
             row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
         rows.append(row)
@@ -113,11 +118,11 @@ def words(table: pd.DataFrame) -> pd.DataFrame:
         [
             {
                 "feature": _plain(row["feature"]),
-                "the paper": f"{row['paper']:+.3f}",
-                "over checkpoints": _signed(row, "rho"),
-                "given the step": _signed(row, "given"),
-                f"between runs, step {STEP}": _signed(row, "across"),
-                "and of one task": _signed(row, "within"),
+                "the paper": "" if pd.isna(row["paper"]) else f"{row['paper']:+.3f}",
+                "all runs together": _signed(row, "rho"),
+                "within tasks": _signed(row, "within"),
+                "and given the step": _signed(row, "given"),
+                "task and step taken out": _signed(row, "beside"),
             }
             for row in table.to_dict("records")
         ]
@@ -128,21 +133,22 @@ def _signed(row: Mapping[Any, Any], name: str) -> str:
     return f"{row[name]:+.2f} [{row[f'{name}_low']:+.2f}, {row[f'{name}_high']:+.2f}]"
 
 
-def _clear(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Rows of `table2` in which an interval excludes 0."""
-    return table[(table[f"{name}_low"] > 0) | (table[f"{name}_high"] < 0)]
-
-
 def read_table2(table: pd.DataFrame) -> str:
-    """Say for which features the correlation survives once the step is given."""
-    clear = _clear(table, "given")
-    if clear.empty:
-        return f"Once the step is given, {_go(clear, table)}."
-    parts = [
-        f"the {feature_name(row['feature'])}, {_signed(row, 'given')} where the paper has {row['paper']:+.3f}"
-        for row in clear.to_dict("records")
-    ]
-    return f"Once the step is given, {_go(clear, table)}: {'; '.join(parts)}."
+    """Say which features go with accuracy within tasks, which beside other runs at the same step, and the controls."""
+    features = table[table["paper"].notna()]
+    within, beside = (
+        features[(features[f"{name}_low"] > 0) | (features[f"{name}_high"] < 0)] for name in ("within", "beside")
+    )
+    shown = beside if len(beside) else features
+    parts = [f"{feature_name(row['feature'])} {_signed(row, 'beside')}" for row in shown.to_dict("records")]
+    same = {
+        feature_name(row["feature"]): _signed(row, "within") for row in table[table["paper"].isna()].to_dict("records")
+    }
+    controls = listed([f"{name} {rho}" for name, rho in same.items()])
+    return (
+        f"Within tasks {_go(within, features)}, as anything does that changes with time: {controls}. With task and "
+        f"step taken out {_go(beside, features)}: {'; '.join(parts)}."
+    )
 
 
 def _go(clear: pd.DataFrame, table: pd.DataFrame) -> str:
@@ -213,20 +219,6 @@ def read_by_halves(table: pd.DataFrame) -> str:
         f"With nothing but the half of the run that a checkpoint is in, the {feature_name(row['feature'])} has a ρ of "
         f"{_signed(row, 'prompts')} in the prompts and of {_signed(row, 'twins')} in their random twins, which learn "
         f"nothing ({plural(row['runs'], 'run')})."
-    )
-
-
-def read_across(table: pd.DataFrame) -> str:
-    """Say which features go with accuracy between runs of one task at one step, and what all tasks together give."""
-    parts = [
-        f"{feature_name(row['feature'])} {_signed(row, 'within')}, all tasks together {_signed(row, 'across')}"
-        for row in table.to_dict("records")
-    ]
-    clear = _clear(table, "within")
-    names = f" ({listed([feature_name(name) for name in clear['feature']])})" if len(clear) else ""
-    return (
-        f"Between runs of one task at step {STEP}, {_go(clear, table)}{names}. Spearman's ρ: {'; '.join(parts)}. What "
-        "all tasks give together may come from how tasks differ."
     )
 
 
