@@ -142,7 +142,7 @@ display(Markdown(report_treatment.read_alone(descents)))
 
 # %% tags=["hide-input"]
 if len(rows):
-    seen = rows[rows["observed"]]
+    seen = report_treatment.drawn(rows)
     figure = plots.ratio_against_pull(seen, report_treatment.named(seen))
     plt.show()
 display(Markdown(report_treatment.read_pull(rows)))

@@ -164,12 +164,13 @@ def kind(row: Mapping[Any, Any]) -> str:
 def ratio_against_pull(rows: pd.DataFrame, named: Mapping[int, str]) -> Figure:
     """Ratio of iterations of every setting, with its interval, against how hard its regulariser pulls.
 
-    Full marks are of settings in which the regulariser made H0 deaths clearly more even.
+    Full marks are of settings in which the regulariser made H0 deaths clearly more even. An interval that is longer
+    than the axis is cut off.
 
     Parameters
     ----------
     rows
-        `tslib.study.treatment.treatment`, observed rows alone.
+        Of `tslib.study.treatment.treatment`, those that `tslib.study.report.treatment.drawn` leaves.
     named
         What stands beside some of the marks, by their row's label.
     """
@@ -184,10 +185,11 @@ def ratio_against_pull(rows: pd.DataFrame, named: Mapping[int, str]) -> Figure:
             ax.scatter(part["pull"], part["ratio"], s=34, marker=marker, color=face, edgecolors=[colour], zorder=3)
         if len(of_kind):
             ax.plot([], [], marker, color=colour, label=name)
-    ax.plot([], [], "o", mfc="white", color="black", label="hollow: H0 deaths not more even")
+    ax.plot([], [], "o", mfc="white", color="black", label="hollow: not clearly treated")
     _name_marks(ax, rows, named)
     ax.axhline(1, color="grey", linewidth=0.8)
     ax.set(xscale="log", yscale="log", xlabel="pull: gradient of the regulariser / that of cross-entropy")
+    ax.set_ylim(rows["ratio"].min() / 1.5, rows["ratio"].max() * 1.3)
     ax.set_ylabel("iterations, relative to\ncross-entropy alone")
     _plain(ax, "y", (0.5, 1.0, 2.0, 4.0, 8.0))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))

@@ -17,11 +17,13 @@ from tslib.study.names import method_name
 from tslib.study.treatment import MORE_EVEN
 
 __all__ = [
+    "FEWEST",
     "HARD",
     "STRENGTHS",
     "TASKS",
     "TO_THE_END",
     "WEIGHTS",
+    "drawn",
     "finding",
     "named",
     "read_alone",
@@ -55,6 +57,9 @@ WEIGHTS = ("one sample to the end, gsm8k", "the weight, gsm8k")
 
 HARD = 0.05
 """From this ratio of gradients on a regulariser is said to pull hard."""
+
+FEWEST = 5
+"""Pairs of a setting whose ratio of iterations is drawn: the interval of fewer decides nothing."""
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises (`tslib.tuning.loop`)."""
@@ -228,7 +233,7 @@ def outcome(row: Mapping[Any, Any]) -> str:
     """Say whether the cloud was treated."""
     if row["treated"]:
         return "yes"
-    return "no" if row["read"] else "not to be read"
+    return "not clearly" if row["read"] else "not to be read"
 
 
 def read_bound() -> str:
@@ -253,18 +258,23 @@ def read_treated(rows: pd.DataFrame) -> str:
     seen = rows[rows["observed"]]
     treated, not_treated, unseen = seen[seen["treated"]], seen[~seen["treated"]], rows[~rows["observed"]]
     said = (
-        f"In {len(treated)} of {_count(len(rows), 'comparison')} TSLoss had made $H_0$ deaths clearly more even by the "
+        f"In {len(treated)} of {_count(len(rows), 'comparison')} TSLoss had clearly made $H_0$ deaths more even by the "
         f"time that a run was correct: {_sides(treated)}."
     )
     if len(not_treated):
         early = int((not_treated["correct"] <= WARM_UP * not_treated["max_steps"]).sum())
         which = "all" if early == len(not_treated) else f"{early} of them"
-        said += f" In {len(not_treated)} it had not ({', '.join(dict.fromkeys(not_treated['task']))})"
+        said += f" In {len(not_treated)} it had not clearly done so ({', '.join(dict.fromkeys(not_treated['task']))})"
         said += f": {which} within the warm-up of the learning rate" if early else ""
         said += ", so that they say nothing of what it would do." if which == "all" else "."
     if len(unseen):
         said += f" In {len(unseen)} no run is ever correct, so that nothing is seen of the iterations."
     return said
+
+
+def drawn(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of ``treatment`` whose ratio of iterations says something: observed, and of `FEWEST` pairs."""
+    return rows[rows["observed"] & (rows["pairs"] >= FEWEST)]
 
 
 def named(rows: pd.DataFrame) -> dict[int, str]:
@@ -290,7 +300,7 @@ def read_pull(rows: pd.DataFrame) -> str:
     """
     if rows.empty:
         return NOTHING
-    seen = rows[rows["observed"]]
+    seen = drawn(rows)
     ours = seen[seen["regularizer"].str.startswith("tsloss")]
     hard = ours[ours["pull"] >= HARD].sort_values("pull")
     said = []
@@ -301,15 +311,18 @@ def read_pull(rows: pd.DataFrame) -> str:
         f"TSLoss and its variants have {_count(len(ours), 'setting')} in all, of {ours['pairs'].min()} to "
         f"{ours['pairs'].max()} pairs: {_sides(ours)}. By chance alone {0.05 * len(ours):.1f} would exclude 1."
     ]
-    if left_out := len(rows) - len(seen):
-        said += [f"Left out, since no run is ever correct: {_count(left_out, 'setting')}."]
+    never, few = int((~rows["observed"]).sum()), int((rows["observed"] & (rows["pairs"] < FEWEST)).sum())
+    why = {"in which no run is ever correct": never, f"of fewer than {FEWEST} pairs": few}
+    if parts := [f"{_count(count, 'setting')} {words_}" for words_, count in why.items() if count]:
+        said += [f"Left out: {', and '.join(parts)}."]
     return " ".join(said)
 
 
 def _hard(rows: pd.DataFrame) -> str:
     """Say what becomes of the iterations in settings that pull hard."""
     return (
-        f"Where TSLoss pulls harder, tuning is {'sometimes' if (rows['ratio_high'] < 1).any() else 'not'} faster. In "
+        f"Where TSLoss pulls harder, tuning is {'in part' if (rows['ratio_high'] < 1).any() else 'nowhere clearly'} "
+        "faster. In "
         f"{_count(len(rows), 'setting')} its gradient is at least {HARD:.0%} as long as that of cross-entropy: "
         f"{_sides(rows)}."
     )
@@ -334,7 +347,8 @@ def finding(followed: pd.DataFrame, rows: pd.DataFrame) -> str:
     if rows.empty:
         return NOTHING
     of_tasks = rows[rows["grid"].isin(TASKS) & (rows["regularizer"] == "tsloss")]
-    hard = rows[rows["observed"] & rows["regularizer"].str.startswith("tsloss") & (rows["pull"] >= HARD)]
+    ours = drawn(rows)
+    hard = ours[ours["regularizer"].str.startswith("tsloss") & (ours["pull"] >= HARD)]
     return "\n\n".join([read_loops(followed), read_treated(of_tasks), *([_hard(hard)] if len(hard) else [])])
 
 
