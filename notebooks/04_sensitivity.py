@@ -73,8 +73,8 @@ display(Markdown(f"What changes with {setting}: the loss, how hard TSLoss pulls,
 # The paper's iterations for Gemma-2B-IT fall from 154 without TSLoss to 88 at λ = 1; at λ = 10 it was never correct.
 # Ours, for SmolLM2-135M on one GSM8K problem, ten pairs, 300 steps. The gradients' ratio is the length of
 # TSLoss's gradient over that of cross-entropy, the median over the steps until a run is correct. At λ = 1 these are the
-# runs of the front page {ref}`made again <rounding>`, and need not give the same ratio. In brackets, here and below, are
-# runs that were censored or diverged, where there were any:
+# runs of the front page {ref}`made again <rounding>`, and need not give the same ratio. In brackets, here and below,
+# are runs that were censored or diverged, where there were any:
 
 # %% tags=["hide-input"]
 grids = ["one sample to the end, gsm8k", "the weight, gsm8k"]

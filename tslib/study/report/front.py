@@ -62,8 +62,8 @@ def weights(models: Iterable[str]) -> str:
     bits = listed([f"{few(int(number))}-bit" for number in sorted({kind[1] for kind in kinds.values() if kind})])
     named = listed([f"{kind} ({model_name(model)})" for model, kind in kinds.items()])
     return (
-        f"Our models' weights were rounded before any run: they come from GGUF files of {bits} kinds, {named}, in which "
-        "some numbers, the embeddings among them, keep more bits."
+        f"Our models' weights were rounded before any run: they come from GGUF files of {bits} kinds, {named}, in "
+        "which some numbers, the embeddings among them, keep more bits."
     )
 
 
