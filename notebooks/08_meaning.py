@@ -110,8 +110,8 @@ display(Markdown("Each line is a virtual token, from its place at the first chec
 #
 # Words fill only some of the space. Two measures of how far a prompt is from there: the distance to the nearest word,
 # against that of words among themselves; and the part of it that points out of the flat space which the 20 nearest
-# words span, a stand-in for the manifold they lie on. Far from words need not be worse: where a prompt starts is said
-# to decide much of where it ends, and models are said to work with prompts from regions without words
+# words span, a stand-in for the manifold they lie on. Far from words need not be worse: where a prompt starts is
+# reported to decide much of where it ends, and models to work with prompts from regions without words
 # {cite}`sedov2024priors`.
 
 # %% tags=["hide-input"]

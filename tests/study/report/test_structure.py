@@ -67,18 +67,19 @@ def test_settings_that_differ_have_a_sentence_each_and_those_that_do_not_share_o
 @pytest.mark.parametrize(
     ("loops", "entropy", "said"),
     [
+        ([9, 5], [2.0, 1.0], "This run goes the way of most: here the number of loops falls by 4, as in 4 of 4 com"),
         (
             [9, 5],
-            [1.0, 2.0],
-            "the number of loops falls, as in 4 of 4 committed runs until step 20, and the persistence",
+            [2.0, 1.0],
+            "until step 20 (-1 on average), and the persistence entropy falls by 1, as in 4 of them (-20",
         ),
         (
             [5, 5],
-            [1.0, 2.0],
-            "loops ends as it began, as in none of 4 committed runs until step 20, and the persistence",
+            [1.0, 2.5],
+            "One run is not all runs: here the number of loops ends as it began, as in none of 4 comm",
         ),
-        ([5, 5], [1.0, 2.0], "and the persistence entropy rises, as in none of them."),
-        ([5, 5], [2.0, 1.0], "and the persistence entropy falls, as in 4 of them."),
+        ([9, 5], [1.0, 2.5], "One run is not all runs: here the number of loops falls by 4, as in 4 of 4 committed"),
+        ([5, 9], [1.0, 2.5], "and the persistence entropy rises by 1.5, as in none of them (-20 on average)."),
     ],
 )
 def test_the_run_that_opens_the_chapter_is_held_against_the_others(loops, entropy, said):

@@ -10,7 +10,7 @@ from tslib.study import claims, shapes, treatment
 from tslib.study.bench import bench
 from tslib.study.claims.criteria import MULTI
 from tslib.study.evidence import LEARNING_RATES, MAIN, Evidence
-from tslib.study.names import method_name
+from tslib.study.names import method_name, task_name
 from tslib.study.paper import even_numbers
 from tslib.study.report import cost as report_cost
 from tslib.study.report import evidence as report_evidence
@@ -95,7 +95,8 @@ def _more(evidence: Evidence) -> str:
     table = claims.ratios(evidence)
     ten = table[table["setting"] == "ten samples"].to_dict("records")
     parts = [
-        f"{stats.Interval(row['value'], row['low'], row['high'])} ({row['task']}, {method_name(row['regularizer'])})"
+        f"{stats.Interval(row['value'], row['low'], row['high']) if row['unseen'] < row['pairs'] else 'not observed'} "
+        f"({task_name(row['task'])}, {method_name(row['regularizer'])})"
         for row in ten
     ]
     return f"Ratio of iterations with ten samples: {'; '.join(parts)}. Prompt lengths: {_setting('n_tokens')(evidence)}"

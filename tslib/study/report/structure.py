@@ -323,10 +323,15 @@ def read_opening(topology: pd.DataFrame, curves: pd.DataFrame) -> str:
     here = curves[curves["step"] == step].set_index("run")
     start = curves[curves["step"] == 0].set_index("run").loc[here.index]
     parts: list[str] = []
+    most = True
     for column in ("h1_count", "persistence_entropy"):
-        mine = np.sign(topology[column].iloc[-1] - topology[column].iloc[0])
-        alike = int((np.sign(here[column] - start[column]) == mine).sum())
-        does = {1: "rises", -1: "falls", 0: "ends as it began"}[int(mine)]
+        mine = float(topology[column].iloc[-1] - topology[column].iloc[0])
+        theirs = here[column] - start[column]
+        alike = int((np.sign(theirs) == np.sign(mine)).sum())
+        most = most and alike > len(here) / 2
+        does = f"{'rises' if mine > 0 else 'falls'} by {abs(mine):.2g}" if mine else "ends as it began"
         group = "them" if parts else f"{len(here)} committed runs until step {step}"
-        parts.append(f"the {feature_name(column)} {does}, as in {alike or 'none'} of {group}")
-    return f"One run is not all runs: here {listed(parts, ', and')}."
+        mean = theirs.mean()
+        parts.append(f"the {feature_name(column)} {does}, as in {alike or 'none'} of {group} ({mean:+.2g} on average)")
+    lead = "This run goes the way of most" if most else "One run is not all runs"
+    return f"{lead}: here {listed(parts, ', and')}."
