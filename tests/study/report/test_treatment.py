@@ -156,16 +156,17 @@ NONE = "of these ratios of iterations none has an interval below 1, and none has
         ([row()], f"clearly made $H_0$ deaths more even by the time that a run was correct: {NONE}"),
         (
             [row(ratio_high=0.95), EARLY],
-            "1 has an interval below 1, and none has one above it. In 1 it had not clearly done so (mmlu): all within "
+            "1 has an interval below 1, and none has one above it. In 1 it had not clearly done so (MMLU): all within "
             "the warm-up of the learning rate, so that they say nothing of what it would do.",
         ),
         (
             [row(ratio_low=1.05), row(ratio_low=1.05), LATE],
-            "and 2 have one above it. In 1 it had not clearly done so (bbh).",
+            "and 2 have one above it. In 1 it had not clearly done so (BIG-Bench Hard).",
         ),
         (
             [EARLY, LATE],
-            f"{NONE} In 2 it had not clearly done so (mmlu, bbh): 1 of them within the warm-up of the learning rate.",
+            f"{NONE} In 2 it had not clearly done so (MMLU, BIG-Bench Hard): 1 of them within the warm-up of "
+            "the learning rate.",
         ),
         ([row(), row(observed=False)], "In 1 no run is ever correct, so that nothing is seen of the iterations."),
     ],

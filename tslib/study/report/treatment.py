@@ -13,7 +13,7 @@ from tslib.stats import Interval
 from tslib.study import shapes
 from tslib.study.claims.criteria import MULTI, SINGLE
 from tslib.study.claims.iterations import COMBINATIONS, KEPT_BACK
-from tslib.study.names import method_name
+from tslib.study.names import method_name, task_name
 from tslib.study.treatment import MORE_EVEN
 
 __all__ = [
@@ -264,7 +264,8 @@ def read_treated(rows: pd.DataFrame) -> str:
     if len(not_treated):
         early = int((not_treated["correct"] <= WARM_UP * not_treated["max_steps"]).sum())
         which = "all" if early == len(not_treated) else f"{early} of them"
-        said += f" In {len(not_treated)} it had not clearly done so ({', '.join(dict.fromkeys(not_treated['task']))})"
+        tasks = ", ".join(dict.fromkeys(map(task_name, not_treated["task"])))
+        said += f" In {len(not_treated)} it had not clearly done so ({tasks})"
         said += f": {which} within the warm-up of the learning rate" if early else ""
         said += ", so that they say nothing of what it would do." if which == "all" else "."
     if len(unseen):
