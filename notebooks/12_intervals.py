@@ -49,7 +49,7 @@ display(Markdown(report_coverage.finding(found)))
 # how topology changes in runs that go on to the last step; for correlations it is these runs themselves.
 
 # %% tags=["hide-input"]
-figure = plots.coverage(found)
+figure = plots.coverage(found[found["n"] < coverage.ROWS])
 plt.show()
 display(Markdown(report_coverage.caption(found)))
 
@@ -66,7 +66,8 @@ report_coverage.table(found).style.hide(axis="index")
 # * **Difference of two groups of runs**: Welch's $t$ ({py:func}`tslib.stats.difference`).
 # * **Correlation over checkpoints**: whole runs are left out one after the other ({term}`jackknife`), since checkpoints
 #   of one run are much alike ({py:func}`tslib.stats.leaving_one_out`).
-# * **Share of right answers**: {term}`Wilson's <Wilson interval>`, of a hundred rows or more.
+# * **Share of right answers**: {term}`Wilson's <Wilson interval>`, of a hundred rows or more; where scores are parts,
+#   such as F1, a bootstrap of the rows, which covers better than $t$ there.
 # * **{term}`BCa bootstrap`**: what the registered [criteria](../claims) name. It stays in the verdicts as registered,
 #   and nowhere else. Owen {cite}`owen2025bootstrap` finds the same of it.
 #

@@ -138,9 +138,12 @@ def test_a_mean_of_right_and_wrong_has_wilson_s_interval():
     assert interval == pytest.approx((0.2, low, high), abs=1e-9)
 
 
-def test_a_mean_of_parts_has_a_t_interval():
+def test_a_mean_of_parts_has_a_bootstrap_interval_and_of_few_one_of_t():
     scores = np.random.default_rng(1).beta(2, 5, size=400)
-    assert stats.mean_score(scores) == stats.mean(scores)
+    interval = stats.mean_score(scores)
+    half = 1.96 * scores.std(ddof=1) / 20  # the normal interval, which 400 scores come close to
+    assert interval == pytest.approx((scores.mean(), scores.mean() - half, scores.mean() + half), abs=half / 10)
+    assert stats.mean_score(scores[:19]) == stats.mean(scores[:19])
 
 
 @pytest.mark.parametrize(("scores", "interval"), [([0.25] * 5, (0.25, 0.25, 0.25)), ([0.0] * 5, (0, 0, 0.4344825))])

@@ -168,7 +168,9 @@ def _fisher(rho: Any) -> Any:
 
 
 def mean_score(scores: Float[ndarray, "rows"], *, confidence: float = 0.95) -> Interval:
-    """Mean of scores in [0, 1] with an interval: Wilson's where each is right or wrong, else of t.
+    """Mean of scores in [0, 1] with an interval: Wilson's where each is right or wrong, else a BCa bootstrap's.
+
+    Of a hundred skewed scores the bootstrap covers better than t does; of fewer than 20 it is of t.
 
     Raises
     ------
@@ -178,7 +180,7 @@ def mean_score(scores: Float[ndarray, "rows"], *, confidence: float = 0.95) -> I
     if not scores.size or scores.min() < 0 or scores.max() > 1:
         raise InputError(f"expected scores from 0 to 1, found {sorted(scores)[:1] + sorted(scores)[-1:]}")
     if not np.isin(scores, (0, 1)).all():
-        return mean(scores, confidence=confidence)
+        return mean(scores, confidence=confidence, kind="bca" if len(scores) >= 20 else "t")
     low, high = proportion_confint(scores.sum(), scores.size, alpha=1 - confidence, method="wilson")
     return Interval(float(scores.mean()), float(low), float(high))
 
@@ -193,7 +195,7 @@ def bootstrap(
 ) -> Interval:
     """Return a statistic of some samples with its BCa bootstrap interval (``scipy.stats.bootstrap``).
 
-    Of few runs it is too narrow: the rules that were written before the runs name it, and nothing else uses it.
+    Of few runs it is too narrow: the rules that were written before the runs name it, and of runs nothing else uses it.
     Along its ``axis`` the statistic is given ``batch`` resamples at once, by default all. Without a spread (all
     resamples agree) the interval is the value itself; of a single run there is none (NaN).
     """

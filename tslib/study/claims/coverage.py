@@ -17,13 +17,26 @@ from tqdm import tqdm
 
 from tslib import stats
 from tslib.records.record import COMMITTED
+from tslib.runs.sweeps import Sweep
 from tslib.stats import Interval
 from tslib.study import structure
 from tslib.study.claims.criteria import MULTI, SINGLE
 from tslib.study.claims.iterations import COMBINATIONS, VARIANTS
-from tslib.study.evidence import Evidence
+from tslib.study.evidence import UNTUNED, Evidence
 
-__all__ = ["FILE", "NUMBERS", "Simulation", "covered", "curves", "load", "measure", "pairs", "per_run", "simulations"]
+__all__ = [
+    "FILE",
+    "NUMBERS",
+    "Simulation",
+    "covered",
+    "curves",
+    "load",
+    "measure",
+    "pairs",
+    "per_run",
+    "scores",
+    "simulations",
+]
 
 FILE = COMMITTED / "coverage.json"
 """What was measured."""
@@ -95,10 +108,11 @@ def curves(evidence: Evidence) -> pd.DataFrame:
 
 
 def simulations(evidence: Evidence) -> Iterator[Simulation]:
-    """Yield every simulation: ratios of iterations, means and differences of statistics of runs, and correlations."""
+    """Yield every simulation: ratios of iterations, statistics of runs and their differences, correlations, scores."""
     yield from _ratios(np.exp(pairs(evidence)))
     yield from _means(per_run(evidence))
     yield from _correlations(curves(evidence))
+    yield from _scores(scores(evidence))
 
 
 def _ratios(population: Float[ndarray, "pairs 2"]) -> Iterator[Simulation]:
@@ -125,6 +139,39 @@ def _ratios(population: Float[ndarray, "pairs 2"]) -> Iterator[Simulation]:
 
             for kind, make in (("Fieller", fieller), ("t of the logarithm", delta), ("BCa bootstrap", bca)):
                 yield Simulation(f"ratio of iterations, {name}", kind, n, make, truth)
+
+
+ROWS = 100
+"""Held-out rows of an evaluation."""
+SLOW = ("BCa bootstrap", "BCa bootstrap of rows", "runs left out one by one")
+"""Intervals that take long to make."""
+
+
+def scores(evidence: Evidence) -> Float[ndarray, "rows"]:
+    """Return the population of scores that are parts: F1 of the untuned model's replies to HotpotQA."""
+    from tslib.runs.evaluation import EvaluationStore
+
+    (asked,) = (one for one in Sweep.load(UNTUNED).as_they_are if one.task == "hotpotqa")
+    store = EvaluationStore(evidence.store.root / "evaluations")
+    return store.load(store.path(asked)).rows["score"].to_numpy(float)
+
+
+def _scores(population: Float[ndarray, "rows"]) -> Iterator[Simulation]:
+    def part(rng: np.random.Generator) -> Interval:
+        return stats.mean_score(rng.choice(population, ROWS))
+
+    def student(rng: np.random.Generator) -> Interval:
+        return stats.mean(rng.choice(population, ROWS))
+
+    truth = float(population.mean())
+    yield Simulation("mean F1 of replies", "BCa bootstrap of rows", ROWS, part, truth)
+    yield Simulation("mean F1 of replies", "t of rows", ROWS, student, truth)
+    for share in (0.02, 0.25):
+
+        def right(rng: np.random.Generator, share: float = share) -> Interval:
+            return stats.mean_score((rng.random(ROWS) < share).astype(float))
+
+        yield Simulation(f"share of right answers, {share:.0%}", "Wilson", ROWS, right, share)
 
 
 def _ratio(ours: ndarray, theirs: ndarray, axis: int = -1) -> Any:
@@ -191,7 +238,7 @@ def measure(evidence: Evidence | None = None, repetitions: int = 4000) -> pd.Dat
     """
     rows = []
     for simulation in tqdm(list(simulations(evidence or Evidence())), unit="simulation"):
-        slow = simulation.interval in ("BCa bootstrap", "runs left out one by one")
+        slow = simulation.interval in SLOW
         times = repetitions // 10 if slow else repetitions
         rows.append(
             {

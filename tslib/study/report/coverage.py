@@ -7,7 +7,7 @@ from tslib.study.claims.coverage import load
 __all__ = ["caption", "finding", "load", "read", "table"]
 
 
-USED = ("Fieller", "t", "Welch's t", "runs left out one by one")
+USED = ("Fieller", "t", "Welch's t", "runs left out one by one", "Wilson", "BCa bootstrap of rows")
 """The kinds of intervals that the book has."""
 
 
