@@ -59,7 +59,7 @@ HARD = 0.05
 """From this ratio of gradients on a regulariser is said to pull hard."""
 
 FEWEST = 5
-"""Pairs of a setting whose ratio of iterations is drawn: the interval of fewer decides nothing."""
+"""Pairs of a setting whose ratio of iterations is drawn, not only counted: intervals of fewer would hide the others."""
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises (`tslib.tuning.loop`)."""
@@ -274,7 +274,7 @@ def read_treated(rows: pd.DataFrame) -> str:
 
 
 def drawn(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of ``treatment`` whose ratio of iterations says something: observed, and of `FEWEST` pairs."""
+    """Return the rows of ``treatment`` whose ratio of iterations is drawn: observed, and of `FEWEST` pairs at least."""
     return rows[rows["observed"] & (rows["pairs"] >= FEWEST)]
 
 
@@ -301,8 +301,7 @@ def read_pull(rows: pd.DataFrame) -> str:
     """
     if rows.empty:
         return NOTHING
-    seen = drawn(rows)
-    ours = seen[seen["regularizer"].str.startswith("tsloss")]
+    ours = rows[rows["observed"] & rows["regularizer"].str.startswith("tsloss")]
     hard = ours[ours["pull"] >= HARD].sort_values("pull")
     said = []
     if len(hard):
@@ -315,7 +314,7 @@ def read_pull(rows: pd.DataFrame) -> str:
     never, few = int((~rows["observed"]).sum()), int((rows["observed"] & (rows["pairs"] < FEWEST)).sum())
     why = {"in which no run is ever correct": never, f"of fewer than {FEWEST} pairs": few}
     if parts := [f"{_count(count, 'setting')} {words_}" for words_, count in why.items() if count]:
-        said += [f"Left out: {', and '.join(parts)}."]
+        said += [f"Not drawn: {', and '.join(parts)}."]
     return " ".join(said)
 
 
@@ -348,8 +347,7 @@ def finding(followed: pd.DataFrame, rows: pd.DataFrame) -> str:
     if rows.empty:
         return NOTHING
     of_tasks = rows[rows["grid"].isin(TASKS) & (rows["regularizer"] == "tsloss")]
-    ours = drawn(rows)
-    hard = ours[ours["regularizer"].str.startswith("tsloss") & (ours["pull"] >= HARD)]
+    hard = rows[rows["observed"] & rows["regularizer"].str.startswith("tsloss") & (rows["pull"] >= HARD)]
     return "\n\n".join([read_loops(followed), read_treated(of_tasks), *([_hard(hard)] if len(hard) else [])])
 
 
