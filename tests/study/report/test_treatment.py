@@ -156,16 +156,17 @@ NONE = "of these ratios of iterations none has an interval below 1, and none has
         ([row()], f"clearly made $H_0$ deaths more even by the time that a run was correct: {NONE}"),
         (
             [row(ratio_high=0.95), EARLY],
-            "1 has an interval below 1, and none has one above it. In 1 it had not clearly done so (mmlu): all within "
+            "1 has an interval below 1, and none has one above it. In 1 it had not clearly done so (MMLU): all within "
             "the warm-up of the learning rate, so that they say nothing of what it would do.",
         ),
         (
             [row(ratio_low=1.05), row(ratio_low=1.05), LATE],
-            "and 2 have one above it. In 1 it had not clearly done so (bbh).",
+            "and 2 have one above it. In 1 it had not clearly done so (BIG-Bench Hard).",
         ),
         (
             [EARLY, LATE],
-            f"{NONE} In 2 it had not clearly done so (mmlu, bbh): 1 of them within the warm-up of the learning rate.",
+            f"{NONE} In 2 it had not clearly done so (MMLU, BIG-Bench Hard): 1 of them within the warm-up of "
+            "the learning rate.",
         ),
         ([row(), row(observed=False)], "In 1 no run is ever correct, so that nothing is seen of the iterations."),
     ],
@@ -183,14 +184,14 @@ def test_pull():
         row(regularizer="tsloss-adaptive", pull=1.0, ratio=1.6, ratio_low=1.3, ratio_high=1.9, pairs=10),
         row(regularizer="l2", pull=0.2, ratio_low=2.0),
         row(observed=False),
-        row(pairs=3, ratio_high=0.5),
+        row(pairs=3, ratio=0.4, ratio_low=0.3, ratio_high=0.5),
     )
     assert report.read_pull(rows) == (
         "Where TSLoss pulls harder, tuning is nowhere clearly faster. In 2 settings its gradient is at least 5% as "
         "long as that of cross-entropy: of these ratios of iterations none has an interval below 1, and 1 has one "
         "above it. They are: λ = 10: 1.00 [0.90, 1.10]; adaptive weight: 1.60 [1.30, 1.90]. TSLoss and its variants "
-        "have 3 settings in all, of 5 to 10 pairs: of these ratios of iterations 1 has an interval below 1, and 1 has "
-        "one above it. By chance alone 0.2 would exclude 1. Left out: 1 setting in which no run is ever correct, and "
+        "have 4 settings in all, of 3 to 10 pairs: of these ratios of iterations 2 have an interval below 1, and 1 has "
+        "one above it. By chance alone 0.2 would exclude 1. Not drawn: 1 setting in which no run is ever correct, and "
         "1 setting of fewer than 5 pairs."
     )
     assert "tuning is in part faster" in report.read_pull(table(row(pull=0.5, ratio_high=0.9)))

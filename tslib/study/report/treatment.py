@@ -13,7 +13,7 @@ from tslib.stats import Interval
 from tslib.study import shapes
 from tslib.study.claims.criteria import MULTI, SINGLE
 from tslib.study.claims.iterations import COMBINATIONS, KEPT_BACK
-from tslib.study.names import method_name
+from tslib.study.names import method_name, task_name
 from tslib.study.treatment import MORE_EVEN
 
 __all__ = [
@@ -59,7 +59,7 @@ HARD = 0.05
 """From this ratio of gradients on a regulariser is said to pull hard."""
 
 FEWEST = 5
-"""Pairs of a setting whose ratio of iterations is drawn: the interval of fewer decides nothing."""
+"""Pairs of a setting whose ratio of iterations is drawn, not only counted: intervals of fewer would hide the others."""
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises (`tslib.tuning.loop`)."""
@@ -264,7 +264,8 @@ def read_treated(rows: pd.DataFrame) -> str:
     if len(not_treated):
         early = int((not_treated["correct"] <= WARM_UP * not_treated["max_steps"]).sum())
         which = "all" if early == len(not_treated) else f"{early} of them"
-        said += f" In {len(not_treated)} it had not clearly done so ({', '.join(dict.fromkeys(not_treated['task']))})"
+        tasks = ", ".join(dict.fromkeys(map(task_name, not_treated["task"])))
+        said += f" In {len(not_treated)} it had not clearly done so ({tasks})"
         said += f": {which} within the warm-up of the learning rate" if early else ""
         said += ", so that they say nothing of what it would do." if which == "all" else "."
     if len(unseen):
@@ -273,7 +274,7 @@ def read_treated(rows: pd.DataFrame) -> str:
 
 
 def drawn(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of ``treatment`` whose ratio of iterations says something: observed, and of `FEWEST` pairs."""
+    """Return the rows of ``treatment`` whose ratio of iterations is drawn: observed, and of `FEWEST` pairs at least."""
     return rows[rows["observed"] & (rows["pairs"] >= FEWEST)]
 
 
@@ -300,8 +301,7 @@ def read_pull(rows: pd.DataFrame) -> str:
     """
     if rows.empty:
         return NOTHING
-    seen = drawn(rows)
-    ours = seen[seen["regularizer"].str.startswith("tsloss")]
+    ours = rows[rows["observed"] & rows["regularizer"].str.startswith("tsloss")]
     hard = ours[ours["pull"] >= HARD].sort_values("pull")
     said = []
     if len(hard):
@@ -314,7 +314,7 @@ def read_pull(rows: pd.DataFrame) -> str:
     never, few = int((~rows["observed"]).sum()), int((rows["observed"] & (rows["pairs"] < FEWEST)).sum())
     why = {"in which no run is ever correct": never, f"of fewer than {FEWEST} pairs": few}
     if parts := [f"{_count(count, 'setting')} {words_}" for words_, count in why.items() if count]:
-        said += [f"Left out: {', and '.join(parts)}."]
+        said += [f"Not drawn: {', and '.join(parts)}."]
     return " ".join(said)
 
 
@@ -347,8 +347,7 @@ def finding(followed: pd.DataFrame, rows: pd.DataFrame) -> str:
     if rows.empty:
         return NOTHING
     of_tasks = rows[rows["grid"].isin(TASKS) & (rows["regularizer"] == "tsloss")]
-    ours = drawn(rows)
-    hard = ours[ours["regularizer"].str.startswith("tsloss") & (ours["pull"] >= HARD)]
+    hard = rows[rows["observed"] & rows["regularizer"].str.startswith("tsloss") & (rows["pull"] >= HARD)]
     return "\n\n".join([read_loops(followed), read_treated(of_tasks), *([_hard(hard)] if len(hard) else [])])
 
 
