@@ -184,8 +184,8 @@ def _readings(evidence: Evidence) -> str:
     ]
     return (
         f"{'; '.join(parts)} (an iteration is one optimiser step). The paper does not say. {_even()}: "
-        "that is consistent with a reply that is decoded every two epochs, as a [public repository](public-repository) "
-        "does that looks like its code, and so with the answer, known to two epochs."
+        "that is consistent with a reply that is decoded every two epochs, as in a {ref}`public repository "
+        "<public-repository>` that looks like its code, and so with the answer, known to two epochs."
     )
 
 
