@@ -41,8 +41,8 @@ def points(evidence: Evidence, amended: Mapping[str, claims.Finding]) -> Iterato
         ("Controls were not matched in strength", _pulls(evidence)),
         (
             "The paper's Table 2 was misread",
-            "Its p-values fit about 146 checkpoints and two halves, not thirds: "
-            "[](02_structural_evolution) computes it. Our thirds stay where the registered criteria name them.",
+            "Its p-values fit about 146 checkpoints and two halves, not thirds, and each ρ follows from the U beside "
+            "it: [](02_structural_evolution) computes it. Our thirds stay where the registered criteria name them.",
         ),
         (
             "Some rules were not applied word for word",
