@@ -74,7 +74,7 @@ def test_what_is_said_of_it():
     )
     assert report_coverage.read(found).endswith(" ([](12_intervals)).")
     table = report_coverage.table(found)
-    assert table.columns.tolist() == ["what", "interval", "n = 5", "n = 10", "n = 20", "n = 30"]
+    assert table.columns.tolist() == ["what", "interval", "n = 5", "n = 10", "n = 20", "n = 30", "n = 100"]
     assert table.iloc[0].tolist()[:2] == ["ratio of iterations, none censored", "Fieller"]
     worse = found.assign(covered=0.5)
     assert "Outside of the band: ratio of iterations, none censored, n = 5: 50.0%; " in report_coverage.caption(worse)

@@ -24,7 +24,7 @@ def ratios(monkeypatch):
 
     def make(*intervals):
         rows = [
-            {"task": task, "value": value, "low": low, "high": high, "pairs": 5, "censored": 5 * (low == high)}
+            {"task": task, "value": value, "low": low, "high": high, "pairs": 5, "unseen": 5 * (low == high)}
             for task, (value, low, high) in zip(("math", "bbh", "mmlu", "gsm8k"), intervals, strict=False)
         ]
         monkeypatch.setattr(claims, "ratios", lambda *given, **named: pd.DataFrame(rows))
@@ -119,13 +119,16 @@ def compared(**intervals):
             {"tsloss": (0.5, 0.4, 0.6), "l2": BELOW},
             "Without topology, L2 (0.90) helps less than the best with it, TSLoss",
         ),
-        ({"l2": BELOW}, "Without topology, L2 (0.90) helps. That is on 5 pairs, with intervals uncorrected for one"),
+        (
+            {"l2": BELOW},
+            "Without topology, L2 (0.90) helps. That is on 5 pairs, with intervals uncorrected for one method;",
+        ),
     ],
 )
 def test_baselines(intervals, said):
     told = report_evidence.read_baselines(compared(**intervals))
     assert told.startswith(said)
-    assert told.endswith("the smallest p of a log-rank test after Holm's correction is 0.5.")
+    assert told.endswith("the smallest p of flipped signs after Holm's correction is 0.5.")
 
 
 def by_rate(*sides):

@@ -155,7 +155,8 @@ def read_baselines(comparison: pd.DataFrame) -> str:
         parts.append(f"{_named(rows[slows], '.1f', '-fold')} {'slows' if slows.sum() == 1 else 'slow'} tuning down")
     return (
         f"{upper('; '.join(parts))}. That is on {plural(int(rows['runs'].min()), 'pair')}, with intervals uncorrected "
-        f"for {few(len(rows))} methods; the smallest p of flipped signs after Holm's correction is "
+        f"for {few(len(rows))} method{'' if len(rows) == 1 else 's'}; the smallest p of flipped signs after Holm's "
+        "correction is "
         f"{rows['p_holm'].min():.2g}."
     )
 

@@ -89,6 +89,8 @@ def _loops(evidence: Evidence) -> str:
 def _satisfied(evidence: Evidence) -> str:
     table = treatment.treatment(evidence, MAIN).set_index("regularizer")
     pull, ours, alone = table.loc["tsloss", ["pull", "spread_with", "spread_alone"]].to_numpy(float)
+    if np.isnan(ours):
+        return f"TSLoss's gradient is {pull:.1%} as long as the cross-entropy's; of the clouds nothing can be read."
     return (
         f"TSLoss's gradient is {pull:.1%} as long as the cross-entropy's, since TSLoss is nearly satisfied: by the "
         f"time that a run is correct, the deaths of $H_0$ scatter by {ours:.3f} of their mean with it and by "
@@ -120,7 +122,8 @@ def _paired(evidence: Evidence, amended: Mapping[str, claims.Finding]) -> str:
     first, second = (_log_ratios(evidence, grid) for grid in (MAIN, again))
     pairs = first.index.intersection(second.index)
     both = Interval(*map(float, np.exp(stats.mean(((first[pairs] + second[pairs]) / 2).to_numpy()))))
-    alike = float(np.corrcoef(first[pairs], second[pairs])[0, 1])
+    spread = float(first[pairs].std() * second[pairs].std())
+    alike = float(first[pairs].cov(second[pairs])) / spread if spread else 0.0
     return (
         f"Held against their own twins, prompts keep loops: {amended['C2'].said.rpartition(': ')[2]} "
         f"The log-rank test, which ignores pairs, gave way to flipped signs. {len(pairs)} pairs were run twice; the "
