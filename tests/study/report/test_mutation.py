@@ -1,7 +1,9 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import yaml
+from fastest_first import STATISTICS, FastestFirst
 
 from tslib.study.report import mutation as report_mutation
 
@@ -19,6 +21,15 @@ def test_what_the_book_says_of_changes(tmp_path):
         "| module | changes | not noticed | noticed |\n| --- | --: | --: | --: |\n"
         "| `tslib.a` | 30 | 3 | 90% |\n| `tslib.b` | 10 | 0 | 100% |"
     )
+
+
+def test_the_tests_of_a_change_run_the_fastest_first(tmp_path):
+    (tmp_path / STATISTICS).write_text(json.dumps({"duration_by_test": {"slow": 2.0, "fast": 0.1, "faster": 0.01}}))
+    items = [SimpleNamespace(nodeid=name) for name in ("slow", "fast", "unknown", "faster")]
+    FastestFirst().pytest_collection_modifyitems(SimpleNamespace(rootpath=tmp_path), items)
+    assert [item.nodeid for item in items] == ["unknown", "faster", "fast", "slow"]
+    FastestFirst().pytest_collection_modifyitems(SimpleNamespace(rootpath=tmp_path / "before"), items)
+    assert [item.nodeid for item in items] == ["unknown", "faster", "fast", "slow"], "nothing is known: as they were"
 
 
 def test_each_survivor_of_the_committed_record_has_a_reason():
