@@ -23,7 +23,7 @@ COMMITTED = coverage.load().set_index(["what", "interval", "n"])["covered"]
 RATIOS = [
     (f"ratio of iterations, {name}", "Fieller", n)
     for name in ("none censored", "one run in seven censored")
-    for n in (5, 10, 30)
+    for n in (3, 5, 10, 30)
 ]
 MEANS = [("mean of a statistic of runs", "t", n) for n in (5, 10, 30)] + [
     ("difference of two groups of runs", "Welch's t", n) for n in (5, 10, 30)
@@ -74,9 +74,9 @@ def test_what_is_said_of_it():
     )
     assert report_coverage.read(found).endswith(" ([](12_intervals)).")
     table = report_coverage.table(found)
-    assert table.columns.tolist() == ["what", "interval", "n = 5", "n = 10", "n = 20", "n = 30", "n = 100"]
+    assert table.columns.tolist() == ["what", "interval", "n = 3", "n = 5", "n = 10", "n = 20", "n = 30", "n = 100"]
     assert table.iloc[0].tolist()[:2] == ["ratio of iterations, none censored", "Fieller"]
     worse = found.assign(covered=0.5)
-    assert "Outside of the band: ratio of iterations, none censored, n = 5: 50.0%; " in report_coverage.caption(worse)
+    assert "Outside of the band: ratio of iterations, none censored, n = 3: 50.0%; " in report_coverage.caption(worse)
     better = found.assign(covered=0.95)
     assert "None of the book's intervals is outside of it." in report_coverage.caption(better)

@@ -41,7 +41,7 @@ __all__ = [
 FILE = COMMITTED / "coverage.json"
 """What was measured."""
 
-NUMBERS = (5, 10, 20, 30)
+NUMBERS = (3, 5, 10, 20, 30)
 """How many runs, or pairs, are drawn at once."""
 
 AGAIN = "once more, init vocabulary"
@@ -205,7 +205,7 @@ def _correlations(population: pd.DataFrame) -> Iterator[Simulation]:
         "correlation, group and step taken out": structure.beside,
     }.items():
         truth = of(population, *pair).value
-        for n in NUMBERS[:2]:
+        for n in (5, 10):
 
             def draw(rng: np.random.Generator, n: int = n, of: Callable[..., Interval] = of) -> Interval:
                 chosen = [runs[i] for runs in of_group for i in rng.integers(len(runs), size=n)]

@@ -25,7 +25,7 @@ def read(found: pd.DataFrame) -> str:
     few = found[bootstrap & (found["n"] <= 10)]["covered"]
     ours = found[found["interval"].isin(USED)]["covered"]
     return (
-        f"Of intervals that should contain the true value 95 % of the time, those of a BCa bootstrap of five or ten "
+        f"Of intervals that should contain the true value 95 % of the time, those of a BCa bootstrap of three to ten "
         f"runs contain it {few.min():.0%} to {few.max():.0%} of the time; those that stand in this book now, "
         f"{ours.min():.0%} to {ours.max():.0%} ([](12_intervals))."
     )
