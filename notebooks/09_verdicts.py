@@ -54,8 +54,8 @@ report_verdicts.table(registered, amended, said).style.hide(axis="index")
 
 # %% [markdown]
 # *Undecided* is a verdict: the runs are there, and what they show fulfils neither criterion. *As for noise* means that
-# a {term}`twin` that moves at random does the same, *drift only* that both quantities change with time and nothing more
-# can be seen.
+# a {term}`twin` that moves at random does the same, *more than noise* that it does so less, *drift only* that both
+# quantities change with time and nothing more can be seen.
 #
 # ## What was found wrong after the runs
 #
