@@ -275,6 +275,13 @@ def test_the_interval_that_the_first_rules_name():
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
+def test_log_ratios_of_pairs_by_hand():
+    """A censored run counts with its 300 steps, one that is right at step 0 with one step."""
+    found = stats.log_ratios(table(none=[100, 300, 0], tsloss=[50, None, 4]), "tsloss")
+    assert found.tolist() == pytest.approx(np.log([0.5, 1, 4]))
+    assert found.index.tolist() == [(0, 0), (1, 0), (2, 0)]
+
+
 def test_ratio_in_words():
     assert str(Ratio(0.512, 0.4, 0.7049, 0.95, 9, 0, 0, 0.5)) == "0.51 [0.40, 0.70]"
 

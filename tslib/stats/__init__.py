@@ -3,7 +3,7 @@
 Imports `tslib.errors` alone.
 """
 
-from tslib.stats.comparison import Ratio, Verdict, comparison, iteration_ratio, verdict
+from tslib.stats.comparison import Ratio, Verdict, comparison, iteration_ratio, log_ratios, verdict
 from tslib.stats.intervals import (
     Interval,
     Kind,
@@ -44,6 +44,7 @@ __all__ = [
     "iteration_ratio",
     "iterations",
     "leaving_one_out",
+    "log_ratios",
     "mean",
     "mean_iterations",
     "mean_score",

@@ -10,7 +10,7 @@ from tslib.stats import intervals
 from tslib.stats.intervals import Interval, Kind
 from tslib.stats.iterations import ended, iterations, median, no_runs, pair_up, restricted_mean
 
-__all__ = ["Ratio", "Verdict", "comparison", "iteration_ratio", "verdict"]
+__all__ = ["Ratio", "Verdict", "comparison", "iteration_ratio", "log_ratios", "verdict"]
 
 Verdict = Literal["reproduced", "contradicted", "undecided"]
 
@@ -81,6 +81,16 @@ def iteration_ratio(
     censored, unseen = (int(of(~ours.correct, ~theirs.correct).sum()) for of in (np.logical_or, np.logical_and))
     p = intervals.sign_flip(ours.steps, theirs.steps)
     return Ratio(*found, confidence, len(ours.steps), censored, unseen, p)
+
+
+def log_ratios(table: pd.DataFrame, method: str, baseline: str = "none") -> "pd.Series[float]":
+    """Return the logarithm of each pair's ratio of iterations, method over baseline, by sample seed and seed.
+
+    A censored run counts with ``max_steps``, one that is right at step 0 with 1.
+    """
+    sides = pair_up(table, method, baseline)
+    ours, theirs = (np.maximum(iterations(side).steps, 1) for side in sides)
+    return pd.Series(np.log(ours / theirs), index=pd.MultiIndex.from_frame(sides[0][["sample_seed", "seed"]]))
 
 
 def verdict(ratio: Ratio) -> Verdict:

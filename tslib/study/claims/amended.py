@@ -73,9 +73,8 @@ def geometric(evidence: Evidence, regularizer: str = "tsloss") -> tuple[Interval
         table = evidence.runs(grid)
         if regularizer not in set(table["regularizer"]):
             continue
-        sides = [stats.iterations(side) for side in stats.pair_up(table, regularizer)]
-        if any(side.correct.any() for side in sides):
-            logs.append(np.log(np.maximum(sides[0].steps, 1) / np.maximum(sides[1].steps, 1)))
+        if table.loc[table["regularizer"].isin((regularizer, "none")), "iterations_to_correct"].notna().any():
+            logs.append(stats.log_ratios(table, regularizer).to_numpy())
     every = np.concatenate(logs)
     return Interval(*map(float, np.exp(stats.mean(every)))), len(every), len(logs)
 

@@ -120,7 +120,7 @@ def _pulls(evidence: Evidence) -> str:
 
 def _paired(evidence: Evidence, amended: Mapping[str, claims.Finding]) -> str:
     again = report_precision.AGAIN
-    first, second = (_log_ratios(evidence, grid) for grid in (MAIN, again))
+    first, second = (stats.log_ratios(evidence.runs(grid), "tsloss") for grid in (MAIN, again))
     pairs = first.index.intersection(second.index)
     both = Interval(*map(float, np.exp(stats.mean(((first[pairs] + second[pairs]) / 2).to_numpy()))))
     spread = float(first[pairs].std() * second[pairs].std())
@@ -131,14 +131,6 @@ def _paired(evidence: Evidence, amended: Mapping[str, claims.Finding]) -> str:
         f"log ratios of a pair and its double correlate at {alike:.2f}, so that rounding is most of a pair's noise. "
         f"The geometric mean of both is {both}."
     )
-
-
-def _log_ratios(evidence: Evidence, grid: str) -> "pd.Series[float]":
-    table = evidence.runs(grid)
-    sides = stats.pair_up(table, "tsloss")
-    steps = [np.maximum(stats.iterations(side).steps, 1) for side in sides]
-    index = pd.MultiIndex.from_frame(sides[0][["sample_seed", "seed"]])
-    return pd.Series(np.log(steps[0] / steps[1]), index=index)
 
 
 def _limits(evidence: Evidence) -> str:
