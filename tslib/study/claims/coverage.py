@@ -21,7 +21,7 @@ from tslib.runs.sweeps import Sweep
 from tslib.stats import Interval
 from tslib.study import structure
 from tslib.study.claims.criteria import MULTI, SINGLE
-from tslib.study.claims.iterations import COMBINATIONS, VARIANTS
+from tslib.study.claims.iterations import AGAIN, COMBINATIONS, VARIANTS
 from tslib.study.evidence import UNTUNED, Evidence
 
 __all__ = [
@@ -43,9 +43,6 @@ FILE = COMMITTED / "coverage.json"
 
 NUMBERS = (3, 5, 10, 20, 30)
 """How many runs, or pairs, are drawn at once."""
-
-AGAIN = "once more, init vocabulary"
-"""A grid of ten pairs beside those of the main comparison."""
 
 CENSORED = {"none censored": 1.0, "one run in seven censored": 6 / 7, "three runs in ten censored": 0.7}
 """Where runs are cut off: the share of a population's runs that are correct by then."""

@@ -39,6 +39,9 @@ KEPT_BACK = {
 }
 """Those of the tasks that nothing was chosen on."""
 
+AGAIN = "once more, init vocabulary"
+"""Pairs that were not used to find the interval below 1 of this initialisation."""
+
 
 def ratios(
     evidence: Evidence,

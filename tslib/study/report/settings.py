@@ -8,6 +8,7 @@ import pandas as pd
 from tslib import stats
 from tslib.config import TuneConfig
 from tslib.stats import Interval
+from tslib.study.claims.iterations import AGAIN
 from tslib.study.evidence import Evidence
 from tslib.study.names import setting_name
 from tslib.study.paper import TABLE4
@@ -195,10 +196,6 @@ def words_by_itself(rows: pd.DataFrame) -> pd.DataFrame:
         for row in rows.to_dict("records")
     ]
     return pd.DataFrame(worded)
-
-
-AGAIN = "once more, init vocabulary"
-"""Pairs that were not used to find the interval below 1 of this initialisation."""
 
 
 def read_again(evidence: Evidence) -> str:
