@@ -29,6 +29,7 @@ from IPython.display import Markdown, display
 from tslib import stats
 from tslib.study import plots
 from tslib.study.claims import coverage
+from tslib.study.evidence import Evidence
 from tslib.study.report import coverage as report_coverage
 
 plots.style()
@@ -44,9 +45,21 @@ display(Markdown(report_coverage.finding(found)))
 # %% [markdown]
 # ## Measured
 #
-# The grey band is 93 to 97 %. For ratios the population is the iterations of the grids of ten pairs and more, each run
-# less the mean of its grid: what is left is how runs and pairs scatter. Censoring cuts the longest off. For means it is
-# how topology changes in runs that go on to the last step; for correlations it is these runs themselves.
+# For ratios the population is the iterations of the grids of ten pairs and more, each run relative to the mean of its
+# grid: what is left is how runs and pairs scatter. Censoring cuts the longest off. For means it is how topology changes
+# in runs that go on to the last step; for correlations it is these runs themselves.
+
+# %% tags=["hide-input"]
+population = np.exp(coverage.pairs(Evidence()))
+figure = plots.population(np.log(population))
+plt.show()
+display(
+    Markdown(
+        f"The population of {len(population)} pairs that ratios are drawn from. Runs of one pair have the same start, "
+        "the same rows and the same order. Even so, one pair in five has a ratio below "
+        "{:.2f} or above {:.2f}.".format(*np.quantile(np.divide(*population.T), [0.1, 0.9]))
+    )
+)
 
 # %% tags=["hide-input"]
 figure = plots.coverage(found[found["n"] < coverage.ROWS])
@@ -73,17 +86,19 @@ report_coverage.table(found).style.hide(axis="index")
 #
 # ## Live
 #
-# The same for one case, with as many pairs and draws as you like.
+# The same for one case, with as many pairs and draws as you like: each line is the interval that somebody would report
+# who has these pairs and no others.
 
 # %% tags=["hide-input"]
-from tslib.study.evidence import Evidence
-
-iterations = np.exp(coverage.pairs(Evidence()))
-truth = float(np.divide(*iterations.mean(0)))
+truth = float(np.divide(*population.mean(0)))
 rng = np.random.default_rng(0)
-inside = 0
-for _ in range(draws):
-    ours, theirs = iterations[rng.integers(len(iterations), size=pairs)].T
-    interval = stats.ratio_of_means(ours, theirs)
-    inside += interval.low <= truth <= interval.high
-display(Markdown(f"Of {draws} intervals of {pairs} pairs, {inside / draws:.1%} contain the true ratio, {truth:.2f}."))
+drawn = [stats.ratio_of_means(*rng.choice(population, pairs).T) for _ in range(draws)]
+inside = np.mean([interval.low <= truth <= interval.high for interval in drawn])
+figure = plots.many_intervals(drawn[:100], truth)
+plt.show()
+display(
+    Markdown(
+        f"The first {len(drawn[:100])} intervals, of {pairs} pairs each. Of all {draws}, {inside:.1%} contain the true "
+        f"ratio, {truth:.2f}."
+    )
+)

@@ -24,7 +24,7 @@ def ratios(monkeypatch):
 
     def make(*intervals):
         rows = [
-            {"task": task, "value": value, "low": low, "high": high, "pairs": 5, "unseen": 5 * (low == high)}
+            {"task": task, "value": value, "low": low, "high": high, "pairs": 5, "observed": low != high}
             for task, (value, low, high) in zip(("math", "bbh", "mmlu", "gsm8k"), intervals, strict=False)
         ]
         monkeypatch.setattr(claims, "ratios", lambda *given, **named: pd.DataFrame(rows))

@@ -39,25 +39,25 @@ def counted(
     Returns
     -------
     DataFrame
-        The columns of `ratios`; ``observed``, whether any run was correct, so that iterations are known at all;
-        ``treated``, whether TSLoss made the deaths of $H_0$ clearly more even than cross-entropy alone did by the time
-        a run was correct (`tslib.study.treatment`); and ``counts``, whether both hold.
+        The columns of `ratios`; ``treated``, whether TSLoss made the deaths of $H_0$ clearly more even than
+        cross-entropy alone did by the time a run was correct (`tslib.study.treatment`); and ``counts``, whether it is
+        observed, too.
     """
     table = iterations.ratios(evidence, confidence, combinations)
-    done = _done(evidence, tuple(combinations.values()))
+    done = _treated(evidence, tuple(combinations.values()))
     keys = [
         (combinations[row["model"], row["task"], row["setting"]], row["regularizer"])
         for row in table.to_dict("records")
     ]
-    found = pd.DataFrame([done[key] for key in keys], columns=["observed", "treated"], index=table.index)
-    return table.join(found.assign(counts=found["observed"] & found["treated"]))
+    treated = pd.Series([done[key] for key in keys], index=table.index, dtype=bool)
+    return table.assign(treated=treated, counts=table["observed"].astype(bool) & treated)
 
 
 @lru_cache(maxsize=4)
-def _done(evidence: Evidence, grids: tuple[str, ...]) -> dict[tuple[str, str], tuple[bool, bool]]:
-    """Whether the iterations of each grid and variant are observed, and whether they are treated."""
+def _treated(evidence: Evidence, grids: tuple[str, ...]) -> dict[tuple[str, str], bool]:
+    """Whether each grid and variant is treated."""
     table = treatment.treatment(evidence, *grids)
-    return {(row["grid"], row["regularizer"]): (row["observed"], row["treated"]) for row in table.to_dict("records")}
+    return {(row["grid"], row["regularizer"]): row["treated"] for row in table.to_dict("records")}
 
 
 def geometric(evidence: Evidence, regularizer: str = "tsloss") -> tuple[Interval, int, int]:

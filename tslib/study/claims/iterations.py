@@ -66,8 +66,8 @@ def ratios(
     -------
     DataFrame
         ``model``, ``task``, ``setting``, ``regularizer``, the fields of ``stats.Ratio``, the restricted means
-        ``baseline`` and ``ours``, ``diverged`` runs of the grid, and ``paper``, the ratio of Gemma-2B-IT
-        on the task of that name in the paper (NaN where it has none).
+        ``baseline`` and ``ours``, whether any run is correct (``observed``), ``diverged`` runs of the grid, and
+        ``paper``, the ratio of Gemma-2B-IT on the task of that name in the paper (NaN where it has none).
     """
     rows = []
     for (model, task, setting), grid in combinations.items():
@@ -80,10 +80,10 @@ def ratios(
             task_there = IN_PAPER.get(task)
             paper = table3_ratio("Gemma-2B-IT", task_there, setting) if task_there else float("nan")
             place: dict[str, Any] = {"model": model, "task": task, "setting": setting, "regularizer": regularizer}
-            more = {"diverged": diverged, "paper": paper}
+            more = {"observed": ratio.observed, "diverged": diverged, "paper": paper}
             rows.append(place | ratio._asdict() | means | more)
     names = ["model", "task", "setting", "regularizer"]
-    columns = [*names, *Ratio._fields, "ours", "baseline", "diverged", "paper"]
+    columns = [*names, *Ratio._fields, "ours", "baseline", "observed", "diverged", "paper"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -29,7 +29,7 @@ from tslib.study.plots.clouds import (
     trajectories,
 )
 from tslib.study.plots.cost import growth, loss_curves, step_times, tsloss_times
-from tslib.study.plots.coverage import coverage
+from tslib.study.plots.coverage import coverage, many_intervals, population
 from tslib.study.plots.evidence import (
     QUANTITIES,
     bands,
@@ -104,11 +104,13 @@ __all__ = [
     "loss_bands",
     "loss_curves",
     "losses",
+    "many_intervals",
     "memory",
     "method_colours",
     "nearest_words",
     "paired_iterations",
     "paths",
+    "population",
     "progress",
     "ratio_against_pull",
     "ratios",

@@ -215,7 +215,7 @@ def combinations(rows: pd.DataFrame) -> Figure:
     rows
         `tslib.study.claims.ratios`, with the column ``paper``.
     """
-    rows = rows[rows["unseen"] < rows["pairs"]]
+    rows = rows[rows["observed"].astype(bool)]
     labels = [
         f"{model_name(row['model'])}, {task_name(row['task'])}, {row['setting']}" for row in rows.to_dict("records")
     ]

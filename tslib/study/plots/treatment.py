@@ -1,5 +1,6 @@
 """Figures of what TSLoss does to a prompt: through training, by its weight, in bars, and against the iterations."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,9 +28,9 @@ __all__ = [
 ]
 
 MEASURES = {
-    "spread": "spread of H0 deaths\n(deviation / mean)",
-    "loops": "number of\nH1 features",
-    "entropy": "persistence\nentropy (nats)",
+    "spread": "spread of H0 deaths (deviation / mean)",
+    "loops": "number of H1 features",
+    "entropy": "persistence entropy (nats)",
 }
 """What is followed, and what the figures call it."""
 
@@ -58,7 +59,7 @@ def with_and_without(followed: Mapping[str, pd.DataFrame]) -> Figure:
             half = float(rows.groupby("pair")["correct"].first().median())
             ax.axvline(half, color="grey", linestyle=":", label="half of the pairs have a correct run")
             if column == 0:
-                ax.set_ylabel(label)
+                ax.set_ylabel(textwrap.fill(label, 22))
         axes[0, column].set_title(f"{title}\n({rows['pair'].nunique()} pairs)")
         axes[-1, column].set_xlabel("optimiser step")
     for ax in axes[:2].flat:

@@ -42,7 +42,7 @@ def caption(found: pd.DataFrame) -> str:
     parts = [f"{row['what']}, n = {row['n']}: {row['covered']:.1%}" for row in outside.to_dict("records")]
     said = f"Outside of the band: {'; '.join(parts)}." if parts else "None of the book's intervals is outside of it."
     return (
-        f"How often intervals of 95 % contain the value in the population. Each point is {found['repetitions'].min()} "
-        f"to {found['repetitions'].max()} draws, so that one of 95 % is known to "
+        "How often intervals of 95 % contain the value in the population; the grey band is 93 to 97 %. Each point is "
+        f"{found['repetitions'].min()} to {found['repetitions'].max()} draws, so that one of 95 % is known to "
         f"{1.96 * (0.95 * 0.05 / found['repetitions'].min()) ** 0.5:.1%} at worst. {said}"
     )

@@ -67,7 +67,7 @@ def table3(evidence: Evidence, combinations: Mapping[tuple[str, str, str], str] 
     for row in claims.ratios(evidence, combinations=combinations).to_dict("records"):
         runs = evidence.runs(combinations[row["model"], row["task"], row["setting"]])
         alone, ours = (stats.ended(runs[runs["regularizer"] == name]) for name in ("none", row["regularizer"]))
-        seen = row["unseen"] < row["pairs"]
+        ratio = Interval(row["value"], row["low"], row["high"])
         rows.append(
             {
                 "model": model_name(row["model"]),
@@ -77,7 +77,7 @@ def table3(evidence: Evidence, combinations: Mapping[tuple[str, str, str], str] 
                 "pairs": row["pairs"],
                 "alone": mean_of_runs(row["baseline"], **alone),
                 "with it": mean_of_runs(row["ours"], **ours),
-                "ratio [95 %]": str(Interval(row["value"], row["low"], row["high"])) if seen else "not observed",
+                "ratio [95 %]": str(ratio) if row["observed"] else "not observed",
                 "paper, Gemma-2B-IT": "" if pd.isna(row["paper"]) else f"{row['paper']:.2f}",
             }
         )
@@ -89,7 +89,7 @@ def read_table3(evidence: Evidence) -> str:
     table = claims.ratios(evidence)
     if table.empty:
         return "None of these runs is committed yet."
-    never = table["unseen"] == table["pairs"]
+    never = ~table["observed"].astype(bool)
     seen = table[~never]
     low, high = TABLE3["ratio"].min(), TABLE3["ratio"].max()
     parts = [_below_and_above(seen) + f"; {_reach(seen)} a gain of a quarter." if len(seen) else ""]

@@ -95,7 +95,7 @@ def _more(evidence: Evidence) -> str:
     table = claims.ratios(evidence)
     ten = table[table["setting"] == "ten samples"].to_dict("records")
     parts = [
-        f"{stats.Interval(row['value'], row['low'], row['high']) if row['unseen'] < row['pairs'] else 'not observed'} "
+        f"{stats.Interval(row['value'], row['low'], row['high']) if row['observed'] else 'not observed'} "
         f"({task_name(row['task'])}, {method_name(row['regularizer'])})"
         for row in ten
     ]
