@@ -18,9 +18,9 @@ PAIRS = 3
 CHECKPOINTS = np.arange(0, 301, 20)
 
 
-def sweep(folder: Path, grids: Sequence[str]) -> Path:
-    """The real sweep cut to some grids and to the first three pairs of each."""
-    content = yaml.safe_load(SWEEP.read_text(encoding="utf-8"))
+def sweep(folder: Path, grids: Sequence[str], of: Path = SWEEP) -> Path:
+    """A real sweep cut to some grids and to the first three pairs of each."""
+    content = yaml.safe_load(of.read_text(encoding="utf-8"))
     content["grids"] = [grid | {"pairs": grid["pairs"][:PAIRS]} for grid in content["grids"] if grid["name"] in grids]
     path = folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -86,9 +86,10 @@ def evidence(
     grids: Sequence[str],
     make: Callable[[TuneConfig], RunRecord | None],
     score: Callable[[TuneConfig], tuple[float, float]] | None = None,
+    of: Path = SWEEP,
 ) -> Evidence:
     """The evidence of some grids, each run made by a function; ``score`` gives held-out accuracy and answer loss."""
-    found = Evidence(sweep(folder, grids), RunStore(folder / "runs"))
+    found = Evidence(sweep(folder, grids, of), RunStore(folder / "runs"))
     evaluations = EvaluationStore(folder / "runs" / "evaluations")
     for config in found.sweep.configs:
         made = make(config)

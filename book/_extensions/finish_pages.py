@@ -14,11 +14,14 @@ MATHJAX = ("input/tex", "output/chtml", "a11y/assistive-mml")
 def repaired(page: str) -> str:
     """Return a page without what the theme loads in vain, and with the roles and names that a screen reader needs.
 
-    Icons come from a font too, a tenth of their script. A bibliography and the parameters of a signature are lists, the
+    Icons come from a font too, a tenth of their script. The index of all words is for a search while one types, which
+    is off; the page of a search, at the top, keeps it. A bibliography and the parameters of a signature are lists, the
     empty corner of a table is no header, and what unfolds the pages of a chapter has a name. An interval in a table is
     not broken between its ends.
     """
     page = re.sub(r"<script [^>]*fontawesome\.js[^>]*></script>", "", page)
+    page = re.sub(r'<script src="(\.\./)+_static/(searchtools|language_data)\.js"></script>\s*', "", page)
+    page = re.sub(r'<script src="(\.\./)+searchindex\.js"></script>\s*', "", page)
     page = page.replace('role="doc-biblioentry"', 'role="listitem"')
     page = page.replace('<dl>\n<dd><em class="sig-param">', '<dl role="list">\n<dd><em class="sig-param">')
     page = page.replace('<dd><em class="sig-param">', '<dd role="listitem"><em class="sig-param">')

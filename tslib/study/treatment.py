@@ -9,7 +9,7 @@ in common, which is the same cloud: of such a pair nothing is read, and it is co
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ __all__ = [
     "alone",
     "cloud",
     "clouds",
+    "compared",
     "effect",
     "followed",
     "gradients",
@@ -234,30 +235,49 @@ def treatment(evidence: Evidence, *grids: str, step: int | None = None) -> pd.Da
         `MORE_EVEN`, that is, the regulariser made H0 deaths clearly more even than cross-entropy alone did. What is not
         read is NaN, and not treated.
     """
-    rows = []
-    for grid, both in pairs(evidence, *grids):
-        config = both[0][0].config
-        effects = [effect(*pair, step=step) for pair in both]
-        read = [found for found in effects if found.read]
-        table = pd.DataFrame([record.summary() for pair in both for record in pair])
-        ratio = stats.iteration_ratio(table, config.regularizer)
-        row: dict[str, Any] = {"grid": grid} | {name: getattr(config, name) for name in FIELDS}
-        row |= {
-            "pairs": len(both),
-            "correct": float(np.median([found.correct for found in effects])),
-            "read": len(read),
-        }
-        row |= {"step": float(np.median([found.step for found in read])) if read else np.nan}
-        for name in Cloud._fields:
-            row |= _compared(name, read)
-        row |= {"pull": float(np.median([found.pull for found in effects]))}
-        row |= {"ratio": ratio.value, "ratio_low": ratio.low, "ratio_high": ratio.high, "censored": ratio.censored}
-        row |= {
-            "observed": not all(found.censored for found in effects),
-            "treated": row["spread_high"] < np.log(MORE_EVEN),
-        }
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame([compared(grid, both, step=step) for grid, both in pairs(evidence, *grids)])
+
+
+def compared(
+    grid: str,
+    both: list[tuple[RunRecord, RunRecord]],
+    *,
+    step: int | None = None,
+    confidence: float = 0.95,
+    criterion: Literal["correct", "answer"] = "correct",
+) -> dict[str, Any]:
+    """Return a row of `treatment`.
+
+    Parameters
+    ----------
+    grid
+        What the row is called.
+    both
+        Pairs of runs of one setting, each with the regulariser and without.
+    step
+        As in `effect`.
+    confidence
+        Of the interval of the ratio of iterations.
+    criterion
+        Of the iterations; the clouds are read by the time that a run is correct, whatever it is.
+    """
+    config = both[0][0].config
+    effects = [effect(*pair, step=step) for pair in both]
+    read = [found for found in effects if found.read]
+    table = pd.DataFrame([record.summary() for pair in both for record in pair])
+    ratio = stats.iteration_ratio(table, config.regularizer, confidence=confidence, criterion=criterion)
+    row: dict[str, Any] = {"grid": grid} | {name: getattr(config, name) for name in FIELDS}
+    row |= {
+        "pairs": len(both),
+        "correct": float(np.median([found.correct for found in effects])),
+        "read": len(read),
+    }
+    row |= {"step": float(np.median([found.step for found in read])) if read else np.nan}
+    for name in Cloud._fields:
+        row |= _means(name, read)
+    row |= {"pull": float(np.median([found.pull for found in effects]))}
+    row |= {"ratio": ratio.value, "ratio_low": ratio.low, "ratio_high": ratio.high, "censored": ratio.censored}
+    return row | {"observed": ratio.observed, "treated": bool(row["spread_high"] < np.log(MORE_EVEN))}
 
 
 def followed(evidence: Evidence, *grids: str, regularizer: str = "tsloss") -> pd.DataFrame:
@@ -283,7 +303,7 @@ def followed(evidence: Evidence, *grids: str, regularizer: str = "tsloss") -> pd
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["grid", "weight", "pair", "step"])
 
 
-def _compared(name: str, read: list[Effect]) -> dict[str, float]:
+def _means(name: str, read: list[Effect]) -> dict[str, float]:
     """Means of a field of `Cloud` on both sides, and its paired difference."""
     if not read:
         return dict.fromkeys([f"{name}_with", f"{name}_alone", name, f"{name}_low", f"{name}_high"], np.nan)

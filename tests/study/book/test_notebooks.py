@@ -25,6 +25,7 @@ QUICK = {
     "10_your_own_training": TINY | {"steps": 2, "method_steps": 1},
     "11_what_tsloss_does": {"draws": 2, "seeds": 1, "steps": 60},
     "12_intervals": {"draws": 20},
+    "13_replies": {},
     "start": {"max_steps": 2, "topology_every": 1},
     "06_cost": {"batch": 1, "question": 45, "answer": 4, "steps": 3},
 }

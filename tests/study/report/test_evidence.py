@@ -239,6 +239,13 @@ def test_what_is_said_of_intervals_by_rate(whole, nothing):
     assert report_evidence.read_by_rate(report_evidence.by_rate(nothing, report_evidence.SCALES)) == ""
 
 
+def test_other_prompt_methods_are_named(whole):
+    rows = report_evidence.by_rate(whole, report_evidence.METHODS).assign(**{"ratio [95 %]": "R"})
+    assert report_evidence.name_rates(rows) == [
+        *("prefix tuning, 0.03: R", "prefix tuning, 0.003: R", "p tuning, 0.03: R", "p tuning, 0.003: R")
+    ]
+
+
 def test_distances(whole, nothing):
     table = report_evidence.distances(whole, report_evidence.METHODS)
     assert table[["method", "learning rate"]].to_numpy().tolist() == [

@@ -17,7 +17,7 @@ from tslib.study.claims import amended_structure, held_out, iterations
 from tslib.study.claims.criteria import MULTI, SINGLE, Finding, decided, not_yet
 from tslib.study.claims.iterations import COMBINATIONS, TWO_LOOKS
 from tslib.study.evidence import Evidence
-from tslib.study.names import method_name
+from tslib.study.names import method_name, task_name
 
 __all__ = ["AMENDED", "counted", "geometric"]
 
@@ -200,7 +200,7 @@ def held_out_accuracy(evidence: Evidence) -> Finding:
         bool(gains) and min(gain.low for gain in gains.values()) > 0,
         bool(gains) and min(gain.high for gain in gains.values()) < 0,
     )
-    parts = "; ".join(f"{task} {gain}" for task, gain in above.items())
+    parts = "; ".join(f"{task_name(task)} {gain}" for task, gain in above.items())
     said = (
         "Held-out accuracy after tuning with cross-entropy alone, less its floor (the untuned model's, or that of "
         f"guessing): {parts}."

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from tslib import stats
+from tslib.config import TuneConfig
 from tslib.stats import Interval
 from tslib.study import claims
 from tslib.study.evidence import Evidence
@@ -218,9 +219,13 @@ def read_by_rate(table: pd.DataFrame) -> str:
 
 
 def name_rates(table: pd.DataFrame) -> list[str]:
-    """Name each ratio of `by_rate` by its model, learning rate and factor."""
+    """Name each ratio of `by_rate` by its model and factor, or by another prompt method, and by its learning rate."""
     return [
-        f"{row['model']}, {row['learning rate']}, factor {row['factor']}: {row['ratio [95 %]']}"
+        (
+            f"{row['model']}, {row['learning rate']}, factor {row['factor']}: {row['ratio [95 %]']}"
+            if row["method"] == TuneConfig().method
+            else f"{row['method'].replace('-', ' ')}, {row['learning rate']}: {row['ratio [95 %]']}"
+        )
         for row in table.to_dict("records")
     ]
 

@@ -1,0 +1,167 @@
+"""Sentences, tables and labels on the second part of the criteria: what a sceptic would ask for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from tslib import stats
+from tslib.config import TuneConfig
+from tslib.stats import Interval
+from tslib.study.claims.sceptic import EXPERIMENTS, Experiment, judged
+from tslib.study.evidence import Evidence
+from tslib.study.names import method_name, model_name, setting_name, task_name
+from tslib.study.paper import TABLE4
+from tslib.study.report.evidence import not_there
+from tslib.study.report.phrases import few, listed, mean_of_runs, plural, upper
+
+__all__ = ["answer", "baseline", "failing", "labelled", "named", "pairs", "read", "summary", "table"]
+
+SHOWN = ("weight", "lr", "n_tokens", "method")
+"""Fields that the name of a row tells where its experiment varies them."""
+
+
+def named(row: Mapping[Any, Any], varied: set[str]) -> str:
+    """Name a row of ``judged``: its method, model or task where these vary, and the settings that do.
+
+    Parameters
+    ----------
+    row
+        A row.
+    varied
+        Fields of ``TuneConfig`` that are not the same in all rows of its experiment.
+    """
+    parts = [method_name(row["regularizer"])]
+    if "weight" in varied:
+        parts.append(setting_name("weight", row["weight"]))
+    if "model" in varied:
+        parts.append(model_name(row["model"]))
+    if "task" in varied:
+        parts.append(task_name(row["task"]))
+    if "method" in varied and row["method"] != TuneConfig().method:
+        parts.append(row["method"].replace("-", " "))
+    parts += [setting_name(name, row[name]) for name in ("lr", "n_tokens") if name in varied]
+    return ", ".join(parts)
+
+
+def _varied(rows: pd.DataFrame) -> set[str]:
+    """Fields that an experiment varies, but for those that follow from another one: L2's own weight, a model's rate."""
+    follows = {"weight": "regularizer", "lr": "model"}
+    names = {name for name in ("model", "task", *SHOWN) if len(set(rows[name])) > 1}
+    return {name for name in names if name not in follows or rows.groupby(follows[name])[name].nunique().max() > 1}
+
+
+def labelled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows of ``judged`` the columns of ``plots.forest``; those that are not observed are left out."""
+    rows = rows[rows["observed"].astype(bool)]
+    varied = _varied(rows)
+    labels = [named(row, varied) + (" (new pairs)" if row["which"] == "new pairs" else "") for row in _dicts(rows)]
+    return rows.assign(label=labels, value=rows["ratio"], low=rows["ratio_low"], high=rows["ratio_high"])
+
+
+def table(rows: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:
+    """Word the rows of ``judged``: what is compared, what was done to the cloud, the ratio, and what it means."""
+    varied = _varied(rows)
+    return pd.DataFrame(
+        [
+            {
+                "compared with cross-entropy alone": named(row, varied),
+                "pairs": f"{row['pairs']}" + (", new" if row["which"] == "new pairs" else ""),
+                "never correct": f"{row['censored']} of {row['pairs']}",
+                "pull": f"{row['pull']:.1%}",
+                "spread of H0 deaths": _spread(row),
+                f"ratio [{experiment.confidence:.1%}]": _ratio(row) if row["observed"] else "not observed",
+                "found": row["found"],
+            }
+            for row in _dicts(rows)
+        ]
+    )
+
+
+def _spread(row: Mapping[Any, Any]) -> str:
+    if pd.isna(row["spread"]):
+        return "not read"
+    return f"{row['spread_alone']:.3f} to {row['spread_with']:.3f}"
+
+
+def _ratio(row: Mapping[Any, Any]) -> str:
+    return str(Interval(row["ratio"], row["ratio_low"], row["ratio_high"]))
+
+
+def read(rows: pd.DataFrame) -> str:
+    """Say what an experiment found: what is faster first, then slower, then the rest, each with its ratio."""
+    judges = rows[rows["which"] == "all pairs"]
+    varied = _varied(judges)
+    order = ("faster", "slower", "no difference that matters", "undecided", "not treated", "not observed")
+    parts = []
+    for said in order:
+        these = [
+            named(row, varied) + (f", {_ratio(row)}" if row["observed"] else "")
+            for row in _dicts(judges[judges["found"] == said])
+        ]
+        if these:
+            parts.append(f"*{upper(said)}*: {'; '.join(these)}.")
+    return f"{' '.join(parts)} Ratios of {pairs(judges)}."
+
+
+def failing(rows: pd.DataFrame) -> str:
+    """Say in how many pairs only the one run fails, with the regulariser or without, and McNemar's p."""
+    varied = _varied(rows)
+    parts = [
+        f"{named(row, varied)}: only with it {plural(row['only_ours'], 'pair')}, only without it "
+        f"{row['only_theirs']} (p = {row['p']:.2g})"
+        for row in _dicts(rows)
+    ]
+    return f"Runs that diverge or are never correct, of pairs in which the other is: {'; '.join(parts)}."
+
+
+def answer(rows: pd.DataFrame, second: Evidence, experiment: Experiment) -> str:
+    """Say what an experiment found, and how many of its runs are missing.
+
+    Parameters
+    ----------
+    rows
+        Of ``judged``.
+    second
+        The runs.
+    experiment
+        Which of them.
+    """
+    missing = not_there(second, *experiment.grids).replace("section", "experiment")
+    return "\n\n".join(filter(None, [read(rows) if len(rows) else "", missing]))
+
+
+def summary(second: Evidence, first: Evidence) -> str:
+    """Say what each experiment found that has any whole grid, and how many have none yet."""
+    lines = []
+    for name, experiment in EXPERIMENTS.items():
+        rows = judged(second, first, experiment)
+        if len(rows):
+            lines.append(f"* **{upper(name)}.** {read(rows)}")
+    waiting = len(EXPERIMENTS) - len(lines)
+    if not lines:
+        return f"Of the {few(len(EXPERIMENTS))} experiments none is made yet."
+    left = f"\n\nOf {few(len(EXPERIMENTS))} experiments, {few(waiting)} {'is' if waiting == 1 else 'are'} to be made."
+    return "\n".join(lines) + (left if waiting else "")
+
+
+def baseline(second: Evidence) -> str:
+    """Say how many iterations cross-entropy alone needs in the paper's setting, beside the paper's own number."""
+    parts = []
+    for grid in EXPERIMENTS["the paper's setting"].grids:
+        runs = second.runs(grid, regularizer="none")
+        if len(runs):
+            mean = mean_of_runs(stats.mean_iterations(runs), **stats.ended(runs))
+            parts.append(f"{model_name(str(runs['model'].iloc[0]))} {mean}")
+    theirs = TABLE4.set_index("weight")["iterations"]
+    return f"Iterations without TSLoss: {'; '.join(parts)}. The paper's Gemma-2B-IT needs {theirs[0]:g}."
+
+
+def pairs(rows: pd.DataFrame) -> str:
+    """Say how many pairs some ratios are of: "5 pairs", "5 or 10 pairs"."""
+    numbers = sorted(set(rows["pairs"]))
+    return f"{listed([str(one) for one in numbers], 'or')} {'pair' if numbers == [1] else 'pairs'}"
+
+
+def _dicts(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
