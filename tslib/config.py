@@ -19,9 +19,17 @@ SCHEMA_VERSION = 1
 """Version of the experiment's meaning: raised when the same config would give other numbers or another record,
 which includes every change of a default below."""
 
-PRESETS: dict[str, float] = {"paper": 5e-5, "tuned": 3e-2}
+PRESETS: dict[str, float] = {"paper": 5e-5, "tuned": 3e-2, "public-code": 5e-6}
 """Learning rates by preset. ``paper`` is as printed; ``tuned`` is what suits cross-entropy alone best on
-GSM8K with the embedded model (``data/sweeps/learning_rate.yaml``, where the rule is)."""
+GSM8K with the embedded model (``data/sweeps/learning_rate.yaml``, where the rule is); ``public-code`` is that of a
+public repository that looks like the paper's code, which sets `PUBLIC_CODE`, too."""
+
+PUBLIC_CODE: dict[str, Any] = {
+    **{"n_tokens": 40, "init": "text", "init_text": " ".join(["x"] * 40), "placement": "suffix"},
+    **{"position_encoding": "sinusoidal", "optimizer": "adam", "answer_every": 2},
+}
+"""Further fields that the preset ``public-code`` sets where they have their defaults, given or not. It leaves the
+precision of the prompt alone, which is float16 there: ``prompt_dtype``."""
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -86,6 +94,10 @@ class Method:
             return f"method={name} acts in every layer before all tokens: placement is prefix; given {config.placement}"
         if not self.among and config.prompt_scale != "none":
             return f"method={name} puts nothing among the embedded tokens: prompt_scale is none"
+        if not self.among and config.position_encoding != "none":
+            return f"method={name} puts nothing among the embedded tokens: position_encoding is none"
+        if config.prompt_dtype != "float32" and name != "prompt-tuning":
+            return f"method={name} is trained in float32; given prompt_dtype={config.prompt_dtype}"
         if config.init not in self.inits:
             return f"method={name} starts from its own initialisation: init is gaussian; given {config.init}"
         if not self.cloud and config.regularizer != "none":
@@ -169,6 +181,13 @@ class TuneConfig(Hashed):
     """Text whose tokens, repeated or cut to n, start the prompt when ``init`` is ``text``."""
     prompt_scale: Literal["none", "sqrt_d"] = "none"
     """Factor between the trained prompt and the model: 1, or √d as in Gemma under transformers 4."""
+    position_encoding: Literal["none", "sinusoidal"] = "none"
+    """Added to the prompt where it enters the model, and neither trained nor part of the point cloud: nothing, or sines
+    and cosines of the position (Vaswani et al., 2017, § 3.5)."""
+    prompt_dtype: Literal["float32", "float16"] = "float32"
+    """Precision in which the prompt, its gradient and the optimiser's moments are kept. In float16 a step is rounded
+    away that is shorter than half of the spacing around a value (1.5e-5 at 0.05), and Adam's second moment is 0 where
+    a gradient is below about 5e-3, so that there its step is the gradient times lr / ε."""
     regularizer: Annotated[str, AfterValidator(_one_of_regularizers)] = "none"
     """What is added to the cross-entropy: none, tsloss, tsloss-printed (as in the paper), tsloss-normalized, tsloss-h0,
     tsloss-h1, tsloss-adaptive, tsloss-balanced, l2, pairwise, random-direction, random-direction-matched (as long as in
@@ -191,7 +210,10 @@ class TuneConfig(Hashed):
     lambda_attract: NonNegative = 1.0
     """λ_attract of Eq. 5."""
     lr: Rate | None = None
-    """Peak learning rate of AdamW; by default the preset's."""
+    """Peak learning rate; by default the preset's."""
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    """AdamW as in the paper: β = (0.9, 0.98), ε = 1e-8, decay 0.01, and a rate that rises for a tenth of the steps and
+    falls to 0; or Adam with β = (0.9, 0.999), ε = 1e-6 and one rate throughout."""
     batch_size: Count = 8
     """Samples per optimiser step."""
     pass_tokens: Count = 4096
@@ -217,15 +239,20 @@ class TuneConfig(Hashed):
     topology_every: Count = 20
     """Steps between checkpoints (exact persistent homology and a snapshot of the prompt)."""
     dtype: Dtype = "float32"
-    """Precision of the frozen model; the prompt itself is always trained in float32. ``auto``: bfloat16 where the
-    device computes it natively, else float32."""
+    """Precision of the frozen model, whatever the prompt's. ``auto``: bfloat16 where the device computes it natively,
+    else float32."""
     device: str = "auto"
     """``auto`` (cuda, then mps, then cpu), a torch device, or ``spread``: the model is divided over all devices."""
-    preset: InitVar[Literal["paper", "tuned"]] = "tuned"
-    """Where the learning rate comes from when ``lr`` is not given: 5e-5 as printed, or the sweep's."""
+    preset: InitVar[Literal["paper", "tuned", "public-code"]] = "tuned"
+    """Where the learning rate comes from when ``lr`` is not given: 5e-5 as printed, the sweep's, or 5e-6 with the other
+    settings of a public repository that looks like the paper's code (`PUBLIC_CODE`), where they have their defaults."""
 
     def __post_init__(self, preset: str) -> None:
-        """Fill in the learning rate of the preset, and check what goes together."""
+        """Fill in what the preset says, and check what goes together."""
+        if preset == "public-code":
+            for field in dataclasses.fields(self):
+                if field.name in PUBLIC_CODE and getattr(self, field.name) == field.default:
+                    object.__setattr__(self, field.name, PUBLIC_CODE[field.name])
         if self.lr is None:
             object.__setattr__(self, "lr", PRESETS[preset])
         if conflict := METHODS[self.method].conflict(self) or self._unmatched():

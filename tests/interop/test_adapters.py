@@ -50,9 +50,10 @@ def real(request):
     return request.param, models.load_model(request.param, device="cpu", dtype="float32")
 
 
-def with_prompt(name, record, model, method, scale):
+def with_prompt(name, record, model, method, scale, encoding="none"):
     """A run's record with a prompt of its method, and that prompt at work."""
-    config = TuneConfig(model=name, method=method, n_tokens=5, prompt_scale=scale, device="cpu")
+    entering = {"prompt_scale": scale, "position_encoding": encoding}
+    config = TuneConfig(model=name, method=method, n_tokens=5, device="cpu", **entering)
     shape = StateShape.of(model)
     size = (shape.layers, 5, shape.points) if method in LAYERED else (5, shape.width)
     values = (0.2 if method in LAYERED else 0.02) * torch.randn(*size, generator=torch.Generator().manual_seed(3))
@@ -61,16 +62,20 @@ def with_prompt(name, record, model, method, scale):
 
 
 @pytest.mark.parametrize(
-    ("method", "scale"),
+    ("method", "scale", "encoding"),
     [
-        *(("prompt-tuning", "none"), ("prompt-tuning", "sqrt_d"), ("p-tuning", "none")),
-        *(("prefix-tuning", "none"), ("p-tuning-v2", "none")),
+        *(("prompt-tuning", "none", "none"), ("prompt-tuning", "sqrt_d", "none"), ("p-tuning", "none", "none")),
+        *(
+            ("prompt-tuning", "sqrt_d", "sinusoidal"),
+            ("prefix-tuning", "none", "none"),
+            ("p-tuning-v2", "none", "none"),
+        ),
     ],
 )
-def test_peft_computes_the_same(real, method, scale, two_steps, tmp_path):
+def test_peft_computes_the_same(real, method, scale, encoding, two_steps, tmp_path):
     """Logits to 1e-5 in float32, and the same replies, from what is saved; what is read again is the same."""
     name, (model, tokenizer) = real
-    record, prompt = with_prompt(name, two_steps, model, method, scale)
+    record, prompt = with_prompt(name, two_steps, model, method, scale, encoding)
     rows = [Encoded(question, []) for question in QUESTIONS]
     with torch.no_grad():
         ours = [model(**model_inputs([row], prompt, model)[1]).logits[0] for row in rows]
@@ -91,7 +96,8 @@ def test_peft_computes_the_same(real, method, scale, two_steps, tmp_path):
     again = load_adapter(tmp_path / "adapter")
     assert again.base_model == name
     values = record.prompts[7]
-    assert torch.equal(again.values, values * (values.shape[-1] ** 0.5 if scale == "sqrt_d" else 1))
+    scaled = values * (values.shape[-1] ** 0.5 if scale == "sqrt_d" else 1)
+    assert torch.equal(again.values, scaled if prompt.encoding is None else scaled + prompt.encoding)
     again.check(model)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tslib.errors import InputError, ResourceError
 from tslib.interop.clouds import KEY, LAYERED, Clouds, seen, tensors
+from tslib.prompts.initial import encoding_of, entering, scale_of
 from tslib.prompts.soft_prompt import StatePrompt, StateShape
 from tslib.records.durable import LARGEST
 from tslib.records.record import RunRecord
@@ -97,7 +98,9 @@ def save_adapter(record: RunRecord, folder: Path, *, step: int | None = None) ->
     if config.method == "lora":
         raise InputError(f"run {config.hash} has no soft prompt to save: it is the reference line with LoRA")
     step, values = _values_at(record, step)
-    values = values.float() * (values.shape[-1] ** 0.5 if config.prompt_scale == "sqrt_d" else 1.0)
+    values = values.float()
+    if values.ndim == 2:
+        values = entering(values, scale_of(config, values), encoding_of(config, values))
     folder.mkdir(parents=True, exist_ok=True)
     _settings(record, values).save_pretrained(str(folder))
     flat = values if values.ndim == 2 else values.transpose(0, 1).flatten(1)

@@ -33,7 +33,8 @@ from torch import Tensor, nn
 from tslib.config import METHODS, Method, TuneConfig
 from tslib.errors import InputError
 from tslib.prompts.forward import check_states
-from tslib.prompts.soft_prompt import TOKENS, SoftPrompt, StateShape, states_of
+from tslib.prompts.initial import TOKENS
+from tslib.prompts.soft_prompt import SoftPrompt, StateShape, states_of
 
 __all__ = ["METHODS", "Method", "Trained", "start"]
 
@@ -106,7 +107,10 @@ def start(config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
 
 def _prompt_tuning(config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
     prompt = SoftPrompt.from_config(config, model, tokenizer)
-    return Trained(prompt, prompt.named_parameters())
+    if config.prompt_dtype == "float32":
+        return Trained(prompt, prompt.named_parameters())
+    kept = nn.Parameter(prompt.weight.detach().to(getattr(torch, config.prompt_dtype)))
+    return Trained(prompt, [("weight", kept)], kept.float)
 
 
 def _p_tuning_v2(config: TuneConfig, model: Any, tokenizer: Any) -> Trained:

@@ -1,6 +1,6 @@
 """The soft prompt P: how it starts, and where it stands between question and answer, or in every layer before both."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from torch.nn import functional
 from tslib.config import TuneConfig
 from tslib.errors import InputError
 from tslib.prompts.encoding import Encoded
+from tslib.prompts.initial import INITIALIZERS, as_embedded, encoding_of, entering, scale_of
 
 States = Sequence[tuple[Float[Tensor, "1 _ _ _"], Float[Tensor, "1 _ _ _"]]]
 """Keys and values of positions before a row, layer by layer, of shape (1, key heads, positions, head size). A layer
@@ -32,6 +33,8 @@ class SoftPrompt(nn.Module):
         ``prefix``: prompt, question, answer; ``suffix``: question, prompt, answer.
     scale
         Factor between P and what enters the model: 1, or √d to act as Gemma did under transformers 4.
+    encoding
+        Added to what enters the model, and not trained.
     """
 
     def __init__(
@@ -39,14 +42,17 @@ class SoftPrompt(nn.Module):
         values: Float[Tensor, "*layers n d"],
         placement: Literal["prefix", "suffix"] = "prefix",
         scale: float = 1.0,
+        encoding: Float[Tensor, "n d"] | None = None,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(values.detach().to(torch.float32, copy=True))  # training writes into it
         self.placement, self.scale = placement, scale
+        self.encoding: Tensor | None
+        self.register_buffer("encoding", encoding, persistent=False)
 
     def forward(self) -> Float[Tensor, "n d"]:
         """Return what enters the model among the embedded tokens."""
-        return self.weight * self.scale
+        return entering(self.weight, self.scale, self.encoding)
 
     @property
     def n_tokens(self) -> int:
@@ -73,14 +79,14 @@ class SoftPrompt(nn.Module):
     ) -> "SoftPrompt":
         """Return what real tokens are once a model has embedded them."""
         embed = model.get_input_embeddings()
-        values = _as_embedded(embed, torch.tensor(list(tokens)), 1.0)
+        values = as_embedded(embed, torch.tensor(list(tokens)), 1.0)
         return cls(values, placement).to(embed.weight.device)
 
     @classmethod
     def from_config(cls, config: TuneConfig, model: Any, tokenizer: Any) -> "SoftPrompt":
         """Start a prompt as the config says; the same seed gives the same prompt on every device."""
         embed = model.get_input_embeddings()
-        values = INITIALIZERS[config.init](config, embed, tokenizer, _scale(config, embed))
+        values = INITIALIZERS[config.init](config, embed, tokenizer, scale_of(config, embed.weight))
         return cls.resume(config, model, values)
 
     @classmethod
@@ -90,7 +96,7 @@ class SoftPrompt(nn.Module):
         if values.ndim == 3:
             prompt: SoftPrompt = StatePrompt(values, StateShape.of(model))
         else:
-            prompt = cls(values, config.placement, _scale(config, embed))
+            prompt = cls(values, config.placement, scale_of(config, values), encoding_of(config, values))
         return prompt.to(embed.weight.device)
 
 
@@ -205,56 +211,6 @@ def states_of(model: Any, tokens: Sequence[int]) -> States:
         ) from error
     # cloned, since the states of a sliding window are a view of all
     return [(layer.keys.clone(), layer.values.clone()) for layer in layers]
-
-
-def _scale(config: TuneConfig, embed: nn.Embedding) -> float:
-    return embed.weight.shape[1] ** 0.5 if config.prompt_scale == "sqrt_d" else 1.0
-
-
-def _gaussian(config: TuneConfig, embed: nn.Embedding, _tokenizer: Any, _scale: float) -> Float[Tensor, "n d"]:
-    """N(0, 0.02² I), as in the paper."""
-    generator = torch.Generator().manual_seed(config.seed)  # on the CPU: the same numbers on every device
-    return 0.02 * torch.randn(config.n_tokens, embed.weight.shape[1], generator=generator)
-
-
-def _vocabulary_tokens(config: TuneConfig, tokenizer: Any) -> Int[Tensor, "n"]:
-    """N tokens drawn from the vocabulary."""
-    generator = torch.Generator().manual_seed(config.seed)
-    return torch.randperm(len(tokenizer), generator=generator)[: config.n_tokens]
-
-
-def _text_tokens(config: TuneConfig, tokenizer: Any) -> Int[Tensor, "n"]:
-    """Tokens of a text, repeated or cut to n."""
-    ids = tokenizer(config.init_text, add_special_tokens=False)["input_ids"]
-    return torch.tensor((ids * config.n_tokens)[: config.n_tokens])
-
-
-TOKENS: dict[str, Callable[[TuneConfig, Any], Int[Tensor, "n"]]] = {
-    "vocabulary": _vocabulary_tokens,
-    "text": _text_tokens,
-}
-"""Tokens that a prompt starts as, by the name that a config gives them (Lester et al., 2021)."""
-
-
-def _as_embedded(embed: nn.Embedding, ids: Int[Tensor, "n"], scale: float) -> Float[Tensor, "n d"]:
-    """Return P such that scale * P is what the model's own embedding gives for these tokens.
-
-    The module is called, not its matrix read: Gemma's embedding multiplies by √d.
-    """
-    with torch.no_grad():
-        embedded: Tensor = embed(ids.to(embed.weight.device))
-    return embedded.float() / scale
-
-
-def _of_tokens(name: str) -> Callable[..., Float[Tensor, "n d"]]:
-    return lambda config, embed, tokenizer, scale: _as_embedded(embed, TOKENS[name](config, tokenizer), scale)
-
-
-INITIALIZERS: dict[str, Callable[..., Float[Tensor, "n d"]]] = {
-    "gaussian": _gaussian,
-    **{name: _of_tokens(name) for name in TOKENS},
-}
-"""Initial prompts among the embedded tokens, by the name that a config gives them."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ PAIR = ["model", "task", "samples", "sample_seed", "seed"]
 
 SETTINGS = [
     *("method", "n_tokens", "placement", "init", "init_text", "prompt_scale", "lr", "batch_size", "max_steps", "dtype"),
-    *("shots", "max_context", "check_every"),
+    *("shots", "max_context", "check_every", "position_encoding", "prompt_dtype", "optimizer"),
 ]
 """Further fields of ``TuneConfig`` that would change a run's iterations, whatever the method."""
 

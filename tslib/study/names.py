@@ -75,6 +75,7 @@ _SETTINGS = {
     "init": "initialisation",
     "dtype": "precision",
     "prompt_scale": "factor on the prompt",
+    "prompt_dtype": "precision of the prompt",
     "lr": "learning rate",
 }
 _VALUES = {
@@ -97,7 +98,7 @@ def setting_name(field: str, value: object = None) -> str:
     name = _SETTINGS.get(field, field)
     if value is None:
         return name
-    if field == "dtype":
+    if field in ("dtype", "prompt_dtype"):
         return str(value)
     shown = f"{value:g}" if isinstance(value, float) else value
     if field == "n_tokens":

@@ -40,7 +40,7 @@ __all__ = [
 
 FIELDS = (
     *("model", "task", "samples", "method", "regularizer", "weight", "lr", "dtype", "n_tokens", "init", "prompt_scale"),
-    *("metric", "tau", "alpha", "beta_h1", "lambda_repel", "max_steps"),
+    *("prompt_dtype", "metric", "tau", "alpha", "beta_h1", "lambda_repel", "max_steps"),
 )
 """Fields of ``TuneConfig`` that stand in the rows of `treatment`."""
 

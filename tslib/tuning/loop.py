@@ -33,6 +33,7 @@ from tslib.tasks import TASKS, Example, few_shot, find_task, load_task
 from tslib.topology import diagrams as topology
 from tslib.topology import nulls
 from tslib.tuning import replay
+from tslib.tuning.optimizer import optimizer
 
 __all__ = ["TuneConfig", "tune"]
 
@@ -136,12 +137,7 @@ class _Run:
         self.questions = QuestionCache(model, config.question_cache * 2**30) if cached else None
         options = {name: getattr(config, name) for name in REGULARIZER_OPTIONS}
         self.regularizer: Regularizer | None = make_regularizer(config.regularizer, config.weight, **options)
-        self.optimizer = torch.optim.AdamW(
-            self.trained.parameters.values(), lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01
-        )
-        from transformers import get_linear_schedule_with_warmup
-
-        self.schedule = get_linear_schedule_with_warmup(self.optimizer, round(0.1 * config.max_steps), config.max_steps)
+        self.optimizer, self.schedule = optimizer(config, self.trained.parameters.values())
         self.batches = self._batches()
         self.whole = len(rows) <= config.batch_size  # one batch holds all samples: no extra pass to check them
         self.steps: list[dict[str, float]] = []

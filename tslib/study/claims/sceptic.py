@@ -64,6 +64,7 @@ EXPERIMENTS = {
             "to 20 pairs, gsm8k, Gemma": COMBINATIONS["gemma3-270m", "gsm8k", "one sample"],
         },
     ),
+    "the public code's setting": Experiment(("the public code's setting",), 2, criterion="answer"),
     "stronger": Experiment(("stronger",), 7),
     "high rates; unstable prefix tuning": Experiment(("high rates", "unstable prefix tuning"), 3),
     "longer prompts": Experiment(("longer prompts",), 2),

@@ -17,7 +17,7 @@ from tslib.study.report.phrases import few, listed, mean_of_runs, plural, upper
 
 __all__ = ["answer", "baseline", "failing", "labelled", "named", "pairs", "read", "summary", "table"]
 
-SHOWN = ("weight", "lr", "n_tokens", "method")
+SHOWN = ("weight", "lr", "n_tokens", "method", "prompt_dtype")
 """Fields that the name of a row tells where its experiment varies them."""
 
 
@@ -40,7 +40,7 @@ def named(row: Mapping[Any, Any], varied: set[str]) -> str:
         parts.append(task_name(row["task"]))
     if "method" in varied and row["method"] != TuneConfig().method:
         parts.append(row["method"].replace("-", " "))
-    parts += [setting_name(name, row[name]) for name in ("lr", "n_tokens") if name in varied]
+    parts += [setting_name(name, row[name]) for name in ("lr", "n_tokens", "prompt_dtype") if name in varied]
     return ", ".join(parts)
 
 
