@@ -35,13 +35,13 @@ def ratios(monkeypatch):
 @pytest.mark.parametrize(
     ("intervals", "said"),
     [
-        ([AROUND, AROUND], "All 2 intervals include 1; none reaches a gain of a quarter. The paper's 18 ratios"),
-        ([QUARTER, AROUND], "All 2 intervals include 1; one reaches a gain of a quarter. The paper's"),
+        ([AROUND, AROUND], "Both intervals include 1; none reaches a gain of a quarter. The paper's 18 ratios"),
+        ([QUARTER, AROUND], "Both intervals include 1; one reaches a gain of a quarter. The paper's"),
         (
             [BELOW, AROUND, ABOVE],
             "Of 3 intervals 1 lies below 1 and 1 lies above 1; the other includes 1; none reaches",
         ),
-        ([BELOW, BELOW], "All 2 intervals lie below 1; none reaches a gain of a quarter."),
+        ([BELOW, BELOW], "Both intervals lie below 1; none reaches a gain of a quarter."),
         ([QUARTER, QUARTER, QUARTER], "All 3 intervals include 1; three reach a gain of a quarter."),
         (
             [AROUND, NEVER],
@@ -132,8 +132,8 @@ def test_baselines(intervals, said):
 
 
 def by_rate(*sides):
-    named = {"model": "Gemma-3-270M", "learning rate": "0.01", "factor": "1", "ratio [95 %]": "R", "pairs": 5}
-    return pd.DataFrame([named | {"interval": side} for side in sides])
+    named = {"model": "Gemma-3-270M", "method": "prompt-tuning", "learning rate": "0.01", "factor": "1"}
+    return pd.DataFrame([named | {"ratio [95 %]": "R", "pairs": 5, "interval": side} for side in sides])
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def by_rate(*sides):
         ),
         (
             ["lies above 1", "lies above 1"],
-            "All 2 intervals lie above 1 (Gemma-3-270M, 0.01, factor 1: R; Gemma-3-270M",
+            "Both intervals lie above 1 (Gemma-3-270M, 0.01, factor 1: R; Gemma-3-270M",
         ),
     ],
 )

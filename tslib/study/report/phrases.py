@@ -49,7 +49,8 @@ def sides(below: int, above: int, total: int, named: str = "") -> str:
     present = {what: count for what, count in counts.items() if count}
     if len(present) == 1:
         (what,) = present
-        said = f"All {total} intervals {what}" if total > 1 else f"The interval {_does(what)}"
+        every = "Both" if total == 2 else f"All {total}"
+        said = f"{every} intervals {what}" if total > 1 else f"The interval {_does(what)}"
         return said if what == "include 1" else said + named
     others = present.pop("include 1", 0)
     parts = [f"{count} {what if count > 1 else _does(what)}" for what, count in present.items()]
