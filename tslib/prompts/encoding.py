@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tslib.errors import InputError
-from tslib.prompts import chat
+from tslib.models import chat
 from tslib.tasks.base import Example
 
 __all__ = ["Encoded", "check_fits", "context_of", "decode", "encode", "encode_all", "longest", "stop_ids", "until"]

@@ -18,8 +18,9 @@ from tqdm import tqdm
 from tslib import stats
 from tslib.config import SCHEMA_VERSION, EvalConfig, TuneConfig
 from tslib.errors import InputError, ResourceError
+from tslib.models import chat
 from tslib.models import loading as models
-from tslib.prompts import chat, probe
+from tslib.prompts import probe
 from tslib.prompts.decoding import generate, room_of
 from tslib.prompts.encoding import Encoded, context_of, decode, encode, encode_all
 from tslib.prompts.forward import logits_of

@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from tslib.config import TuneConfig
 from tslib.losses.registry import Follows, Regularizer, Replays, make_regularizer
+from tslib.models import chat
 from tslib.models import loading as models
-from tslib.prompts import chat, methods, probe
+from tslib.prompts import methods, probe
 from tslib.prompts.decoding import generate
 from tslib.prompts.encoding import Encoded, context_of, decode, encode_all, longest, stop_ids, until
 from tslib.prompts.forward import Outcome, caches_questions, forward

@@ -5,17 +5,19 @@ from collections.abc import Iterable
 from tslib import stats
 from tslib.config import PRESETS
 from tslib.models.registry import MODELS
+from tslib.stats import Interval
 from tslib.study import claims
+from tslib.study.claims.sceptic import EXPERIMENTS, SCEPTIC, judged
 from tslib.study.evidence import MAIN, Evidence
 from tslib.study.names import model_name, task_name
 from tslib.study.paper import TABLE4
 from tslib.study.report import settings as report_settings
 from tslib.study.report import verdicts as report_verdicts
 from tslib.study.report.headline import headline
-from tslib.study.report.phrases import few, listed, of_all
+from tslib.study.report.phrases import few, listed, mean_of_runs, of_all, plural
 from tslib.study.report.runs import method_table
 
-__all__ = ["README_MARKS", "answer", "papers_rate", "readme", "weights"]
+__all__ = ["README_MARKS", "answer", "papers_rate", "papers_scale", "readme", "weights"]
 
 PAPERS_RATE = "preset paper"
 """The grid at the learning rate that the paper prints."""
@@ -26,6 +28,7 @@ def answer(evidence: Evidence) -> str:
     parts = (
         headline(evidence),
         papers_rate(evidence),
+        papers_scale(Evidence(SCEPTIC), evidence),
         weights(dict.fromkeys(config.model for config in evidence.sweep.configs)),
         report_settings.read_by_itself(report_settings.by_itself(evidence)),
         report_verdicts.summary(claims.judge(evidence), claims.judge(evidence, amended=True)),
@@ -52,6 +55,33 @@ def papers_rate(evidence: Evidence) -> str:
         return f"The paper's baseline could not be reproduced either: at its {at}, {said}; {paper}."
     mean = stats.mean_iterations(alone)
     return f"At the paper's {at}, {said}. Without it they take {mean:.0f} on average; {paper}."
+
+
+def papers_scale(second: Evidence, first: Evidence) -> str:
+    """Say what becomes of the paper's baseline at its rate where prompts are scaled; while runs miss, nothing.
+
+    Parameters
+    ----------
+    second
+        The runs of `SCEPTIC`.
+    first
+        Those of the first part.
+    """
+    experiment = EXPERIMENTS["the paper's setting"]
+    rows = judged(second, first, experiment)
+    parts = []
+    for grid, row in zip(rows.get("grid", ()), rows.to_dict("records"), strict=True):
+        if row["regularizer"] == "tsloss":
+            alone = second.runs(grid, regularizer="none")
+            mean = mean_of_runs(stats.mean_iterations(alone), **stats.ended(alone))
+            ratio = Interval(row["ratio"], row["ratio_low"], row["ratio_high"])
+            parts.append(f"{mean} iterations on {model_name(row['model'])} without TSLoss (ratio with it: {ratio})")
+    if not parts:
+        return ""
+    return (
+        f"Where prompts are multiplied by √d, as Gemma did under transformers 4, the same rate takes {listed(parts)}; "
+        f"{plural(int(rows['pairs'].max()), 'pair')}, intervals of {experiment.confidence:.1%}."
+    )
 
 
 def weights(models: Iterable[str]) -> str:
@@ -87,6 +117,6 @@ def readme(text: str, evidence: Evidence) -> str:
     rows = method_table(stats.comparison(table))
     lines = [list(rows.columns), ["---"] * rows.shape[1], *rows.astype(str).to_numpy().tolist()]
     measured = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    beside = f"{papers_rate(evidence)} {weights(dict.fromkeys(table['model']))}".strip()
-    said = "\n\n".join(filter(None, (headline(evidence), measured, beside)))
+    rates = (papers_rate(evidence), papers_scale(Evidence(SCEPTIC), evidence), weights(dict.fromkeys(table["model"])))
+    said = "\n\n".join(filter(None, (headline(evidence), measured, " ".join(filter(None, rates)))))
     return f"{before}{README_MARKS[0]}\n{said}\n{README_MARKS[1]}{after}"

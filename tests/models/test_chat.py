@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
 
 from tslib.errors import InputError
-from tslib.prompts.chat import dated, write
+from tslib.models.chat import dated, write
 
 MESSAGES = [("user", 'What is "1 < 2"?\n  (A) true'), ("assistant", "(A)")]
 TURNS = (
