@@ -119,7 +119,7 @@ def test_rates_are_told_apart_and_l2_needs_no_even_cloud(tmp_path):
     ]
     assert rows[rows["lr"] == 0.3][["only_ours", "only_theirs"]].to_numpy().tolist() == [[0, 3], [0, 3]]
     said = report.failing(rows)
-    assert "TSLoss, off-diagonal, learning rate = 0.3: only with it 0 pairs, only without it 3 (p = 0.25)" in said
+    assert "TSLoss, off-diagonal, learning rate = 0.3: none with it and 3 without it (p = 0.25)" in said
     assert "λ" not in said, "each regulariser has one weight"
 
 

@@ -13,7 +13,7 @@ from tslib.study.evidence import Evidence
 from tslib.study.names import method_name, model_name, setting_name, task_name
 from tslib.study.paper import TABLE4
 from tslib.study.report.evidence import not_there
-from tslib.study.report.phrases import few, listed, mean_of_runs, plural, upper
+from tslib.study.report.phrases import few, listed, mean_of_runs, upper
 
 __all__ = ["answer", "baseline", "failing", "labelled", "named", "pairs", "read", "summary", "table"]
 
@@ -108,11 +108,11 @@ def failing(rows: pd.DataFrame) -> str:
     """Say in how many pairs only the one run fails, with the regulariser or without, and McNemar's p."""
     varied = _varied(rows)
     parts = [
-        f"{named(row, varied)}: only with it {plural(row['only_ours'], 'pair')}, only without it "
-        f"{row['only_theirs']} (p = {row['p']:.2g})"
+        f"{named(row, varied)}: {row['only_ours'] or 'none'} with it and {row['only_theirs'] or 'none'} without it "
+        f"(p = {row['p']:.2g})"
         for row in _dicts(rows)
     ]
-    return f"Runs that diverge or are never correct, of pairs in which the other is: {'; '.join(parts)}."
+    return f"Pairs of which one run alone diverges or is never correct. {'; '.join(parts)}."
 
 
 def answer(rows: pd.DataFrame, second: Evidence, experiment: Experiment) -> str:
