@@ -118,8 +118,9 @@ def test_rates_are_told_apart_and_l2_needs_no_even_cloud(tmp_path):
         ["tsloss", 0.3, "not treated"],
     ]
     assert rows[rows["lr"] == 0.3][["only_ours", "only_theirs"]].to_numpy().tolist() == [[0, 3], [0, 3]]
-    said = report.failing(rows)
+    said = report.failing(rows, rates)
     assert "TSLoss, off-diagonal, learning rate = 0.3: none with it and 3 without it (p = 0.25)" in said
+    assert said.endswith("By the rule a p below 0.017 counts.")
     assert "λ" not in said, "each regulariser has one weight"
 
 
@@ -130,7 +131,7 @@ def test_what_is_missing_is_counted(tmp_path):
     rows = judged(second, second, EXPERIMENTS["stronger"])
     said = report.answer(rows, second, EXPERIMENTS["stronger"])
     assert said == "*24 of the 24 runs of this experiment are still to be made.*"
-    assert report.summary(second, second) == "Of the ten experiments none is made yet."
+    assert report.summary(second, second) == "Of the ten experiments none is whole yet."
 
 
 def none(config):

@@ -104,15 +104,16 @@ def read(rows: pd.DataFrame) -> str:
     return f"{' '.join(parts)} Ratios of {pairs(judges)}."
 
 
-def failing(rows: pd.DataFrame) -> str:
-    """Say in how many pairs only the one run fails, with the regulariser or without, and McNemar's p."""
+def failing(rows: pd.DataFrame, experiment: Experiment) -> str:
+    """Say in how many pairs only the one run fails, with the regulariser or without, McNemar's p, and what counts."""
     varied = _varied(rows)
     parts = [
         f"{named(row, varied)}: {row['only_ours'] or 'none'} with it and {row['only_theirs'] or 'none'} without it "
         f"(p = {row['p']:.2g})"
         for row in _dicts(rows)
     ]
-    return f"Pairs of which one run alone diverges or is never correct. {'; '.join(parts)}."
+    said = f"Pairs of which one run alone diverges or is never correct. {'; '.join(parts)}."
+    return f"{said} By the rule a p below {1 - experiment.confidence:.3f} counts."
 
 
 def answer(rows: pd.DataFrame, second: Evidence, experiment: Experiment) -> str:
@@ -140,8 +141,8 @@ def summary(second: Evidence, first: Evidence) -> str:
             lines.append(f"* **{upper(name)}.** {read(rows)}")
     waiting = len(EXPERIMENTS) - len(lines)
     if not lines:
-        return f"Of the {few(len(EXPERIMENTS))} experiments none is made yet."
-    left = f"\n\nOf {few(len(EXPERIMENTS))} experiments, {few(waiting)} {'is' if waiting == 1 else 'are'} to be made."
+        return f"Of the {few(len(EXPERIMENTS))} experiments none is whole yet."
+    left = f"\n\nOf {few(len(EXPERIMENTS))} experiments, {few(waiting)} {'has' if waiting == 1 else 'have'} no whole grid yet."
     return "\n".join(lines) + (left if waiting else "")
 
 
