@@ -62,6 +62,7 @@ TOGETHER = OTHER | {"method": "prompt-tuning"}  # another method does not go wit
         ("placement", "infix", "Input should be 'prefix' or 'suffix'"),
         ("init", "zeros", "Input should be 'gaussian', 'vocabulary' or 'text'"),
         ("prompt_scale", "d", "Input should be 'none' or 'sqrt_d'"),
+        ("optimizer", "sgd", "Input should be 'adamw' or 'adam'"),
         ("dtype", "int8", "Input should be 'float32', 'bfloat16', 'float16' or 'auto'"),
         ("preset", "fast", "Input should be 'paper', 'tuned' or 'public-code'"),
         ("model", "", "String should have at least 1 character"),

@@ -92,10 +92,9 @@ class Method:
         name = config.method
         if not self.among and config.placement != "prefix":
             return f"method={name} acts in every layer before all tokens: placement is prefix; given {config.placement}"
-        if not self.among and config.prompt_scale != "none":
-            return f"method={name} puts nothing among the embedded tokens: prompt_scale is none"
-        if not self.among and config.position_encoding != "none":
-            return f"method={name} puts nothing among the embedded tokens: position_encoding is none"
+        for field in ("prompt_scale", "position_encoding"):
+            if not self.among and getattr(config, field) != "none":
+                return f"method={name} puts nothing among the embedded tokens: {field} is none"
         if config.prompt_dtype != "float32" and name != "prompt-tuning":
             return f"method={name} is trained in float32; given prompt_dtype={config.prompt_dtype}"
         if config.init not in self.inits:

@@ -20,8 +20,8 @@ def repaired(page: str) -> str:
     not broken between its ends.
     """
     page = re.sub(r"<script [^>]*fontawesome\.js[^>]*></script>", "", page)
-    page = re.sub(r'<script src="(\.\./)+_static/(searchtools|language_data)\.js"></script>\s*', "", page)
-    page = re.sub(r'<script src="(\.\./)+searchindex\.js"></script>\s*', "", page)
+    unused = r"_static/searchtools|_static/language_data|searchindex"
+    page = re.sub(rf'<script src="(\.\./)+({unused})\.js"></script>\s*', "", page)
     page = page.replace('role="doc-biblioentry"', 'role="listitem"')
     page = page.replace('<dl>\n<dd><em class="sig-param">', '<dl role="list">\n<dd><em class="sig-param">')
     page = page.replace('<dd><em class="sig-param">', '<dd role="listitem"><em class="sig-param">')

@@ -274,6 +274,8 @@ def test_a_tuned_prompt_is_evaluated(name, tiny_model, own_cache, tmp_path):
     [
         ({"method": "prefix-tuning", "placement": "suffix"}, "placement is prefix; given suffix"),
         ({"method": "p-tuning-v2", "prompt_scale": "sqrt_d"}, "puts nothing among the embedded tokens"),
+        ({"method": "prefix-tuning", "position_encoding": "sinusoidal"}, "puts nothing among the embedded tokens"),
+        ({"method": "p-tuning", "prompt_dtype": "float16"}, "p-tuning is trained in float32; given .*=float16"),
         ({"method": "p-tuning", "init": "text"}, "init is gaussian; given text"),
         ({"method": "lora", "regularizer": "tsloss"}, "no virtual tokens to regularise"),
         ({"method": "adapters"}, "unknown; known: prompt-tuning, p-tuning, prefix-tuning, p-tuning-v2, lora"),

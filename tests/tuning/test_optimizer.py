@@ -129,19 +129,6 @@ def test_a_run_of_the_public_code(run, dtype):
     assert np.isfinite(record.steps["regularizer"]).all()
 
 
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"method": "prefix-tuning", "position_encoding": "sinusoidal"}, "puts nothing among the embedded tokens"),
-        ({"method": "p-tuning", "prompt_dtype": "float16"}, "p-tuning is trained in float32; given .*=float16"),
-        ({"optimizer": "sgd"}, "Input should be 'adamw' or 'adam'"),
-    ],
-)
-def test_what_does_not_go_together(fields, said):
-    with pytest.raises(ValueError, match=said):
-        TuneConfig(**fields)
-
-
 def test_an_interrupted_run_goes_on_in_float16(toy_task, tiny_model, resumed):
     toy_task(QUESTION)
     config = TuneConfig(

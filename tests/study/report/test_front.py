@@ -7,7 +7,7 @@ import pytest
 from made_runs import record
 
 from tslib.models.registry import MODELS
-from tslib.study.claims.sceptic import EXPERIMENTS, SCEPTIC
+from tslib.study.claims.sceptic import EXPERIMENTS, SCEPTIC, judged
 from tslib.study.evidence import Evidence
 from tslib.study.report import front
 
@@ -50,6 +50,10 @@ def test_the_papers_rate(tmp_path, alone, ours, said):
     assert front.papers_rate(at_the_papers_rate(tmp_path, alone, ours)) == said
 
 
+def scaled(second):
+    return front.papers_scale(second, judged(second, second, front.PAPERS_SETTING))
+
+
 def test_the_papers_rate_where_prompts_are_scaled(tmp_path):
     """Three pairs of each model, each as fast with TSLoss; of the one model the last run without is censored."""
 
@@ -60,7 +64,7 @@ def test_the_papers_rate_where_prompts_are_scaled(tmp_path):
     grids = EXPERIMENTS["the paper's setting"].grids
     (tmp_path / "one").mkdir()
     both = made_runs.evidence(tmp_path, grids, make, of=SCEPTIC)
-    assert front.papers_scale(both, both) == (
+    assert scaled(both) == (
         "Where prompts are multiplied by √d, as Gemma did under transformers 4, the same rate takes 150.0 iterations "
         "on SmolLM2-135M without TSLoss (ratio with it: 1.00 [1.00, 1.00]) and 200.0 (1 censored) iterations on "
         "Gemma-3-270M without TSLoss (ratio with it: 1.00 [1.00, 1.00]); 3 pairs, intervals of 97.5%."
@@ -68,12 +72,12 @@ def test_the_papers_rate_where_prompts_are_scaled(tmp_path):
     one = made_runs.evidence(
         tmp_path / "one", grids, lambda c: make(c) if c.model != "gemma3-270m" else None, of=SCEPTIC
     )
-    assert "Gemma-3-270M" not in front.papers_scale(one, one)
+    assert "Gemma-3-270M" not in scaled(one)
 
 
 def test_of_missing_runs_nothing_is_said(tmp_path):
     nothing = made_runs.evidence(tmp_path, EXPERIMENTS["the paper's setting"].grids, lambda config: None, of=SCEPTIC)
-    assert front.papers_scale(nothing, nothing) == ""
+    assert scaled(nothing) == ""
     assert front.papers_rate(made_runs.evidence(tmp_path, [front.PAPERS_RATE], lambda config: None)) == ""
 
 

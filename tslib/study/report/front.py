@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import pandas as pd
+
 from tslib import stats
 from tslib.config import PRESETS
 from tslib.models.registry import MODELS
@@ -11,10 +13,11 @@ from tslib.study.claims.sceptic import EXPERIMENTS, SCEPTIC, judged
 from tslib.study.evidence import MAIN, Evidence
 from tslib.study.names import model_name, task_name
 from tslib.study.paper import TABLE4
+from tslib.study.report import sceptic as report_sceptic
 from tslib.study.report import settings as report_settings
 from tslib.study.report import verdicts as report_verdicts
 from tslib.study.report.headline import headline
-from tslib.study.report.phrases import few, listed, mean_of_runs, of_all, plural
+from tslib.study.report.phrases import few, listed, of_all, plural
 from tslib.study.report.runs import method_table
 
 __all__ = ["README_MARKS", "answer", "papers_rate", "papers_scale", "readme", "weights"]
@@ -22,13 +25,16 @@ __all__ = ["README_MARKS", "answer", "papers_rate", "papers_scale", "readme", "w
 PAPERS_RATE = "preset paper"
 """The grid at the learning rate that the paper prints."""
 
+PAPERS_SETTING = EXPERIMENTS["the paper's setting"]
+"""The same rate where prompts are scaled."""
+
 
 def answer(evidence: Evidence) -> str:
     """Return the box of the book's front page in Markdown: a paragraph each."""
     parts = (
         headline(evidence),
         papers_rate(evidence),
-        papers_scale(Evidence(SCEPTIC), evidence),
+        _scaled(evidence),
         weights(dict.fromkeys(config.model for config in evidence.sweep.configs)),
         report_settings.read_by_itself(report_settings.by_itself(evidence)),
         report_verdicts.summary(claims.judge(evidence), claims.judge(evidence, amended=True)),
@@ -57,31 +63,34 @@ def papers_rate(evidence: Evidence) -> str:
     return f"At the paper's {at}, {said}. Without it they take {mean:.0f} on average; {paper}."
 
 
-def papers_scale(second: Evidence, first: Evidence) -> str:
+def papers_scale(second: Evidence, rows: pd.DataFrame) -> str:
     """Say what becomes of the paper's baseline at its rate where prompts are scaled; while runs miss, nothing.
 
     Parameters
     ----------
     second
         The runs of `SCEPTIC`.
-    first
-        Those of the first part.
+    rows
+        ``judged`` of the paper's setting.
     """
-    experiment = EXPERIMENTS["the paper's setting"]
-    rows = judged(second, first, experiment)
-    parts = []
-    for grid, row in zip(rows.get("grid", ()), rows.to_dict("records"), strict=True):
-        if row["regularizer"] == "tsloss":
-            alone = second.runs(grid, regularizer="none")
-            mean = mean_of_runs(stats.mean_iterations(alone), **stats.ended(alone))
-            ratio = Interval(row["ratio"], row["ratio_low"], row["ratio_high"])
-            parts.append(f"{mean} iterations on {model_name(row['model'])} without TSLoss (ratio with it: {ratio})")
+    without = report_sceptic.alone(second)
+    parts = [
+        f"{without[row['grid']]} iterations on {model_name(row['model'])} without TSLoss (ratio with it: "
+        f"{Interval(row['ratio'], row['ratio_low'], row['ratio_high'])})"
+        for row in rows.to_dict("records")
+        if row["regularizer"] == "tsloss"
+    ]
     if not parts:
         return ""
     return (
         f"Where prompts are multiplied by √d, as Gemma did under transformers 4, the same rate takes {listed(parts)}; "
-        f"{plural(int(rows['pairs'].max()), 'pair')}, intervals of {experiment.confidence:.1%}."
+        f"{plural(int(rows['pairs'].max()), 'pair')}, intervals of {PAPERS_SETTING.confidence:.1%}."
     )
+
+
+def _scaled(evidence: Evidence) -> str:
+    second = Evidence(SCEPTIC)
+    return papers_scale(second, judged(second, evidence, PAPERS_SETTING))
 
 
 def weights(models: Iterable[str]) -> str:
@@ -117,6 +126,6 @@ def readme(text: str, evidence: Evidence) -> str:
     rows = method_table(stats.comparison(table))
     lines = [list(rows.columns), ["---"] * rows.shape[1], *rows.astype(str).to_numpy().tolist()]
     measured = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    rates = (papers_rate(evidence), papers_scale(Evidence(SCEPTIC), evidence), weights(dict.fromkeys(table["model"])))
+    rates = (papers_rate(evidence), _scaled(evidence), weights(dict.fromkeys(table["model"])))
     said = "\n\n".join(filter(None, (headline(evidence), measured, " ".join(filter(None, rates)))))
     return f"{before}{README_MARKS[0]}\n{said}\n{README_MARKS[1]}{after}"

@@ -15,7 +15,7 @@ from tslib.study.paper import TABLE4
 from tslib.study.report.evidence import not_there
 from tslib.study.report.phrases import few, listed, mean_of_runs, upper
 
-__all__ = ["answer", "baseline", "failing", "labelled", "named", "pairs", "read", "summary", "table"]
+__all__ = ["alone", "answer", "baseline", "failing", "labelled", "named", "pairs", "read", "summary", "table"]
 
 SHOWN = ("weight", "lr", "n_tokens", "method", "prompt_dtype")
 """Fields that the name of a row tells where its experiment varies them."""
@@ -142,20 +142,25 @@ def summary(second: Evidence, first: Evidence) -> str:
     waiting = len(EXPERIMENTS) - len(lines)
     if not lines:
         return f"Of the {few(len(EXPERIMENTS))} experiments none is whole yet."
-    left = f"\n\nOf {few(len(EXPERIMENTS))} experiments, {few(waiting)} {'has' if waiting == 1 else 'have'} no whole grid yet."
-    return "\n".join(lines) + (left if waiting else "")
+    left = f"\n\nOf {few(len(EXPERIMENTS))} experiments, {few(waiting)} {'has' if waiting == 1 else 'have'} no whole "
+    return "\n".join(lines) + (f"{left}grid yet." if waiting else "")
+
+
+def alone(second: Evidence) -> dict[str, str]:
+    """Return how many iterations cross-entropy alone needs in the paper's setting, by grid; of whole grids only."""
+    runs = {grid: second.runs(grid, regularizer="none") for grid in EXPERIMENTS["the paper's setting"].grids}
+    return {
+        grid: mean_of_runs(stats.mean_iterations(table), **stats.ended(table))
+        for grid, table in runs.items()
+        if len(table)
+    }
 
 
 def baseline(second: Evidence) -> str:
     """Say how many iterations cross-entropy alone needs in the paper's setting, beside the paper's own number."""
-    parts = []
-    for grid in EXPERIMENTS["the paper's setting"].grids:
-        runs = second.runs(grid, regularizer="none")
-        if len(runs):
-            mean = mean_of_runs(stats.mean_iterations(runs), **stats.ended(runs))
-            parts.append(f"{model_name(str(runs['model'].iloc[0]))} {mean}")
+    parts = [f"{model_name(second.asked(grid)[0].model)} {mean}" for grid, mean in alone(second).items()]
     theirs = TABLE4.set_index("weight")["iterations"]
-    return f"Iterations without TSLoss: {'; '.join(parts)}. The paper's Gemma-2B-IT needs {theirs[0]:g}."
+    return f"Iterations without TSLoss: {'; '.join(parts)}. The paper's Gemma-2B-IT needs {theirs[0.0]}."
 
 
 def pairs(rows: pd.DataFrame) -> str:
