@@ -18,10 +18,11 @@ IN_CACHE = 2**18
 
 
 class FrozenLinears(TorchFunctionMode):
-    """While active, linear layers with frozen float32 weights on a CPU are multiplied by oneDNN.
+    """While active, linear layers with frozen float32 weights on a CPU are multiplied by oneDNN on the way forward.
 
     Torch gives them to MKL, which takes up to half as long again on some processors (AMD's); in bfloat16 torch uses
-    oneDNN itself. The result differs by rounding.
+    oneDNN itself. On the way back the weights lie as MKL wants them, and oneDNN would copy them first. The result
+    differs by rounding.
     """
 
     def __torch_function__(self, func: Callable[..., Any], _types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -62,7 +63,7 @@ class _FrozenLinear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _onednn(gradient, ctx.weight.t()), None, None
+        return gradient @ ctx.weight, None, None
 
 
 class TargetLoss(NamedTuple):
@@ -117,7 +118,7 @@ class _TargetLoss(torch.autograd.Function):
             logits = multiply(states, weight, bias)  # (c, vocabulary)
             parts = [fewer(*part) for part in zip(logits.split(in_cache), ids[:, None].split(in_cache), strict=True)]
             losses, found = (torch.cat(part) for part in zip(*parts, strict=True))
-            return losses.sum(), found, multiply(logits, weight.t()) if ctx.needs_input_grad[0] else states
+            return losses.sum(), found, logits @ weight if ctx.needs_input_grad[0] else states
 
         def fewer(logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:  # leaves their gradient in their place
             exact = logits.float()  # in float32 it is `logits` itself, and so is `excess`
