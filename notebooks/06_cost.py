@@ -95,8 +95,8 @@ display(Markdown(report_cost.read_profiles(committed)))
 #   padded.
 # * **Only the positions that predict a target** meet the output layer, a few at a time. Since it is frozen, the
 #   gradient is computed together with the loss, and neither all logits nor their float32 copies are ever there.
-# * **Frozen float32 layers are multiplied by oneDNN** on a CPU, on the way forward: MKL, which torch takes, is slower on
-#   AMD's processors. On the way back the weights lie as MKL wants them. In bfloat16 torch takes oneDNN itself.
+# * **Frozen float32 layers are multiplied by oneDNN** on a CPU, on the way forward: MKL, which torch takes, is slower
+#   on AMD's processors. On the way back the weights lie as MKL wants them. In bfloat16 torch takes oneDNN itself.
 # * **With a suffix, the question's keys and values are computed once** for the whole run and never copied; a step runs
 #   the prompt and the answer. They are kept up to `question_cache` GiB, then computed again.
 # * **The exact criterion costs no pass**: the step's own logits say whether every target comes first.
