@@ -1,6 +1,8 @@
 """What is given out of the committed runs: whole pairs, and a count of what is missing."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import made_runs
 import pytest
@@ -12,6 +14,7 @@ from tslib.study import evidence
 from tslib.study.claims.criteria import MULTI
 from tslib.study.evidence import MAIN, Evidence, stacked
 
+RESULTS = Path(__file__).parents[2] / "data" / "results"
 BASELINES = "baselines, gsm8k"
 
 
@@ -109,3 +112,10 @@ def test_the_committed_evidence():
     assert evidence.missing(MAIN) == 0
     assert set(evidence.runs(MAIN)["status"]) == {"finished"}
     assert len(evidence.runs(MAIN)) == 30
+
+
+def test_no_committed_run_was_broken_off():
+    """A run that was interrupted has counted no iterations, and reads like one that never was right."""
+    records = {path.parent.name: json.loads(path.read_text()) for path in RESULTS.glob("*/record.json")}
+    assert len(records) > 800
+    assert [name for name, record in records.items() if record["status"] == "interrupted"] == []
