@@ -19,10 +19,13 @@ SCHEMA_VERSION = 1
 """Version of the experiment's meaning: raised when the same config would give other numbers or another record,
 which includes every change of a default below."""
 
-PRESETS: dict[str, float] = {"paper": 5e-5, "tuned": 3e-2, "public-code": 5e-6}
+PRESETS: dict[str, float] = {"paper": 5e-5, "tuned": 3e-2, "fast": 3e-2, "public-code": 5e-6}
 """Learning rates by preset. ``paper`` is as printed; ``tuned`` is what suits cross-entropy alone best on
-GSM8K with the embedded model (``data/sweeps/learning_rate.yaml``, where the rule is); ``public-code`` is that of a
-public repository that looks like the paper's code, which sets `PUBLIC_CODE`, too."""
+GSM8K with the embedded model (``data/sweeps/learning_rate.yaml``, where the rule is); ``fast`` belongs to `FAST`, and
+``public-code``, that of a public repository that looks like the paper's code, to `PUBLIC_CODE`."""
+
+FAST: dict[str, Any] = {"init": "vocabulary", "warmup_steps": 5, "beta2": 0.95, "weight_decay": 0.0}
+"""Further fields that the preset ``fast`` sets where they have their defaults, given or not."""
 
 PUBLIC_CODE: dict[str, Any] = {
     **{"n_tokens": 40, "init": "text", "init_text": " ".join(["x"] * 40), "placement": "suffix"},
@@ -31,8 +34,11 @@ PUBLIC_CODE: dict[str, Any] = {
 """Further fields that the preset ``public-code`` sets where they have their defaults, given or not. It leaves the
 precision of the prompt alone, which is float16 there: ``prompt_dtype``."""
 
+SETTINGS = {"fast": FAST, "public-code": PUBLIC_CODE}
+
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=1e30)]
 """AdamW multiplies it in single precision."""
 Count = Annotated[int, Field(ge=1, lt=2**63)]
@@ -84,7 +90,7 @@ class Method:
 
     start: Callable[["TuneConfig", Any, Any], Any] | None = None
     among: bool = True
-    inits: tuple[str, ...] = ("gaussian", "vocabulary", "text")
+    inits: tuple[str, ...] = ("gaussian", "embedding-gaussian", "vocabulary", "text", "superposition")
     cloud: bool = True
 
     def conflict(self, config: "TuneConfig") -> str | None:
@@ -95,10 +101,14 @@ class Method:
         for field in ("prompt_scale", "position_encoding"):
             if not self.among and getattr(config, field) != "none":
                 return f"method={name} puts nothing among the embedded tokens: {field} is none"
-        if config.prompt_dtype != "float32" and name != "prompt-tuning":
-            return f"method={name} is trained in float32; given prompt_dtype={config.prompt_dtype}"
+        itself = name == "prompt-tuning" and config.init != "superposition"  # trained is what enters the model
+        what = f"method={name}" if name != "prompt-tuning" else f"init={config.init}"
+        if config.prompt_dtype != "float32" and not itself:
+            return f"{what} is trained in float32; given prompt_dtype={config.prompt_dtype}"
+        if config.lr_unit != "one" and not itself:
+            return f"{what} trains no embedded tokens: lr_unit is one; given {config.lr_unit}"
         if config.init not in self.inits:
-            return f"method={name} starts from its own initialisation: init is gaussian; given {config.init}"
+            return f"method={name}: init is one of {', '.join(self.inits)}; given {config.init}"
         if not self.cloud and config.regularizer != "none":
             return f"method={name} has no virtual tokens to regularise: regularizer is none; given {config.regularizer}"
         return None
@@ -108,7 +118,8 @@ METHODS: dict[str, Method] = {
     "prompt-tuning": Method(),
     "p-tuning": Method(inits=("gaussian",)),
     "prefix-tuning": Method(among=False, inits=("gaussian",)),
-    "p-tuning-v2": Method(among=False),
+    "residual": Method(inits=("gaussian", "embedding-gaussian", "vocabulary", "text")),
+    "p-tuning-v2": Method(among=False, inits=("gaussian", "vocabulary", "text")),
     "lora": Method(among=False, inits=("gaussian",), cloud=False),
 }
 """Prompt methods by the name that a config gives them, and what goes with each; `tslib.prompts.methods` starts them. To
@@ -166,18 +177,22 @@ class TuneConfig(Hashed):
     shots: Period = 0
     """Solved training rows before each question (few-shot), of the same subset, none of them a sample."""
     method: Annotated[str, AfterValidator(_one_of_methods)] = "prompt-tuning"
-    """What is trained, and how it enters the model: prompt-tuning, p-tuning, prefix-tuning, p-tuning-v2, or lora as a
-    reference line (`METHODS`), beside PEFT's choice of layers, or all linear ones where PEFT has none."""
+    """What is trained, and how it enters the model: prompt-tuning, residual, p-tuning, prefix-tuning, p-tuning-v2, or
+    lora as a reference line (`METHODS`), beside PEFT's choice of layers, or all linear ones where PEFT has none."""
     n_tokens: Count = 20
     """Prompt length n, in virtual tokens."""
     placement: Literal["prefix", "suffix"] = "prefix"
     """Soft prompt before the question, or between the question and the answer; a method that acts in every layer has
     its prompt before both."""
-    init: Literal["gaussian", "vocabulary", "text"] = "gaussian"
-    """N(0, 0.02² I); embeddings of random vocabulary tokens; embeddings of ``init_text`` (or, in every layer, their
-    keys and values). A method with an encoder starts as PEFT draws it."""
+    init: Literal["gaussian", "embedding-gaussian", "vocabulary", "text", "superposition"] = "gaussian"
+    """N(0, 0.02² I); a Gaussian with mean and spread of the vocabulary's embeddings in each coordinate; embeddings of
+    random vocabulary tokens; embeddings of ``init_text`` (or, in every layer, their keys and values); or sums of
+    ``superposed`` random embeddings, whose weights are trained in the prompt's place (arXiv:2406.05279). A method of
+    PEFT with an encoder starts as PEFT draws it."""
     init_text: Annotated[str, Field(min_length=1)] = "Solve the problem step by step and end with the answer."
     """Text whose tokens, repeated or cut to n, start the prompt when ``init`` is ``text``."""
+    superposed: Count = 128
+    """Embeddings that each virtual token is a sum of when ``init`` is ``superposition``."""
     prompt_scale: Literal["none", "sqrt_d"] = "none"
     """Factor between the trained prompt and the model: 1, or √d as in Gemma under transformers 4."""
     position_encoding: Literal["none", "sinusoidal"] = "none"
@@ -210,9 +225,25 @@ class TuneConfig(Hashed):
     """λ_attract of Eq. 5."""
     lr: Rate | None = None
     """Peak learning rate; by default the preset's."""
+    lr_unit: Literal["one", "embedding"] = "one"
+    """Unit of ``lr``: 1, or the root mean square of what the model embeds its vocabulary as, so that one number suits
+    models whose embeddings differ in scale."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     """AdamW as in the paper: β = (0.9, 0.98), ε = 1e-8, decay 0.01, and a rate that rises for a tenth of the steps and
-    falls to 0; or Adam with β = (0.9, 0.999), ε = 1e-6 and one rate throughout."""
+    falls to 0; or Adam with β = (0.9, 0.999), ε = 1e-6 and one rate throughout. What of it is given below is as given.
+    """
+    warmup_steps: Period | None = None
+    """Steps in which the rate rises from 0."""
+    schedule: Literal["linear", "cosine", "constant"] | None = None
+    """How the rate goes on from there: down to 0 at ``max_steps`` on a line or a cosine, or not at all."""
+    beta1: Share = 0.9
+    """Decay of the optimiser's first moment."""
+    beta2: Share | None = None
+    """Decay of its second moment."""
+    weight_decay: NonNegative | None = None
+    """Share of a weight, times the rate, that is taken away at each step (decoupled)."""
+    max_grad_norm: NonNegative = 0.0
+    """Length to which a longer gradient of what is trained, the regulariser's included, is cut; 0: none is."""
     batch_size: Count = 8
     """Samples per optimiser step."""
     pass_tokens: Count = 4096
@@ -242,16 +273,16 @@ class TuneConfig(Hashed):
     else float32."""
     device: str = "auto"
     """``auto`` (cuda, then mps, then cpu), a torch device, or ``spread``: the model is divided over all devices."""
-    preset: InitVar[Literal["paper", "tuned", "public-code"]] = "tuned"
-    """Where the learning rate comes from when ``lr`` is not given: 5e-5 as printed, the sweep's, or 5e-6 with the other
-    settings of a public repository that looks like the paper's code (`PUBLIC_CODE`), where they have their defaults."""
+    preset: InitVar[Literal["paper", "tuned", "fast", "public-code"]] = "tuned"
+    """Where the learning rate comes from when ``lr`` is not given: 5e-5 as printed; the sweep's; that of a recipe that
+    needs fewer steps, with its other settings (`FAST`); or 5e-6 with those of a public repository that looks like the
+    paper's code (`PUBLIC_CODE`). Other settings take the place of fields that have their defaults."""
 
     def __post_init__(self, preset: str) -> None:
         """Fill in what the preset says, and check what goes together."""
-        if preset == "public-code":
-            for field in dataclasses.fields(self):
-                if field.name in PUBLIC_CODE and getattr(self, field.name) == field.default:
-                    object.__setattr__(self, field.name, PUBLIC_CODE[field.name])
+        for field in dataclasses.fields(self):
+            if field.name in SETTINGS.get(preset, {}) and getattr(self, field.name) == field.default:
+                object.__setattr__(self, field.name, SETTINGS[preset][field.name])
         if self.lr is None:
             object.__setattr__(self, "lr", PRESETS[preset])
         if conflict := METHODS[self.method].conflict(self) or self._unmatched():

@@ -48,6 +48,35 @@ def batch_of(row):
     }
 
 
+@pytest.mark.parametrize("fields", [{"init": "superposition"}, {"method": "residual", "init": "vocabulary"}], ids=str)
+def test_a_reparameterised_prompt_is_what_its_parameters_give(smollm2_135m, fields):
+    """The gradient of a sum over the prompt, carried back, against differences of the prompt itself."""
+    config = TuneConfig(n_tokens=3, seed=2, device="cpu", **fields)
+    trained = start(config, *smollm2_135m)
+    before = trained.prompt.weight.detach().clone()
+    assert_close(before, SoftPrompt.from_config(config, *smollm2_135m).weight.detach())
+    with torch.no_grad():  # away from the start, where the network's last layer is 0
+        for parameter in trained.parameters.values():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    trained.refresh()
+    assert not torch.equal(trained.prompt.weight, before)
+    probe = torch.randn(before.shape, generator=torch.Generator().manual_seed(3))
+    trained.zero_grad()
+    trained.prompt.weight.grad = probe
+    trained.pull_back()
+    for parameter in trained.parameters.values():
+        along = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(4))
+        sides = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                parameter += sign * 1e-3 * along
+            trained.refresh()
+            sides.append(float((trained.prompt.weight.detach() * probe).double().sum()))
+            with torch.no_grad():
+                parameter -= sign * 1e-3 * along
+        assert (sides[0] - sides[1]) / 2e-3 == pytest.approx(float((parameter.grad * along).sum()), rel=0.02, abs=0.02)
+
+
 @pytest.mark.parametrize("kind", ["p-tuning", "prefix-tuning", "p-tuning-v2"])
 def test_loss_and_gradient_are_those_of_peft(real, kind):
     """PEFT's model with the same encoder, row by row; ours takes both rows at once, padded and packed.
@@ -276,9 +305,15 @@ def test_a_tuned_prompt_is_evaluated(name, tiny_model, own_cache, tmp_path):
         ({"method": "p-tuning-v2", "prompt_scale": "sqrt_d"}, "puts nothing among the embedded tokens"),
         ({"method": "prefix-tuning", "position_encoding": "sinusoidal"}, "puts nothing among the embedded tokens"),
         ({"method": "p-tuning", "prompt_dtype": "float16"}, "p-tuning is trained in float32; given .*=float16"),
-        ({"method": "p-tuning", "init": "text"}, "init is gaussian; given text"),
+        ({"method": "p-tuning", "init": "text"}, "p-tuning: init is one of gaussian; given text"),
+        ({"init": "superposition", "prompt_dtype": "float16"}, "init=superposition is trained in float32"),
+        (
+            {"method": "prefix-tuning", "lr_unit": "embedding"},
+            "prefix-tuning trains no embedded tokens: lr_unit is one",
+        ),
+        ({"method": "residual", "init": "superposition"}, "residual: init is one of gaussian, .*; given superposition"),
         ({"method": "lora", "regularizer": "tsloss"}, "no virtual tokens to regularise"),
-        ({"method": "adapters"}, "unknown; known: prompt-tuning, p-tuning, prefix-tuning, p-tuning-v2, lora"),
+        ({"method": "adapters"}, "unknown; known: prompt-tuning, p-tuning, prefix-tuning, residual, p-tuning-v2, lora"),
     ],
 )
 def test_what_does_not_go_together_is_named(fields, message):

@@ -9,6 +9,7 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 from tslib.config import TuneConfig
 from tslib.models import loading as models
 from tslib.prompts.encoding import Encoded
+from tslib.prompts.initial import moments, rate_unit, superposition
 from tslib.prompts.packing import pack
 from tslib.prompts.soft_prompt import IGNORE, SoftPrompt, collate
 from tslib.tuning.loop import _Run
@@ -55,6 +56,46 @@ def test_text_start_repeats_and_cuts(smollm2_135m):
     for n_tokens, expected in ((2, [0, 1]), (5, [0, 1, 2, 3, 4]), (12, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1])):
         values = start(smollm2_135m, init="text", init_text=text, n_tokens=n_tokens).weight
         assert torch.equal(values, embedded[expected])
+
+
+@pytest.mark.parametrize("name", ["smollm2-135m", "gemma3-270m"])
+def test_embedding_gaussian_has_the_vocabularys_mean_and_spread(request, name):
+    """Held against torch's own mean and deviation over all that the model embeds, Gemma's factor √d included."""
+    request.getfixturevalue(name.replace("-", "_"))
+    model, tokenizer = models.shared_model(name, "cpu", "float32")
+    embedded = model.get_input_embeddings()(torch.arange(len(tokenizer))).double()
+    mean, spread = moments(model.get_input_embeddings(), tokenizer)
+    torch.testing.assert_close(mean.double(), embedded.mean(0), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(spread.double(), embedded.std(0, correction=0), rtol=1e-4, atol=1e-6)
+    values = start((model, tokenizer), init="embedding-gaussian", n_tokens=2000).weight.detach().double()
+    off = (values.mean(0) - mean) / spread * math.sqrt(2000)
+    assert float(off.square().mean()) == pytest.approx(1, rel=0.3), "as far off as means of 2,000 draws are"
+    assert float((values.std(0) / spread).mean()) == pytest.approx(1, rel=0.01)
+    scaled = start((model, tokenizer), init="embedding-gaussian", n_tokens=2000, prompt_scale="sqrt_d")
+    torch.testing.assert_close(scaled().double(), values, msg="what enters the model is the same")
+
+
+@pytest.mark.parametrize("scale", ["none", "sqrt_d"])
+def test_the_unit_of_the_rate_is_the_embeddings(smollm2_135m, scale):
+    """A prompt of the vocabulary, all of it, has this root mean square before its scale."""
+    model, tokenizer = smollm2_135m
+    unit = rate_unit(TuneConfig(lr_unit="embedding", prompt_scale=scale), model, tokenizer)
+    embedded = model.get_input_embeddings().weight[: len(tokenizer)].double()
+    assert unit * (24 if scale == "sqrt_d" else 1) == pytest.approx(float(embedded.square().mean().sqrt()), rel=1e-6)
+    assert rate_unit(TuneConfig(prompt_scale=scale), model, tokenizer) == 1
+
+
+def test_superposition_is_a_sum_of_embeddings(smollm2_135m):
+    """Of as many as was said, the same for all virtual tokens; of the length of an embedding, on the average."""
+    model, tokenizer = smollm2_135m
+    config = TuneConfig(init="superposition", superposed=50, n_tokens=200)
+    weights, tokens = superposition(config, model.get_input_embeddings(), tokenizer)
+    assert (weights.shape, tokens.shape) == ((200, 50), (50, 576))
+    table = model.get_input_embeddings().weight
+    assert all((table == row).all(-1).any() for row in tokens)
+    values = start(smollm2_135m, init="superposition", superposed=50, n_tokens=200).weight.detach()
+    torch.testing.assert_close(values, weights @ tokens)
+    assert float(values.square().mean() / tokens.square().mean()) == pytest.approx(1, rel=0.1)
 
 
 def test_training_does_not_write_into_the_given_values():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tslib.config import PUBLIC_CODE, TuneConfig
+from tslib.config import FAST, PRESETS, PUBLIC_CODE, TuneConfig
+from tslib.models import loading as models
 from tslib.prompts.initial import encoding_of
 from tslib.prompts.soft_prompt import SoftPrompt
 from tslib.tuning.loop import tune
@@ -39,6 +40,75 @@ def test_adamw_by_hand():
         schedule.step()
     assert rates == pytest.approx([0, 0.25, *(0.5 * (20 - step) / 18 for step in range(2, 20))])
     assert weight.item() == pytest.approx(np.prod(1 - 0.01 * np.array(rates)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "rates"),
+    [
+        ({"warmup_steps": 2}, [0, 0.5, *((20 - step) / 18 for step in range(2, 20))]),
+        ({"warmup_steps": 0}, [(20 - step) / 20 for step in range(20)]),
+        ({"warmup_steps": 5, "schedule": "constant"}, [0, 0.2, 0.4, 0.6, 0.8, *[1.0] * 15]),
+        ({"warmup_steps": 0, "schedule": "cosine"}, [(1 + np.cos(np.pi * step / 20)) / 2 for step in range(20)]),
+        ({"optimizer": "adam", "schedule": "linear"}, [(20 - step) / 20 for step in range(20)]),
+        ({"optimizer": "adam", "warmup_steps": 4}, [0, 0.25, 0.5, 0.75, *[1.0] * 16]),
+    ],
+    ids=str,
+)
+def test_schedules_by_hand(fields, rates):
+    weight = torch.nn.Parameter(torch.ones(1))
+    found, schedule = optimizer(TuneConfig(lr=0.5, max_steps=20, **fields), [weight], unit=2.0)
+    seen = []
+    for _ in range(20):
+        seen += schedule.get_last_lr()
+        weight.grad = torch.zeros(1)
+        found.step()
+        schedule.step()
+    assert seen == pytest.approx(rates)
+
+
+def test_moments_and_decay_by_hand():
+    """Two steps of Adam with gradients 1 and 3: the corrected means of both, and of their squares."""
+    weight = torch.nn.Parameter(torch.tensor([2.0]))
+    config = TuneConfig(lr=0.1, beta1=0.5, beta2=0.75, weight_decay=0.2, warmup_steps=0, schedule="constant")
+    found, _ = optimizer(config, [weight])
+    first, second = 0.0, 0.0
+    expected = 2.0
+    for step, gradient in enumerate([1.0, 3.0], start=1):
+        weight.grad = torch.tensor([gradient])
+        found.step()
+        first, second = 0.5 * first + 0.5 * gradient, 0.75 * second + 0.25 * gradient**2
+        corrected = first / (1 - 0.5**step), second / (1 - 0.75**step)
+        expected = expected * (1 - 0.1 * 0.2) - 0.1 * corrected[0] / corrected[1] ** 0.5
+        assert weight.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_long_gradient_is_cut(run):
+    """With β = 0 and a gradient that is short beside ε = 1e-6, Adam's step is the gradient times lr / ε."""
+    fields = {"optimizer": "adam", "lr": 1e-3, "beta1": 0.0, "beta2": 0.0, "stop_when_correct": False}
+    free, cut, long = (run(**fields, max_grad_norm=most) for most in (0.0, 1e-9, 1e6))
+    assert free.steps["grad_norm_ce"].iloc[0] > 0.01
+    first = cut.prompts[1] - cut.prompts[0]
+    assert float(first.norm()) == pytest.approx(1e-3 * 1e-9 / 1e-6, rel=0.01)
+    assert torch.equal(long.prompts[3], free.prompts[3])
+
+
+@pytest.mark.parametrize("fields", [{"init": "superposition"}, {"method": "residual", "init": "vocabulary"}], ids=str)
+def test_reparameterised_prompts_are_tuned_and_gone_on_with(toy_task, tiny_model, resumed, fields):
+    toy_task(QUESTION)
+    config = TuneConfig(
+        model=tiny_model, task="toy", device="cpu", max_steps=6, n_tokens=4, answer_every=0, lr=1e-2, superposed=16,
+        regularizer="tsloss", stop_when_correct=False, topology_every=2, preset="fast", **fields,
+    )  # fmt: skip
+    whole, parts = tune(config, progress=False), resumed(config, 3)
+    assert torch.equal(whole.prompts[6], parts.prompts[6])
+    assert whole.steps["cross_entropy"].iloc[-1] < whole.steps["cross_entropy"].iloc[0]
+
+
+def test_the_unit_of_the_rate_is_recorded(run, tiny_model):
+    record = run(optimizer="adam", lr=0.5, lr_unit="embedding", stop_when_correct=False)
+    model, tokenizer = models.shared_model(tiny_model, "cpu", "float32")
+    embedded = model.get_input_embeddings().weight[: len(tokenizer)]
+    assert record.steps["lr"].tolist() == pytest.approx([0.5 * float(embedded.square().mean().sqrt())] * 4)
 
 
 def test_encoding_by_hand():
@@ -106,6 +176,13 @@ def test_points_see_no_encoding(run):
     assert plain.topology.iloc[0]["mean_distance"] == encoded.topology.iloc[0]["mean_distance"]
     assert plain.steps["regularizer"][0] == encoded.steps["regularizer"][0]
     assert plain.steps["cross_entropy"][0] != encoded.steps["cross_entropy"][0]
+
+
+def test_the_preset_fast():
+    config = TuneConfig(preset="fast")
+    assert {name: getattr(config, name) for name in FAST} == FAST
+    assert config == TuneConfig(lr=PRESETS["fast"], **FAST)
+    assert TuneConfig(preset="fast", warmup_steps=9).warmup_steps == 9
 
 
 def test_the_preset_of_the_public_code():

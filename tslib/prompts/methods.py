@@ -7,6 +7,8 @@ TSLoss and of the topology. What is trained is the prompt itself, or an encoder 
 method             trained                             enters the model                   clouds
 =================  ==================================  =================================  =========================
 ``prompt-tuning``  the prompt                          among the embedded tokens          one, (n, d)
+``residual``       the prompt, and an MLP whose        among the embedded tokens          one, (n, d)
+                   output is added to it
 ``p-tuning``       PEFT's ``PromptEncoder`` (an MLP)   among the embedded tokens          one, (n, d)
 ``prefix-tuning``  PEFT's ``PrefixEncoder`` (an MLP)   as keys and values of each layer   one a layer, (layers, n, w)
 ``p-tuning-v2``    the keys and values                 as keys and values of each layer   one a layer, (layers, n, w)
@@ -18,8 +20,9 @@ method             trained                             enters the model         
 
 In a layer, the point of a virtual token is its key followed by its value, all heads: w = 2 · heads · head size.
 
-References: Lester et al. 2021 (arXiv:2104.08691), Liu et al. 2021 (arXiv:2103.10385), Li & Liang 2021
-(arXiv:2101.00190), Liu et al. 2022 (arXiv:2110.07602), Hu et al. 2022 (arXiv:2106.09685).
+References: Lester et al. 2021 (arXiv:2104.08691), Razdaibiedina et al. 2023 (arXiv:2305.03937), Liu et al. 2021
+(arXiv:2103.10385), Li & Liang 2021 (arXiv:2101.00190), Liu et al. 2022 (arXiv:2110.07602), Hu et al. 2022
+(arXiv:2106.09685).
 """
 
 from collections.abc import Callable, Iterable
@@ -33,7 +36,7 @@ from torch import Tensor, nn
 from tslib.config import METHODS, Method, TuneConfig
 from tslib.errors import InputError
 from tslib.prompts.forward import check_states
-from tslib.prompts.initial import TOKENS
+from tslib.prompts.initial import TOKENS, superposition
 from tslib.prompts.soft_prompt import SoftPrompt, StateShape, states_of
 
 __all__ = ["METHODS", "Method", "Trained", "start"]
@@ -107,10 +110,30 @@ def start(config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
 
 def _prompt_tuning(config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
     prompt = SoftPrompt.from_config(config, model, tokenizer)
+    if config.init == "superposition":
+        weights, tokens = superposition(config, model.get_input_embeddings(), tokenizer)
+        mixed = nn.Parameter(weights)
+        return Trained(prompt, [("weights", mixed)], lambda: mixed @ tokens)
     if config.prompt_dtype == "float32":
         return Trained(prompt, prompt.named_parameters())
     kept = nn.Parameter(prompt.weight.detach().to(getattr(torch, config.prompt_dtype)))
     return Trained(prompt, [("weight", kept)], kept.float)
+
+
+BOTTLENECK = 128
+
+
+def _residual(config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
+    """Start with the prompt itself: the last layer of the network begins at 0."""
+    prompt = SoftPrompt.from_config(config, model, tokenizer)
+    width, kept = prompt.weight.shape[1], nn.Parameter(prompt.weight.detach().clone())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        down, up = nn.Linear(width, BOTTLENECK), nn.Linear(BOTTLENECK, width)
+    for parameter in up.parameters():
+        nn.init.zeros_(parameter)
+    network = nn.Sequential(down, nn.ReLU(), up).to(kept.device)
+    return Trained(prompt, [("prompt", kept), *network.named_parameters()], lambda: kept + network(kept))
 
 
 def _p_tuning_v2(config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
@@ -205,6 +228,7 @@ def _lora(config: TuneConfig, model: Any, _tokenizer: Any) -> Trained:
 
 _STARTS: dict[str, Callable[[TuneConfig, Any, Any], Trained]] = {
     "prompt-tuning": _prompt_tuning,
+    "residual": _residual,
     "p-tuning": _p_tuning,
     "prefix-tuning": _prefix_tuning,
     "p-tuning-v2": _p_tuning_v2,

@@ -80,6 +80,8 @@ _SETTINGS = {
 }
 _VALUES = {
     ("init", "vocabulary"): "vocabulary initialisation",
+    ("init", "embedding-gaussian"): "Gaussian like the embeddings",
+    ("init", "superposition"): "sums of embeddings",
     ("init", "text"): "text initialisation",
     ("init", "gaussian"): "Gaussian initialisation",
     ("metric", "euclidean"): "Euclidean distance",

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -25,6 +25,7 @@ from tslib.prompts import methods, probe
 from tslib.prompts.decoding import generate
 from tslib.prompts.encoding import Encoded, context_of, decode, encode_all, longest, stop_ids, until
 from tslib.prompts.forward import Outcome, caches_questions, forward
+from tslib.prompts.initial import rate_unit
 from tslib.prompts.passes import in_passes
 from tslib.prompts.question_cache import QuestionCache
 from tslib.records.checkpoints import Checkpoint, stop_requests
@@ -138,7 +139,8 @@ class _Run:
         self.questions = QuestionCache(model, config.question_cache * 2**30) if cached else None
         options = {name: getattr(config, name) for name in REGULARIZER_OPTIONS}
         self.regularizer: Regularizer | None = make_regularizer(config.regularizer, config.weight, **options)
-        self.optimizer, self.schedule = optimizer(config, self.trained.parameters.values())
+        unit = rate_unit(config, model, tokenizer)
+        self.optimizer, self.schedule = optimizer(config, self.trained.parameters.values(), unit)
         self.batches = self._batches()
         self.whole = len(rows) <= config.batch_size  # one batch holds all samples: no extra pass to check them
         self.steps: list[dict[str, float]] = []
@@ -266,6 +268,8 @@ class _Run:
             norms["grad_cosine"] = float(functional.cosine_similarity(ce_gradient.flatten(), gradient.flatten(), 0))
         row |= norms | {"lr": self.schedule.get_last_lr()[0]}
         self.trained.pull_back()
+        if self.config.max_grad_norm:
+            nn.utils.clip_grad_norm_(self.trained.parameters.values(), self.config.max_grad_norm)
         self.optimizer.step()
         self.schedule.step()
         self.trained.refresh()

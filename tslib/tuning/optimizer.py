@@ -1,7 +1,7 @@
 """The optimiser and its schedule, by the name that a config gives them."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -11,7 +11,25 @@ from tslib.config import TuneConfig
 __all__ = ["optimizer"]
 
 
-def optimizer(config: TuneConfig, parameters: Iterable[nn.Parameter]) -> tuple[torch.optim.Optimizer, Any]:
+class _Usual(NamedTuple):
+    """What an optimiser has where a config leaves it open."""
+
+    eps: float
+    beta2: float
+    weight_decay: float
+    schedule: str
+    warmup: float  # share of the steps
+
+
+USUAL = {
+    "adamw": _Usual(1e-8, 0.98, 0.01, "linear", 0.1),  # as printed in the paper
+    "adam": _Usual(1e-6, 0.999, 0.0, "constant", 0.0),
+}
+
+
+def optimizer(
+    config: TuneConfig, parameters: Iterable[nn.Parameter], unit: float = 1.0
+) -> tuple[torch.optim.Optimizer, Any]:
     """Return the optimiser of a run, and the schedule of its rate, which is stepped after it.
 
     Parameters
@@ -20,11 +38,20 @@ def optimizer(config: TuneConfig, parameters: Iterable[nn.Parameter]) -> tuple[t
         The run.
     parameters
         What is trained.
+    unit
+        What the rate is multiplied by (``lr_unit``).
     """
-    from transformers import get_constant_schedule, get_linear_schedule_with_warmup
+    from transformers import get_scheduler
 
-    if config.optimizer == "adam":
-        adam = torch.optim.Adam(parameters, lr=config.learning_rate, eps=1e-6)
-        return adam, get_constant_schedule(adam)
-    adamw = torch.optim.AdamW(parameters, lr=config.learning_rate, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01)
-    return adamw, get_linear_schedule_with_warmup(adamw, round(0.1 * config.max_steps), config.max_steps)
+    usual = USUAL[config.optimizer]
+    found = torch.optim.AdamW(
+        parameters,
+        lr=config.learning_rate * unit,
+        betas=(config.beta1, usual.beta2 if config.beta2 is None else config.beta2),
+        eps=usual.eps,
+        weight_decay=usual.weight_decay if config.weight_decay is None else config.weight_decay,
+    )
+    warmup = round(usual.warmup * config.max_steps) if config.warmup_steps is None else config.warmup_steps
+    schedule = config.schedule or usual.schedule
+    name = "constant_with_warmup" if schedule == "constant" else schedule
+    return found, get_scheduler(name, found, num_warmup_steps=warmup, num_training_steps=config.max_steps)
