@@ -144,6 +144,19 @@ display(Markdown(report_training.read_loss(logged, "loss")))
 # ({doc}`01_tsloss_by_hand`). A weight means something only together with the scale of the prompt;
 # `TSLoss(normalize=True)` takes the scale out.
 #
+# ### With the start and the optimiser of a run
+#
+# PEFT begins with noise, and the Trainer warms up for no step. {py:func}`tslib.interop.recipe.recipe` gives both the
+# settings of a run, by default those of the preset `fast`: rows of the vocabulary to begin with, a short warm-up, and
+# its rate. The losses are then those of tslib's loop from the same words.
+#
+# ```python
+# from tslib.interop.recipe import recipe
+#
+# settings, arguments = recipe(language_model, tokenizer, folder="out")
+# trainer = Trainer(get_peft_model(language_model, settings), arguments, train_dataset=rows)
+# ```
+#
 # ### In TRL
 #
 # `SFTTrainer` is a `Trainer`, so the same line does it:

@@ -8,23 +8,48 @@ from torch import nn
 
 from tslib.config import TuneConfig
 
-__all__ = ["optimizer"]
+__all__ = ["Optimization", "optimization", "optimizer"]
 
 
-class _Usual(NamedTuple):
-    """What an optimiser has where a config leaves it open."""
+class Optimization(NamedTuple):
+    """What an optimiser is told.
 
-    eps: float
+    Attributes
+    ----------
+    beta2, eps, weight_decay
+        Of AdamW.
+    schedule
+        Of the rate, after the warm-up, by the name that transformers gives it.
+    warmup
+        Steps in which the rate rises from 0.
+    """
+
     beta2: float
+    eps: float
     weight_decay: float
     schedule: str
-    warmup: float  # share of the steps
+    warmup: int
 
 
 USUAL = {
-    "adamw": _Usual(1e-8, 0.98, 0.01, "linear", 0.1),  # as printed in the paper
-    "adam": _Usual(1e-6, 0.999, 0.0, "constant", 0.0),
+    "adamw": Optimization(0.98, 1e-8, 0.01, "linear", 10),  # as printed in the paper
+    "adam": Optimization(0.999, 1e-6, 0.0, "constant", 0),
 }
+"""What each has where a config leaves it open; the warm-up in percent of the steps."""
+
+
+def optimization(config: TuneConfig) -> Optimization:
+    """Return what a config says, and what its optimiser usually has where it leaves something open."""
+    usual = USUAL[config.optimizer]
+    warmup = round(usual.warmup / 100 * config.max_steps) if config.warmup_steps is None else config.warmup_steps
+    schedule = config.schedule or usual.schedule
+    return Optimization(
+        usual.beta2 if config.beta2 is None else config.beta2,
+        usual.eps,
+        usual.weight_decay if config.weight_decay is None else config.weight_decay,
+        "constant_with_warmup" if schedule == "constant" else schedule,
+        warmup,
+    )
 
 
 def optimizer(
@@ -43,15 +68,13 @@ def optimizer(
     """
     from transformers import get_scheduler
 
-    usual = USUAL[config.optimizer]
+    told = optimization(config)
     found = torch.optim.AdamW(
         parameters,
         lr=config.learning_rate * unit,
-        betas=(config.beta1, usual.beta2 if config.beta2 is None else config.beta2),
-        eps=usual.eps,
-        weight_decay=usual.weight_decay if config.weight_decay is None else config.weight_decay,
+        betas=(config.beta1, told.beta2),
+        eps=told.eps,
+        weight_decay=told.weight_decay,
     )
-    warmup = round(usual.warmup * config.max_steps) if config.warmup_steps is None else config.warmup_steps
-    schedule = config.schedule or usual.schedule
-    name = "constant_with_warmup" if schedule == "constant" else schedule
-    return found, get_scheduler(name, found, num_warmup_steps=warmup, num_training_steps=config.max_steps)
+    schedule = get_scheduler(told.schedule, found, told.warmup, config.max_steps)
+    return found, schedule

@@ -193,8 +193,10 @@ def _step(run: _Run) -> float:
 def _train_with_peft(start: _Run, rows: Sequence[Encoded], done: Steps, between: Callable[[], None]) -> None:
     """Train PEFT's prompt as a run does ours, from its initial prompt, and do something between the steps."""
     from peft import PromptTuningConfig, TaskType, get_peft_model
-    from transformers import Trainer, TrainerCallback, TrainingArguments
+    from transformers import Trainer, TrainerCallback
     from transformers.trainer_callback import PrinterCallback
+
+    from tslib.interop.recipe import training_arguments
 
     class Clock(TrainerCallback):
         def on_step_begin(self, *_: Any, **__: Any) -> None:
@@ -222,17 +224,10 @@ def _train_with_peft(start: _Run, rows: Sequence[Encoded], done: Steps, between:
         for row in rows
     ]
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
+        arguments = training_arguments(
+            config,
             folder,
             per_device_train_batch_size=len(rows),
-            max_steps=config.max_steps,
-            learning_rate=config.learning_rate,
-            lr_scheduler_type="linear",
-            warmup_steps=round(0.1 * config.max_steps),
-            optim="adamw_torch",
-            adam_beta2=0.98,
-            weight_decay=0.01,
-            max_grad_norm=0,
             logging_steps=1,
             save_strategy="no",
             report_to=[],
