@@ -1,0 +1,106 @@
+"""Sentences, tables and labels on the recipe for fewer steps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from tslib.study.claims.recipe import TRIALS, Setting, varied
+from tslib.study.report.phrases import listed, plural, upper
+
+__all__ = ["change", "labelled", "read", "table"]
+
+
+def change(setting: Setting, corner: Mapping[str, Any] = TRIALS) -> str:
+    """Say in what a setting of a search differs from another, by default that of the trials."""
+    given = varied(setting.config)
+    if not given:
+        return "The preset tuned"
+    parts = [
+        _worded(name, given.get(name, getattr(setting.config, name)))
+        for name in dict.fromkeys([*corner, *given])
+        if given.get(name) != corner.get(name) and name not in OF_OTHERS
+    ]
+    if not parts:
+        return "As in the trials"
+    said = listed(parts)
+    return upper(said) if said.isascii() else said  # there is no capital of β₂ to be read
+
+
+OF_OTHERS = ("lr_unit", "superposed")
+"""Fields that say nothing beside another one."""
+
+
+def _worded(name: str, value: Any) -> str:
+    number = f"{value:g}" if isinstance(value, float) else value
+    match name, value:
+        case "init", "gaussian":
+            return "Gaussian noise of 0.02"
+        case "init", _:
+            return INITS[value]
+        case "lr", _:
+            return f"rate {number}"
+        case "warmup_steps", None:
+            return "warm-up for a tenth of the steps"
+        case "warmup_steps", _:
+            return f"warm-up for {plural(value, 'step')}"
+        case "beta2", _:
+            return f"β₂ = {0.98 if value is None else number}"
+        case "weight_decay", _:
+            return f"weight decay {0.01 if value is None else number}"
+        case "schedule", _:
+            return f"{value} rate"
+        case "max_grad_norm", _:
+            return f"gradients cut to {number}"
+        case "n_tokens", _:
+            return plural(value, "virtual token")
+        case "placement", _:
+            return "prompt behind the question" if value == "suffix" else "prompt before the question"
+        case "method", _:
+            return "a network beside the prompt" if value == "residual" else str(value)
+    return f"{name} = {value}"
+
+
+INITS = {
+    "embedding-gaussian": "Gaussian like the embeddings",
+    "vocabulary": "words of the vocabulary",
+    "text": "words of a text",
+    "superposition": "sums of embeddings",
+}
+
+
+def labelled(settings: Sequence[Setting], corner: Mapping[str, Any] = TRIALS) -> pd.DataFrame:
+    """Return the settings with the columns of ``plots.forest``, best first, without the preset tuned."""
+    rows = [(change(one, corner), "none", *one.ratio) for one in settings if not one.tuned]
+    return pd.DataFrame(rows, columns=["label", "regularizer", "value", "low", "high"])
+
+
+def table(settings: Sequence[Setting], corner: Mapping[str, Any] = TRIALS) -> pd.DataFrame:
+    """Word the settings of a search, best first."""
+    return pd.DataFrame(
+        [
+            {
+                "what is otherwise": change(one, corner),
+                "iterations": f"{one.iterations:.1f}",
+                "thousand positions": f"{one.work / 1000:.1f}",
+                "relative to tuned": "" if one.tuned else str(one.ratio),
+                "never correct": f"{one.censored} of {one.pairs}",
+            }
+            for one in settings
+        ]
+    )
+
+
+def read(settings: Sequence[Setting], corner: Mapping[str, Any] = TRIALS) -> str:
+    """Say what a search found: the best, the trials' own setting and the preset tuned, in iterations."""
+    best = settings[0]
+    tuned = next(one for one in settings if one.tuned)
+    trial = next(one for one in settings if varied(one.config) == dict(corner))
+    said = f"The preset tuned needs {tuned.iterations:.0f} iterations (geometric mean of {plural(best.pairs, 'pair')})"
+    said += f", the setting of the trials {trial.iterations:.0f}."
+    if best is trial:
+        return f"{said} No single change of it takes less work."
+    if best is tuned:
+        return f"{said} None takes less work than the preset."
+    name = change(best, corner)
+    return f"{said} Least work is done with one change: {name[:1].lower()}{name[1:]}, {best.iterations:.0f} iterations."
