@@ -83,3 +83,10 @@ def test_committed_lengths_come_again():
     again = measured_lengths(Sweep.load(RECIPE))
     found = {(row["model"], row["task"], row["sample_seed"]): (row["question"], row["target"]) for row in again}
     assert found == lengths()
+
+
+def test_live_runs_in_words():
+    runs = {"tuned": record(TuneConfig(max_steps=25), None, 25), "fast": record(TuneConfig(max_steps=25), 1, 1)}
+    assert report.read_runs(runs).startswith(
+        "On this problem tuned did not get there in 25 iterations and fast needed 1 iteration. One problem"
+    )

@@ -47,6 +47,7 @@ from tslib.study.plots.evidence import (
     weights,
 )
 from tslib.study.plots.meaning import nearest_words, paths
+from tslib.study.plots.recipe import starts, step_by_step
 from tslib.study.plots.runs import (
     bars_at,
     evolution,
@@ -123,6 +124,8 @@ __all__ = [
     "singular_values",
     "spanning_tree",
     "stability",
+    "starts",
+    "step_by_step",
     "step_times",
     "style",
     "survival",

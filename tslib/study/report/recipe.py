@@ -5,10 +5,11 @@ from typing import Any
 
 import pandas as pd
 
+from tslib.records.record import RunRecord
 from tslib.study.claims.recipe import TRIALS, Setting, varied
 from tslib.study.report.phrases import listed, plural, upper
 
-__all__ = ["change", "labelled", "read", "table"]
+__all__ = ["change", "labelled", "read", "read_runs", "table"]
 
 
 def change(setting: Setting, corner: Mapping[str, Any] = TRIALS) -> str:
@@ -104,3 +105,13 @@ def read(settings: Sequence[Setting], corner: Mapping[str, Any] = TRIALS) -> str
         return f"{said} None takes less work than the preset."
     name = change(best, corner)
     return f"{said} Least work is done with one change: {name[:1].lower()}{name[1:]}, {best.iterations:.0f} iterations."
+
+
+def read_runs(records: Mapping[str, RunRecord]) -> str:
+    """Say how many iterations live runs of one problem needed, by the name of their setting."""
+    parts = [
+        f"{name} {'did not get there in' if (done := record.iterations_to_correct) is None else 'needed'} "
+        f"{plural(record.config.max_steps if done is None else done, 'iteration')}"
+        for name, record in records.items()
+    ]
+    return f"On this problem {listed(parts)}. One problem shows what it looks like, and decides nothing."
