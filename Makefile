@@ -64,8 +64,8 @@ mutation: setup  ## change the mathematics and the scoring in one place after an
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutation]'
 	$(BIN)/python tests/mutation.py
 
-lab: setup  ## JupyterLab on the notebook to start with
-	$(BIN)/jupyter lab notebooks/start.ipynb
+lab: setup  ## JupyterLab in this folder, on the notebook to start with
+	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks/start.ipynb
 
 clean:  ## remove what was built (.venv, _build); models stay in the cache
 	rm -rf $(VENV) _build

@@ -30,7 +30,7 @@ from IPython.display import Markdown, display
 from scipy.sparse.csgraph import connected_components
 
 from tslib import persistence_diagrams, summarize
-from tslib.study import plots
+from tslib.study import parameters, plots
 from tslib.topology.diagrams import distance_matrix, lifespans
 
 plots.style()
@@ -80,6 +80,7 @@ dimension = 576  # of the high-dimensional cloud: the width of SmolLM2-135M, the
 # Our example is a noisy circle. We let $\epsilon$ grow and stop six times.
 
 # %%
+parameters.check(globals())
 rng = np.random.default_rng(seed)
 angles = 2 * np.pi * np.arange(n_points) / n_points
 circle = np.column_stack([np.cos(angles), np.sin(angles)]) + noise * rng.normal(size=(n_points, 2))

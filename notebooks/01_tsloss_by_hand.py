@@ -33,7 +33,7 @@ from IPython.display import Markdown, display
 
 from tslib import TSLoss, persistence_diagrams, summarize
 from tslib.losses.descent import descend
-from tslib.study import plots
+from tslib.study import parameters, plots
 from tslib.study.plots import interactive
 
 plots.style()
@@ -135,6 +135,7 @@ def tsloss(points, include_self=False):
 # sees the sides, two thirds of the pairs; the attracting one sees the diagonals, one third.
 
 # %%
+parameters.check(globals())
 square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 r = math.sqrt(2)
 soft_nearest = -tau * math.log(2 * math.exp(-1 / tau) + math.exp(-r / tau))

@@ -28,7 +28,7 @@ from IPython.display import Markdown, display
 
 from tslib.config import TuneConfig
 from tslib.runs.store import RunStore
-from tslib.study import plots
+from tslib.study import parameters, plots
 from tslib.study.evidence import Evidence
 from tslib.study.plots import interactive
 from tslib.study.report import findings as report_findings
@@ -56,27 +56,18 @@ weight = 1.0
 max_steps = 60
 topology_every = 5
 store = "runs"
+device = "auto"  # cuda, then mps, then cpu
+dtype = "float32"
+lr = None  # None: the preset's
+n_tokens = 20
+settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% [markdown]
 # The run goes on to the last step even if the prompt is correct before, so that there is something to watch.
 
 # %% tags=["remove-stderr"]
-record = RunStore(store).get_or_run(
-    TuneConfig(
-        answer_every=0,
-        model=model,
-        task=task,
-        samples=samples,
-        sample_seed=sample_seed,
-        seed=seed,
-        regularizer=regularizer,
-        weight=weight,
-        max_steps=max_steps,
-        topology_every=topology_every,
-        stop_when_correct=False,
-    ),
-    prompts=True,
-)
+config = TuneConfig(**parameters.fields(globals(), answer_every=0, stop_when_correct=False))
+record = RunStore(parameters.folder(store)).get_or_run(config, prompts=True)
 print(report.run_table(record))
 
 # %% [markdown]

@@ -29,7 +29,7 @@ from IPython.display import Markdown, display
 
 from tslib import TSLoss, stats
 from tslib.runs.store import RunStore
-from tslib.study import claims, plots
+from tslib.study import claims, parameters, plots
 from tslib.study.evidence import LEARNING_RATES, MAIN, Evidence
 from tslib.study.experiments import paired
 from tslib.study.report import evidence as report_evidence
@@ -66,21 +66,16 @@ max_steps = 100
 answer_every = 0  # steps between decoded replies; 0: none
 preset = "tuned"
 store = "runs"
+device = "auto"  # cuda, then mps, then cpu
+dtype = "float32"
+lr = None  # None: the preset's
+n_tokens = 20
+settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% tags=["remove-stderr"]
-configs = paired(
-    ["none", regularizer],
-    sample_seeds=range(problems),
-    seeds=range(seeds),
-    model=model,
-    task=task,
-    weight=weight,
-    samples=samples,
-    max_steps=max_steps,
-    answer_every=answer_every,
-    preset=preset,
-)
-runs = RunStore(store)
+fields = parameters.fields(globals(), "regularizer", "sample_seed", "seed")
+configs = paired(["none", regularizer], sample_seeds=range(problems), seeds=range(seeds), **fields)
+runs = RunStore(parameters.folder(store))
 records = [runs.get_or_run(config, prompts=True) for config in configs]
 by_method = {name: [r for r in records if r.config.regularizer == name] for name in ("none", regularizer)}
 

@@ -29,7 +29,7 @@ from tslib.prompts.encoding import encode
 from tslib.runs.evaluation import EvaluationStore, of_run
 from tslib.runs.store import RunStore
 from tslib.runs.sweeps import Sweep
-from tslib.study import plots
+from tslib.study import parameters, plots
 from tslib.study.evidence import SWEEPS
 from tslib.study.experiments import prompts_held_out
 from tslib.study.report import catalogue
@@ -175,21 +175,18 @@ shots = 0
 max_context = None  # positions at most; longer prompts of LongBench lose their middle
 contexts = [256, 2048, 8192]  # positions, of the table of memory
 store = "runs"
+device = "auto"  # cuda, then mps, then cpu
+dtype = "float32"
+lr = None  # None: the preset's
+settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% tags=["remove-stderr"]
-config = TuneConfig(
-    model=model,
-    task=task,
-    samples=samples,
-    n_tokens=n_tokens,
-    shots=shots,
-    max_steps=max_steps,
-    max_context=max_context,
-    answer_every=0,
-)
-record = RunStore(store).get_or_run(config)
-evaluations = EvaluationStore(f"{store}/evaluations")
-asked = EvalConfig(model=model, task=task, shots=shots, limit=limit, max_context=max_context)
+config = TuneConfig(**parameters.fields(globals(), answer_every=0))
+runs = RunStore(parameters.folder(store))
+record = runs.get_or_run(config)
+evaluations = EvaluationStore(runs.root / "evaluations")
+shared = {name: getattr(config, name) for name in ("model", "task", "shots", "max_context", "device", "dtype")}
+asked = EvalConfig(**shared, limit=limit)
 before = evaluations.get_or_run(asked)
 after = evaluations.get_or_run(of_run(asked, record), record)
 
@@ -237,7 +234,7 @@ architectures().style.hide(axis="index")
 # again layer by layer, so that a longer row can take less memory. Contexts beyond a model's positions are left out.
 
 # %% tags=["hide-input"]
-fits = memory.table(context=contexts, n_tokens=[n_tokens])
+fits = memory.table(context=contexts, n_tokens=[config.n_tokens])
 figure = plots.memory(fits)
 plt.show()
 display(Markdown(read_memory(fits)))

@@ -24,9 +24,9 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import TuneConfig
+from tslib.runs.grids import Grid
 from tslib.runs.store import RunStore
-from tslib.study import claims, plots
+from tslib.study import claims, parameters, plots
 from tslib.study.evidence import LEARNING_RATES, Evidence
 from tslib.study.report import evidence as report_evidence
 from tslib.study.report import findings as report_findings
@@ -56,11 +56,16 @@ seed = 0
 max_steps = 12
 preset = "tuned"
 store = "runs"
+device = "auto"  # cuda, then mps, then cpu
+dtype = "float32"
+lr = None  # None: the preset's
+n_tokens = 20
+settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% tags=["remove-stderr"]
-fixed = {"model": model, "task": task, "seed": seed, "max_steps": max_steps, "answer_every": 0, "preset": preset}
-configs = [TuneConfig(regularizer="tsloss", topology_every=4, **{setting: value}, **fixed) for value in values]
-records = [RunStore(store).get_or_run(config) for config in configs]
+fields = parameters.fields(globals(), regularizer="tsloss", topology_every=4, answer_every=0)
+configs = Grid(name="live", fields=fields | {setting: values}).configs()
+records = [RunStore(parameters.folder(store)).get_or_run(config) for config in configs]
 
 # %% tags=["hide-input"]
 figure = plots.by_value(records, setting)

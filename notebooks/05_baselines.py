@@ -27,7 +27,7 @@ from IPython.display import Markdown, display
 
 from tslib.runs.store import RunStore
 from tslib.runs.sweeps import Grid
-from tslib.study import plots
+from tslib.study import parameters, plots
 from tslib.study.evidence import Evidence, stacked
 from tslib.study.names import method_name
 from tslib.study.report import evidence as report_evidence
@@ -53,16 +53,20 @@ task = "gsm-symbolic"
 regularizers = ["none", "tsloss", "l2", "random-direction"]
 weight = 1.0
 pairs = 1
-n_tokens = 20
 max_steps = 12
 preset = "tuned"
 store = "runs"
+device = "auto"  # cuda, then mps, then cpu
+dtype = "float32"
+lr = None  # None: the preset's
+n_tokens = 20
+settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% tags=["remove-stderr"]
-fields = {"model": model, "task": task, "regularizer": regularizers, "weight": weight, "n_tokens": n_tokens}
-fields |= {"max_steps": max_steps, "topology_every": 4, "answer_every": 0, "preset": preset}
+fields = parameters.fields(globals(), "regularizer", "sample_seed", "seed", topology_every=4, answer_every=0)
+fields |= {"regularizer": regularizers}
 configs = Grid(name="live", fields=fields, pairs=[(seed, seed) for seed in range(pairs)]).configs()
-records = [RunStore(store).get_or_run(config) for config in configs]
+records = [RunStore(parameters.folder(store)).get_or_run(config) for config in configs]
 
 # %% tags=["hide-input"]
 loss = {"cross_entropy": "cross-entropy (nats per token)"}

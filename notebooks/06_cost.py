@@ -25,7 +25,8 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib.study import plots
+from tslib.config import TuneConfig
+from tslib.study import parameters, plots
 from tslib.study.bench import bench, cost
 from tslib.study.report import cost as report_cost
 
@@ -49,10 +50,17 @@ batch = 2
 question = 60  # tokens, those of the chat template among them
 answer = 60
 steps = 6
+device = "auto"  # cuda, then mps, then cpu
+lr = None  # None: the preset's
+n_tokens = 20
+settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% tags=["remove-stderr"]
-setting = cost.Setting(model=model, dtype=dtype, batch=batch, question=question, answer=answer)
-live = cost.alternate(setting, steps, device="cpu")
+fields = parameters.fields(globals(), "method", "placement", "samples", "batch_size", "max_steps")
+config = TuneConfig(**fields)
+sizes = {"n_tokens": config.n_tokens, "batch": batch, "question": question, "answer": answer}
+setting = cost.Setting(model=config.model, dtype=config.dtype, **sizes)
+live = cost.alternate(setting, steps, device=config.device, like=config)
 
 # %% tags=["hide-input"]
 figure = plots.step_times({way: done.seconds[1:] for way, done in live.items()})

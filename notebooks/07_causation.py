@@ -28,7 +28,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
 from tslib.runs.store import RunStore
-from tslib.study import plots
+from tslib.study import parameters, plots
 from tslib.study.evidence import Evidence, stacked
 from tslib.study.experiments import paired
 from tslib.study.report import evidence as report_evidence
@@ -59,11 +59,16 @@ seed = 0
 max_steps = 12
 preset = "tuned"
 store = "runs"
+device = "auto"  # cuda, then mps, then cpu
+dtype = "float32"
+lr = None  # None: the preset's
+n_tokens = 20
+settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% tags=["remove-stderr"]
-fixed = {"model": model, "task": task, "weight": weight, "max_steps": max_steps, "preset": preset}
-configs = paired(regularizers, sample_seeds=[seed], seeds=[seed], topology_every=3, answer_every=0, **fixed)
-records = [RunStore(store).get_or_run(config) for config in configs]
+fields = parameters.fields(globals(), "regularizer", "sample_seed", "seed", topology_every=3, answer_every=0)
+configs = paired(regularizers, sample_seeds=[seed], seeds=[seed], **fields)
+records = [RunStore(parameters.folder(store)).get_or_run(config) for config in configs]
 
 # %% tags=["hide-input"]
 shown = {"h0_mean_lifespan": "mean H0 lifespan", "h1_count": "number of H1 features"}

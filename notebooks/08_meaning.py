@@ -26,11 +26,11 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib import load_model
 from tslib.config import TuneConfig
+from tslib.models import shared_model
 from tslib.prompts.soft_prompt import SoftPrompt
 from tslib.runs.store import RunStore
-from tslib.study import plots
+from tslib.study import parameters, plots
 from tslib.study.report import meaning as report_meaning
 from tslib.topology.meaning import Vocabulary, drift, manifold, plane
 
@@ -51,23 +51,15 @@ weight = 1.0
 max_steps = 60
 topology_every = 5
 store = "runs"
+device = "auto"  # cuda, then mps, then cpu
+dtype = "float32"
+lr = None  # None: the preset's
+n_tokens = 20
+settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% tags=["remove-stderr"]
-config = TuneConfig(
-    answer_every=0,
-    model=model,
-    task=task,
-    samples=samples,
-    sample_seed=sample_seed,
-    seed=seed,
-    regularizer=regularizer,
-    weight=weight,
-    max_steps=max_steps,
-    topology_every=topology_every,
-    stop_when_correct=False,
-)
-records = RunStore(store)
-record = records.get_or_run(config, prompts=True)
+config = TuneConfig(**parameters.fields(globals(), answer_every=0, stop_when_correct=False))
+record = RunStore(parameters.folder(store)).get_or_run(config, prompts=True)
 
 # %% [markdown]
 # ## The nearest words
@@ -76,9 +68,10 @@ record = records.get_or_run(config, prompts=True)
 # (Gemma's embeddings are multiplied by $\sqrt d$). Blanks are shown as ␣, line ends as ⏎; in brackets the distance.
 
 # %% tags=["remove-stderr"]
-loaded = load_model(model, device="cpu", dtype="float32")
+loaded = shared_model(config.model, config.device, config.dtype)
 vocabulary = Vocabulary(*loaded)
-enters = {step: SoftPrompt.resume(config, loaded.model, values)().detach() for step, values in record.prompts.items()}
+resumed = {step: SoftPrompt.resume(config, loaded.model, values) for step, values in record.prompts.items()}
+enters = {step: prompt().detach().float().cpu() for step, prompt in resumed.items()}
 by_distance = drift(enters, vocabulary)
 by_angle = drift(enters, vocabulary, "cosine")
 

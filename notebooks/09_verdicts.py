@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
 from tslib.runs.store import RunStore
-from tslib.study import claims, plots
+from tslib.study import claims, parameters, plots
 from tslib.study.evidence import SWEEP, Evidence
 from tslib.study.report import evidence as report_evidence
 from tslib.study.report import referee
@@ -44,7 +44,9 @@ sweep = ""  # a sweep file with grids of the same names; empty: data/sweeps/evid
 store = ""  # a folder of records; empty: data/results
 
 # %% tags=["finding"]
-evidence = Evidence(sweep or SWEEP, RunStore(store) if store else None)
+parameters.check(globals())
+records = RunStore(parameters.folder(store)) if store else None
+evidence = Evidence(parameters.folder(sweep) or SWEEP, records)
 registered, amended = claims.judge(evidence), claims.judge(evidence, amended=True)
 said, amendments = claims.criteria(), claims.amendments()
 display(Markdown(report_verdicts.summary(registered, amended)))

@@ -40,7 +40,7 @@ from tslib.prompts.encoding import Encoded, encode
 from tslib.prompts.methods import METHODS
 from tslib.prompts.soft_prompt import SoftPrompt, model_inputs
 from tslib.runs.store import RunStore
-from tslib.study import plots
+from tslib.study import parameters, plots
 from tslib.study.report import topology as report_topology
 from tslib.study.report import training as report_training
 
@@ -56,19 +56,25 @@ task = "gsm-symbolic"
 n_tokens = 20
 weight = 0.1
 steps = 12
-learning_rate = 0.03
+learning_rate = 0.03  # in the loop and in Trainer
 method_steps = 2  # of each method and regulariser, further down
 store = "runs"
+device = "auto"  # cuda, then mps, then cpu
+dtype = "float32"
+lr = None  # in tslib's own loop; None: the preset's
+settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% [markdown]
 # A model, and one question with its answer as token ids; only the answer's tokens are to be learnt.
 
 # %% tags=["remove-stderr"]
-loaded = load_model(model, device="cpu", dtype="float32")
-language_model, tokenizer = loaded
-row = encode(tokenizer, load_task(task, "train", limit=1)[0])
-ids = torch.tensor([row.question + row.target])
-labels = torch.tensor([[-100] * len(row.question) + row.target])
+fields = parameters.fields(globals(), "method", "max_steps", regularizer="tsloss", answer_every=0, topology_every=2)
+config = TuneConfig(**fields, max_steps=steps)
+runs = RunStore(parameters.folder(store))
+language_model, tokenizer = load_model(config.model, device=config.device, dtype=config.dtype)
+row = encode(tokenizer, load_task(config.task, "train", limit=1)[0])
+ids = torch.tensor([row.question + row.target], device=language_model.device)
+labels = torch.tensor([[-100] * len(row.question) + row.target], device=language_model.device)
 
 # %% [markdown]
 # ## In a loop of plain PyTorch
@@ -79,13 +85,14 @@ labels = torch.tensor([[-100] * len(row.question) + row.target])
 # %% tags=["remove-stderr"]
 embed = language_model.get_input_embeddings()
 torch.manual_seed(0)
-prompt = torch.nn.Parameter(0.02 * torch.randn(n_tokens, embed.weight.shape[1]))
+prompt = torch.nn.Parameter(0.02 * torch.randn(config.n_tokens, embed.weight.shape[1]).to(ids.device))
 optimizer = torch.optim.AdamW([prompt], lr=learning_rate)
-ts_loss = TSLoss(weight)
+ts_loss = TSLoss(config.weight)
 history = []
 for step in trange(steps):
-    logits = language_model(inputs_embeds=torch.cat([prompt[None], embed(ids)], 1)).logits
-    cross_entropy = functional.cross_entropy(logits[0, n_tokens - 1 : -1], labels[0], ignore_index=-100)
+    inputs = torch.cat([prompt[None].to(language_model.dtype), embed(ids)], 1)
+    logits = language_model(inputs_embeds=inputs).logits[0, len(prompt) - 1 : -1]
+    cross_entropy = functional.cross_entropy(logits.float(), labels[0], ignore_index=-100)
     loss = cross_entropy + ts_loss(prompt)
     optimizer.zero_grad()
     loss.backward()
@@ -111,26 +118,26 @@ display(Markdown(report_training.read_loss(by_hand, "cross-entropy")))
 
 # %% tags=["remove-stderr"]
 torch.manual_seed(0)
-settings = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=n_tokens)
-tuned = get_peft_model(language_model, settings)
+virtual_tokens = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=config.n_tokens)
+tuned = get_peft_model(language_model, virtual_tokens)
 arguments = TrainingArguments(
-    f"{store}/trainer",
+    f"{runs.root}/trainer",
     max_steps=steps,
     per_device_train_batch_size=1,
     learning_rate=learning_rate,
     logging_steps=1,
     report_to="tensorboard",
     save_strategy="no",
-    use_cpu=True,
+    use_cpu=ids.device.type == "cpu",
     dataloader_pin_memory=False,
 )
 rows = [{"input_ids": ids[0], "attention_mask": torch.ones_like(ids[0]), "labels": labels[0]}]
 trainer = Trainer(tuned, arguments, train_dataset=rows)
 
-add_regularizer(trainer, TSLoss(weight), topology_every=2)  # the one line that is new
+add_regularizer(trainer, TSLoss(config.weight), topology_every=2)  # the one line that is new
 
 trainer.train()
-tuned.save_pretrained(f"{store}/adapter", save_embedding_layers=False)
+tuned.save_pretrained(f"{runs.root}/adapter", save_embedding_layers=False)
 
 # %% tags=["hide-input"]
 logged = report_training.history(trainer)
@@ -166,7 +173,7 @@ display(Markdown(report_training.read_loss(logged, "loss")))
 #
 # name = "HuggingFaceTB/SmolLM2-135M-Instruct"
 # arguments = SFTConfig("out")
-# trainer = SFTTrainer(name, args=arguments, train_dataset=rows, peft_config=settings)
+# trainer = SFTTrainer(name, args=arguments, train_dataset=rows, peft_config=virtual_tokens)
 # add_regularizer(trainer, TSLoss(0.1))
 # trainer.train()
 # ```
@@ -177,7 +184,7 @@ display(Markdown(report_training.read_loss(logged, "loss")))
 # Hugging Face hub works, too. On the command line: `python -m tslib topology runs/adapter --figure diagram.png`.
 
 # %%
-points = cloud(f"{store}/adapter").numpy()
+points = cloud(f"{runs.root}/adapter").numpy()
 print(report_topology.describe(points))
 
 # %% tags=["hide-input"]
@@ -194,12 +201,10 @@ display(Markdown(f"{said} die, and loops live and die, in one narrow range of di
 # my-adapter`, and `--push USER/NAME` for the hub). PEFT then computes what tslib computes:
 
 # %% tags=["remove-stderr"]
-quick = {"model": model, "task": task, "n_tokens": n_tokens, "answer_every": 0, "topology_every": 2}
-config = TuneConfig(**quick, regularizer="tsloss", weight=weight, max_steps=steps, device="cpu")
-record = RunStore(store).get_or_run(config, prompts=True)
-save_adapter(record, RunStore(store).root / "from-tslib")
-again = PeftModel.from_pretrained(language_model, f"{store}/from-tslib").eval()
-question = torch.tensor([row.question])
+record = runs.get_or_run(config, prompts=True)
+save_adapter(record, runs.root / "from-tslib")
+again = PeftModel.from_pretrained(language_model, f"{runs.root}/from-tslib").eval()
+question = ids[:, : len(row.question)]
 with torch.no_grad():
     theirs = again(input_ids=question, attention_mask=torch.ones_like(question)).logits
     mine = SoftPrompt.resume(config, language_model, record.prompts[max(record.prompts)])
@@ -226,14 +231,12 @@ display(Markdown(said + difference))
 # {cite}`chen2018gradnorm`.
 
 # %% tags=["remove-stderr"]
-quick |= {"max_steps": method_steps, "device": "cpu"}
+kept = ("model", "task", "n_tokens", "device", "dtype")  # what goes with every method
+quick = {name: getattr(config, name) for name in kept}
+quick |= {"max_steps": method_steps, "answer_every": 0, "topology_every": 2}
 rates = {"prompt-tuning": 0.01}  # what comes out of an encoder, or is in every layer, moves further at the same rate
-of_methods = [
-    RunStore(store).get_or_run(TuneConfig(**quick, method=name, lr=rates.get(name, 0.001))) for name in METHODS
-]
-of_regularizers = [
-    RunStore(store).get_or_run(TuneConfig(**quick, regularizer=name, weight=0.01)) for name in REGULARIZERS
-]
+of_methods = [runs.get_or_run(TuneConfig(**quick, method=name, lr=rates.get(name, 0.001))) for name in METHODS]
+of_regularizers = [runs.get_or_run(TuneConfig(**quick, regularizer=name, weight=0.01)) for name in REGULARIZERS]
 
 # %% tags=["hide-input"]
 report_training.methods(of_methods).style.format(precision=4).hide(axis="index")

@@ -25,7 +25,7 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib.study import plots, shapes
+from tslib.study import parameters, plots, shapes
 from tslib.study.evidence import Evidence
 from tslib.study.report import treatment as report_treatment
 from tslib.study.treatment import followed, pairs, treatment
@@ -56,6 +56,7 @@ steps = 300
 # their standard deviation over their mean. Bands are 95 % intervals over pairs.
 
 # %% tags=["hide-input"]
+parameters.check(globals())
 grids = {"GSM8K, one sample": "one sample to the end, gsm8k", "MMLU, one sample": "one sample to the end, mmlu"}
 curves = {title: to_the_end[to_the_end["grid"] == grid] for title, grid in grids.items()}
 if all(map(len, curves.values())):

@@ -27,7 +27,7 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from tslib import stats
-from tslib.study import plots
+from tslib.study import parameters, plots
 from tslib.study.claims import coverage
 from tslib.study.evidence import Evidence
 from tslib.study.report import coverage as report_coverage
@@ -39,6 +39,7 @@ pairs = 5  # drawn at once, in the live example below
 draws = 1000
 
 # %% tags=["finding"]
+parameters.check(globals())
 found = coverage.load()
 display(Markdown(report_coverage.finding(found)))
 

@@ -25,7 +25,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
 from tslib.runs.store import RunStore
-from tslib.study import claims, plots
+from tslib.study import claims, parameters, plots
 from tslib.study.claims.sceptic import EXPERIMENTS, SCEPTIC, judged
 from tslib.study.evidence import Evidence
 from tslib.study.report import evidence as report_evidence
@@ -43,7 +43,8 @@ evidence = Evidence()
 store = ""  # a folder of records of data/sweeps/sceptic.yaml; empty: data/results
 
 # %%
-second = Evidence(SCEPTIC, RunStore(store) if store else None)
+parameters.check(globals())
+second = Evidence(SCEPTIC, RunStore(parameters.folder(store)) if store else None)
 
 
 def tried(name):

@@ -34,7 +34,7 @@ from IPython.display import Markdown, display
 from tslib import TSLoss
 from tslib.config import TuneConfig
 from tslib.runs.store import RunStore
-from tslib.study import plots
+from tslib.study import parameters, plots
 from tslib.study.book import notebooks
 from tslib.study.report import runs as report
 from tslib.study.report import training as report_training
@@ -54,6 +54,11 @@ max_steps = 20
 topology_every = 5  # steps between two looks at the topology
 points = [[0.0, 0.0], [1.0, 0.0], [2.0, 1.0], [0.0, 1.0]]  # four points of the plane
 store = "runs"
+device = "auto"  # cuda, then mps, then cpu
+dtype = "float32"
+lr = None  # None: the preset's
+n_tokens = 20
+settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% [markdown]
 # ## One run
@@ -62,21 +67,12 @@ store = "runs"
 # made before with the same parameters is read from the folder `runs`, not made again.
 
 # %% tags=["remove-stderr"]
-config = TuneConfig(
-    model=model,
-    task=task,
-    regularizer=regularizer,
-    weight=weight,
-    seed=seed,
-    max_steps=max_steps,
-    topology_every=topology_every,
-    answer_every=0,
-)
-record = RunStore(store).get_or_run(config)
+config = TuneConfig(**parameters.fields(globals(), answer_every=0))
+record = RunStore(parameters.folder(store)).get_or_run(config)
 print(report.run_table(record))
 
 # %% tags=["hide-input"]
-figure = plots.losses({regularizer: [record]})
+figure = plots.losses({config.regularizer: [record]})
 plt.show()
 display(Markdown(report_training.read_loss(record.steps, "cross_entropy")))
 

@@ -4,7 +4,7 @@ import hashlib
 import pytest
 from pydantic import ValidationError
 
-from tslib.config import PRESETS, SCHEMA_VERSION, TuneConfig, explain
+from tslib.config import PRESETS, SCHEMA_VERSION, SETTINGS, TuneConfig, explain
 from tslib.losses.registry import REGULARIZERS
 from tslib.tasks import FAMILIES
 
@@ -143,6 +143,16 @@ def test_presets():
 @pytest.mark.parametrize("preset", ["paper", "tuned"])
 def test_a_learning_rate_wins_over_the_preset(preset):
     assert TuneConfig(lr=0.02, preset=preset).lr == 0.02
+
+
+@pytest.mark.parametrize("preset", SETTINGS)
+def test_what_is_given_goes_before_a_preset(preset):
+    """Also where what is given is the default of the field."""
+    made, plain = TuneConfig(preset=preset), TuneConfig()
+    for name, value in SETTINGS[preset].items():
+        assert getattr(made, name) == value != getattr(plain, name)
+        given = TuneConfig(preset=preset, **{name: getattr(plain, name)})
+        assert given == dataclasses.replace(made, **{name: getattr(plain, name)})
 
 
 def test_a_preset_is_the_same_config_as_its_learning_rate():

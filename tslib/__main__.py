@@ -17,6 +17,7 @@ except MissingExtraError as error:
 from pydantic import ValidationError
 
 from tslib.commands import app, names, overview
+from tslib.commands.runs import with_preset
 from tslib.config import explain
 
 ABOUT = """Tune soft prompts with and without TSLoss, and look at their topology.
@@ -42,6 +43,8 @@ def _run(arguments: list[str]) -> int:
     named = arguments[0] if arguments and not arguments[0].startswith("-") else ""
     if named and named not in names:
         return _fail(f"unknown command {named!r}: give one of {', '.join(names)}", status=2)
+    if named == "tune":
+        arguments = with_preset(arguments)
     parser_says = io.StringIO()
     try:
         with contextlib.redirect_stderr(parser_says):

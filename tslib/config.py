@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from tslib.errors import InputError, needs
 
 needs("tune", "pydantic")
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
-from pydantic_core import PydanticCustomError
+from pydantic_core import ArgsKwargs, PydanticCustomError
 
 SCHEMA_VERSION = 1
 """Version of the experiment's meaning: raised when the same config would give other numbers or another record,
@@ -25,16 +25,16 @@ GSM8K with the embedded model (``data/sweeps/learning_rate.yaml``, where the rul
 ``public-code``, that of a public repository that looks like the paper's code, to `PUBLIC_CODE`."""
 
 FAST: dict[str, Any] = {"init": "vocabulary", "warmup_steps": 5, "beta2": 0.95, "weight_decay": 0.0}
-"""Further fields that the preset ``fast`` sets where they have their defaults, given or not."""
+"""Further fields that the preset ``fast`` sets where they are not given."""
 
 PUBLIC_CODE: dict[str, Any] = {
     **{"n_tokens": 40, "init": "text", "init_text": " ".join(["x"] * 40), "placement": "suffix"},
     **{"position_encoding": "sinusoidal", "optimizer": "adam", "answer_every": 2},
 }
-"""Further fields that the preset ``public-code`` sets where they have their defaults, given or not. It leaves the
-precision of the prompt alone, which is float16 there: ``prompt_dtype``."""
+"""Further fields that the preset ``public-code`` sets where they are not given. It leaves the precision of the
+prompt alone, which is float16 there: ``prompt_dtype``."""
 
-SETTINGS = {"fast": FAST, "public-code": PUBLIC_CODE}
+SETTINGS: dict[str, dict[str, Any]] = {"fast": FAST, "public-code": PUBLIC_CODE}
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -276,13 +276,18 @@ class TuneConfig(Hashed):
     preset: InitVar[Literal["paper", "tuned", "fast", "public-code"]] = "tuned"
     """Where the learning rate comes from when ``lr`` is not given: 5e-5 as printed; the sweep's; that of a recipe that
     needs fewer steps, with its other settings (`FAST`); or 5e-6 with those of a public repository that looks like the
-    paper's code (`PUBLIC_CODE`). Other settings take the place of fields that have their defaults."""
+    paper's code (`PUBLIC_CODE`). What is given goes before a preset's settings."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, given: ArgsKwargs) -> ArgsKwargs:
+        """Add what the preset says to what is given; only here is known what that is."""
+        fields = given.kwargs or {}
+        preset = fields.get("preset")
+        return ArgsKwargs(given.args, SETTINGS.get(preset, {}) | fields) if isinstance(preset, str) else given
 
     def __post_init__(self, preset: str) -> None:
-        """Fill in what the preset says, and check what goes together."""
-        for field in dataclasses.fields(self):
-            if field.name in SETTINGS.get(preset, {}) and getattr(self, field.name) == field.default:
-                object.__setattr__(self, field.name, SETTINGS[preset][field.name])
+        """Fill in the preset's rate, and check what goes together."""
         if self.lr is None:
             object.__setattr__(self, "lr", PRESETS[preset])
         if conflict := METHODS[self.method].conflict(self) or self._unmatched():

@@ -4,7 +4,11 @@ from importlib.util import find_spec
 
 
 class TslibError(Exception):
-    """Base of every error that tslib raises on purpose; the command line prints its message without a traceback."""
+    """Base of every error that tslib raises on purpose: the command line and notebooks show its message alone."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in place of a traceback; ``%debug`` goes to where it was raised all the same."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class InputError(TslibError, ValueError):

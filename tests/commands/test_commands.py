@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tslib.__main__ import app, main, names
-from tslib.config import TuneConfig
+from tslib.config import PRESETS, TuneConfig
+from tslib.errors import ResourceError
 from tslib.losses.registry import REGULARIZERS
 from tslib.models import fetching
 from tslib.models.fetching import WheelSource
@@ -67,8 +68,9 @@ def failure(capsys, *arguments: str) -> tuple[int, str]:
         ("tune --lr -1", r"lr=-1.0: Input should be greater than 0"),
         ("tune --weight nan", r"weight=nan: Input should be a finite number"),
         ("tune --samples many", r"Error parsing --samples: .*'many' \(see python -m tslib tune --help\)"),
-        ("tune --init zeros", r"invalid choice 'zeros' for argument '--init'\. .*'gaussian', 'vocabulary', 'text'.*"),
-        ("tune --preset fast", r"invalid choice 'fast' for argument '--preset'\. .*'paper', 'tuned'.*"),
+        ("tune --init zeros", r"invalid choice 'zeros' for argument '--init'\. .*'gaussian', .*'vocabulary', 'text'.*"),
+        ("tune --preset best", r"invalid choice 'best' for argument '--preset'\. .*'paper', 'tuned', 'fast'.*"),
+        ("tune --preset", r".*--preset.*"),
         ("tune --learning-rate 1", r"Unrecognized options: --learning-rate.*"),
         ("tune --n-tokens 0 --samples 0", r"samples=0: .*; n_tokens=0: .*"),
         ("tuen", rf"unknown command 'tuen': give one of {', '.join(names)}"),
@@ -118,6 +120,25 @@ def test_terms_that_were_not_accepted(capsys, monkeypatch, tmp_path):
     status, said = failure(capsys, "fetch", "gemma3-270m")
     assert status == 1
     assert "python -m tslib fetch gemma3-270m --accept-gemma-terms" in said
+
+
+@pytest.mark.parametrize("preset", [*PRESETS, None])
+def test_flags_that_are_given_go_before_a_preset(monkeypatch, tmp_path, preset):
+    """Also where they give a default; in both spellings, and wherever they stand."""
+    seen = []
+
+    def done(_, config):
+        seen.append(config)
+        raise ResourceError("no run is made here")
+
+    monkeypatch.setattr(RunStore, "done", done)
+    flags = ["--init", "gaussian", "--n_tokens=20", "--seed", "3"]
+    fields = {"init": "gaussian", "n_tokens": 20, "seed": 3}
+    for chosen in ([f"--preset={preset}"], ["--preset", preset]) if preset else ([],):
+        for given in (chosen, [*chosen, *flags], [*flags, *chosen]):
+            assert main(["tune", "--store", str(tmp_path), *given]) == 1
+            expected = fields if given != chosen else {}
+            assert seen.pop() == TuneConfig(**expected, preset=preset or "tuned")
 
 
 # what cannot be run

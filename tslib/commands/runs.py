@@ -1,13 +1,17 @@
 """Models, benchmarks, and single runs."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from tslib.commands.registry import command
-from tslib.config import EvalConfig, TuneConfig
+from tslib.config import SETTINGS, EvalConfig, TuneConfig
 from tslib.errors import InputError
+
+PRESET = r"--preset(=|$)"
 
 
 @command
@@ -69,6 +73,24 @@ def tune(config: OmitArgPrefixes[TuneConfig], store: Path = Path("runs"), force:
     print(f"record: {records.path(config)}")
     if record.status == "interrupted":
         raise KeyboardInterrupt
+
+
+def with_preset(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of `tune` with what their preset sets before them, so that what is given goes before it.
+
+    The parser fills in all fields, and a config made of them cannot know which were given.
+
+    Examples
+    --------
+    >>> with_preset(["tune", "--preset", "fast", "--init", "text"])[:4]
+    ['tune', '--init', 'vocabulary', '--warmup-steps']
+    """
+    command, *given = arguments
+    follows = [*given[1:], ""]
+    named = [one.partition("=")[2] or after for one, after in zip(given, follows, strict=True) if re.match(PRESET, one)]
+    settings = SETTINGS.get(named[-1], {}) if named else {}
+    flags = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    return [command, *flags, *given]
 
 
 @command

@@ -98,7 +98,7 @@ def load_model(
     device
         As for `resolve_device`; left at ``"auto"`` when `device_map` is given.
     dtype
-        One of `DTYPES`.
+        As for `resolve_dtype`.
     device_map
         Handed to transformers, to spread a model over devices (``"auto"``).
 
@@ -109,8 +109,7 @@ def load_model(
     ResourceError
         When the model cannot be had, is damaged, or transformers cannot load it.
     """
-    if dtype not in DTYPES:
-        raise InputError(f"dtype {dtype!r} is unknown: give one of {', '.join(DTYPES)}")
+    dtype = resolve_dtype(dtype, device)
     if device_map is not None and device != "auto":
         raise InputError(f"device {device!r} and device_map {device_map!r} were both given: give one of them")
     target = None if device_map is not None else resolve_device(device)

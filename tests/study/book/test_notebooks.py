@@ -8,6 +8,9 @@ import nbformat
 import papermill
 import pytest
 
+from tslib.runs.store import RunStore
+from tslib.study.book.pages import parameters
+
 ROOT = Path(__file__).resolve().parents[3]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TINY = {"model": "tiny"}
@@ -30,6 +33,8 @@ QUICK = {
     "06_cost": {"batch": 1, "question": 45, "answer": 4, "steps": 3},
 }
 """Parameters with which each takes seconds; the model "tiny" is a narrow one of two layers."""
+CHANGED = {"task": "two-hop", "lr": 0.011, "n_tokens": 7, "dtype": "bfloat16", "init": "vocabulary"}
+"""Settings of those that tune, other than their own."""
 # Kernels are started by jupyter_client, whose sockets and loops are not this project's to close.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:jupyter_client"),
@@ -67,10 +72,15 @@ def test_structure(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_without_a_word_on_stderr(path, tiny_folder, tmp_path, monkeypatch):
+def test_runs_with_other_settings_and_without_a_word_on_stderr(path, tiny_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     quick = QUICK[path.stem] | ({"model": str(tiny_folder)} if TINY.items() <= QUICK[path.stem].items() else {})
+    own = next(
+        parameters(cell) for cell in nbformat.read(path, 4).cells if "parameters" in cell.metadata.get("tags", [])
+    )
+    if "settings" in own:
+        quick |= {"settings": CHANGED}
     done = papermill.execute_notebook(path, tmp_path / path.name, quick, progress_bar=False)
     figures = 0
     for cell in done.cells:
@@ -79,3 +89,10 @@ def test_runs_without_a_word_on_stderr(path, tiny_folder, tmp_path, monkeypatch)
             assert output.get("name") != "stderr" or progress, output.text
             figures += "image/png" in output.get("data", {})
     assert figures >= 3
+    if {"settings", "store"} <= own.keys():
+        table = RunStore(tmp_path / "runs").table()
+        arrived = (table[list(CHANGED)] == list(CHANGED.values())).all(axis=1)
+        if path.stem == "10_your_own_training":  # which runs all methods and regularisers, too
+            arrived = arrived[table["max_steps"] == QUICK[path.stem]["steps"]]
+        assert len(arrived)
+        assert arrived.all()

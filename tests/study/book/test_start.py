@@ -1,6 +1,11 @@
 """What the notebook to start with says of the others is what they say of themselves."""
 
+import json
+import os
 import re
+import shlex
+import subprocess
+import time
 from pathlib import Path
 
 import nbformat
@@ -64,8 +69,25 @@ def test_every_notebook_is_in_the_table_in_words_that_jupyterlab_draws():
     assert len({line.count(" | ") for line in table.splitlines()}) == 1
 
 
-def test_make_lab_opens_it():
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    opened = re.search(r"^lab:.*\n\t\S+/jupyter lab (\S+)$", makefile, re.MULTILINE)[1]
-    assert opened == f"notebooks/{notebooks.START}.ipynb"
-    assert (ROOT / opened).is_file()
+def test_make_lab_opens_it_in_the_folder_of_the_project(tmp_path):
+    """A server is started, and what it has a browser open is a page that leads on to the notebook."""
+    said = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    program, *arguments = shlex.split(next(line for line in said.splitlines() if "jupyter lab" in line))
+    asked = [ROOT / program, *arguments, "--ServerApp.port=0", "--ServerApp.browser=true %s", "--allow-root"]
+    folders = {"JUPYTER_RUNTIME_DIR": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path)}
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(asked, cwd=ROOT, env=os.environ | folders, stdout=log, stderr=log)
+    try:
+        opened = []
+        for _ in range(600):
+            opened = [page.read_text() for page in tmp_path.glob("jpserver-file-to-run-*-open.html")]
+            if any(opened) or server.poll() is not None:
+                break
+            time.sleep(0.2)
+        assert any(opened), (tmp_path / "log").read_text()
+        assert f"/lab/tree/notebooks/{notebooks.START}.ipynb?" in opened[0]
+        info = next(path for path in tmp_path.glob("jpserver-*.json"))
+        assert Path(json.loads(info.read_text())["root_dir"]) == ROOT
+    finally:
+        server.terminate()
+        server.wait(60)

@@ -4,6 +4,7 @@ Times of a shared machine drift, so those to be compared are taken in turns, in 
 Trainer ours are made, and each ratio is one of neighbours.
 """
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -39,12 +40,15 @@ __all__ = [
     "peak_of_tsloss",
     "profile",
     "repeat",
+    "settled",
     "spread",
 ]
 
 WAYS = ("peft", "prefix", "suffix")
 """PEFT's PromptTuning under the Trainer; ours with the prompt before the question; ours with it behind the question,
 whose states are computed once."""
+LIKE = TuneConfig()
+"""What our runs are like where nothing else is said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +67,10 @@ class Setting:
         """Name it as in the tables."""
         return f"{self.model}, {self.batch} × ({self.question} + {self.answer}), {self.dtype}"
 
-    def config(self, placement: str, steps: int) -> TuneConfig:
-        """Return the run that makes such steps, each in a single pass."""
-        return TuneConfig(
+    def config(self, placement: str, steps: int, like: TuneConfig = LIKE) -> TuneConfig:
+        """Return the run that makes such steps, each in a single pass, and is like another in all else."""
+        return dataclasses.replace(
+            like,
             model=self.model,
             dtype=self.dtype,  # type: ignore[arg-type]
             n_tokens=self.n_tokens,
@@ -76,8 +81,8 @@ class Setting:
             max_steps=steps,
         )
 
-    def rows(self, tokenizer: Any) -> list[Encoded]:
-        """Made problems in the model's template, whose own tokens are cut or repeated to the size.
+    def rows(self, tokenizer: Any, task: str = LIKE.task) -> list[Encoded]:
+        """Training rows of a task in the model's template, whose own tokens are cut or repeated to the size.
 
         Raises
         ------
@@ -92,7 +97,7 @@ class Setting:
                 f"{len(before) + len(after)}, which the template takes, and at least 1"
             )
         rows = []
-        for example in load_task("gsm-symbolic", "train", limit=self.batch):
+        for example in load_task(task, "train", limit=self.batch):
             row = encode(tokenizer, example)
             problem = cycle(row.question[len(before) : len(row.question) - len(after)])
             question = [*before, *islice(problem, room), *after]
@@ -125,7 +130,8 @@ def alternate(
     ways: Sequence[str] = WAYS,
     *,
     device: str = "auto",
-    lr: float = 0.03,
+    lr: float | None = None,
+    like: TuneConfig = LIKE,
     on_step: Callable[[], Any] = lambda: None,
 ) -> dict[str, Steps]:
     """Tune in several ways at once, one step of each in turn, with the same model, rows, initial prompt and schedule.
@@ -141,7 +147,9 @@ def alternate(
     device
         As in `TuneConfig`, but for ``spread``.
     lr
-        Peak learning rate.
+        Peak learning rate; by default that of ``like``.
+    like
+        Further settings of our runs, and the task of the rows. PEFT's run has the rate and the initial prompt of ours.
     on_step
         Called after each round.
 
@@ -158,20 +166,22 @@ def alternate(
     if unknown := set(ways) - set(WAYS):
         raise InputError(f"unknown ways {sorted(unknown)}: give some of {', '.join(WAYS)}")
     model, tokenizer = models.shared_model(setting.model, models.resolve_device(device), setting.dtype)
-    rows = setting.rows(tokenizer)
-    runs = {way: _ours(setting, way, steps, lr, model, tokenizer, rows) for way in ways if way != "peft"}
+    rows = setting.rows(tokenizer, like.task)
+    like = dataclasses.replace(like, lr=lr or like.lr)
+    runs = {way: _ours(setting, way, steps, like, model, tokenizer, rows) for way in ways if way != "peft"}
     done = {way: Steps([], []) for way in ways}
 
     def others() -> None:
         for way, run in runs.items():
             begun = time.perf_counter()
             loss = _step(run)
+            settled()
             done[way].seconds.append(time.perf_counter() - begun)
             done[way].losses.append(loss)
         on_step()
 
     if "peft" in ways:
-        start = next(iter(runs.values())) if runs else _ours(setting, "prefix", steps, lr, model, tokenizer, rows)
+        start = next(iter(runs.values())) if runs else _ours(setting, "prefix", steps, like, model, tokenizer, rows)
         _train_with_peft(start, rows, done["peft"], others)
     else:
         for _ in range(steps):
@@ -180,10 +190,9 @@ def alternate(
 
 
 def _ours(
-    setting: Setting, placement: str, steps: int, lr: float, model: Any, tokenizer: Any, rows: Sequence[Encoded]
+    setting: Setting, placement: str, steps: int, like: TuneConfig, model: Any, tokenizer: Any, rows: Sequence[Encoded]
 ) -> _Run:
-    config = TuneConfig(**(setting.config(placement, steps).as_dict() | {"lr": lr}))
-    return _Run(config, model, tokenizer, [], rows)
+    return _Run(setting.config(placement, steps, like), model, tokenizer, [], rows)
 
 
 def _step(run: _Run) -> float:
@@ -203,6 +212,7 @@ def _train_with_peft(start: _Run, rows: Sequence[Encoded], done: Steps, between:
             self.begun = time.perf_counter()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
+            settled()
             done.seconds.append(time.perf_counter() - self.begun)
             between()
 
@@ -241,13 +251,21 @@ def _train_with_peft(start: _Run, rows: Sequence[Encoded], done: Steps, between:
     start.model.eval()
 
 
+def settled() -> None:
+    """Wait until an accelerator, where there is one, has done what it was asked for: calls to it return before."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+
+
 def repeat(function: Callable[[], Any], times: int) -> list[float]:
     """Seconds of each of some calls, after one that is not counted."""
     function()
     seconds = []
     for _ in range(times):
+        settled()
         begun = time.perf_counter()
         function()
+        settled()
         seconds.append(time.perf_counter() - begun)
     return seconds
 
@@ -289,7 +307,7 @@ def profile(setting: Setting, placement: str = "prefix") -> dict[str, float]:
         rotations, copies, the loss, and Python.
     """
     model, tokenizer = models.shared_model(setting.model, "cpu", setting.dtype)
-    run = _ours(setting, placement, 3, 0.03, model, tokenizer, setting.rows(tokenizer))
+    run = _ours(setting, placement, 3, LIKE, model, tokenizer, setting.rows(tokenizer))
     step = partial(_step, run)
     step()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
