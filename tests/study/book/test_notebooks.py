@@ -29,6 +29,7 @@ QUICK = {
     "11_what_tsloss_does": {"draws": 2, "seeds": 1, "steps": 60},
     "12_intervals": {"draws": 20},
     "13_replies": {},
+    "14_recipe": TINY | {"max_steps": 2},
     "start": {"max_steps": 2, "topology_every": 1},
     "06_cost": {"batch": 1, "question": 45, "answer": 4, "steps": 3},
 }

@@ -3,13 +3,37 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
 
 from tslib.records.record import RunRecord
-from tslib.study.claims.recipe import TRIALS, Setting, varied
+from tslib.study.claims.recipe import FACTORS, TRIALS, Setting, searched, varied
+from tslib.study.evidence import Evidence
+from tslib.study.names import setting_name
 from tslib.study.report.phrases import listed, plural, upper
+from tslib.study.report.settings import by_itself, read_by_itself
 
-__all__ = ["change", "labelled", "read", "read_runs", "table"]
+__all__ = [
+    "STARTS",
+    "change",
+    "finding",
+    "labelled",
+    "labelled_alone",
+    "read",
+    "read_runs",
+    "read_starts",
+    "table",
+]
+
+
+INITS = {
+    "embedding-gaussian": "Gaussian like the embeddings",
+    "vocabulary": "words of the vocabulary",
+    "text": "words of a text",
+    "superposition": "sums of embeddings",
+}
 
 
 def change(setting: Setting, corner: Mapping[str, Any] = TRIALS) -> str:
@@ -62,14 +86,6 @@ def _worded(name: str, value: Any) -> str:
     return f"{name} = {value}"
 
 
-INITS = {
-    "embedding-gaussian": "Gaussian like the embeddings",
-    "vocabulary": "words of the vocabulary",
-    "text": "words of a text",
-    "superposition": "sums of embeddings",
-}
-
-
 def labelled(settings: Sequence[Setting], corner: Mapping[str, Any] = TRIALS) -> pd.DataFrame:
     """Return the settings with the columns of ``plots.forest``, best first, without the preset tuned."""
     rows = [(change(one, corner), "none", *one.ratio) for one in settings if not one.tuned]
@@ -115,3 +131,42 @@ def read_runs(records: Mapping[str, RunRecord]) -> str:
         for name, record in records.items()
     ]
     return f"On this problem {listed(parts)}. One problem shows what it looks like, and decides nothing."
+
+
+def finding(first: Evidence, second: Evidence) -> str:
+    """Say what makes tuning fast: what the search found, or what the first runs say while it is not whole."""
+    found = searched(second, FACTORS)
+    if found:
+        return read(found)
+    return f"{read_by_itself(by_itself(first))} The search for a recipe that goes further is not whole yet."
+
+
+def labelled_alone(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows of ``by_itself`` the columns of ``plots.forest``."""
+    labels = [setting_name(row["setting"], row["value"]) for row in rows.to_dict("records")]
+    return rows.assign(label=labels, regularizer="none", value=rows["ratio"])
+
+
+STARTS = {
+    "gaussian": "Gaussian of 0.02, the paper's",
+    "peft": "Gaussian of 1, PEFT's default",
+    **INITS,
+}
+"""What figures call the starts."""
+
+
+def read_starts(lengths: Mapping[str, Float[ndarray, "n"]], vocabulary: Float[ndarray, "v"]) -> str:
+    """Say how long tokens of noise are beside those that a model knows.
+
+    Parameters
+    ----------
+    lengths, vocabulary
+        Of ``lengths_at_start``.
+    """
+    middle = float(np.median(vocabulary))
+    parts = []
+    for name, whose in (("gaussian", "The paper's start"), ("peft", "PEFT's")):
+        ratio = float(np.median(lengths[name])) / middle
+        far = f"{1 / ratio:.1f} times as short as" if ratio < 1 else f"{ratio:.1f} times as long as"
+        parts.append(f"{whose} has tokens that are {far} a token of the vocabulary")
+    return f"{'; '.join(parts)} (medians). The other starts are made of the vocabulary, or like it."
