@@ -50,14 +50,13 @@ METHODS: dict[str, dict[str, Any]] = {
     "suffix": {"placement": "suffix"},
     "prefix tuning": {"method": "prefix-tuning"},
 }
-STEPS = 20
 RAGGED = ((9, 5), (31, 12), (14, 2), (46, 15), (5, 8))
 """Tokens of question and target of the rows that are compared."""
 BOUNDS = {
     "float32": {"loss": 1e-4, "gradient": 1e-3, "loss of a step": 1e-3},
     "bfloat16": {"loss": 0.02, "gradient": 0.2, "loss of a step": 0.05},
 }
-"""By precision of the model: how far loss and gradient at the start, and the loss before each of `STEPS` steps, may be
+"""By precision of the model: how far loss and gradient at the start, and the loss before each of some steps, may be
 from the reference, relative to it (of the gradient: length of the difference over length)."""
 
 
@@ -114,6 +113,11 @@ class Device:
     def native(self) -> bool:
         """Whether it computes bfloat16 natively."""
         return models.resolve_dtype("auto", self.name) == "bfloat16"
+
+    @property
+    def steps(self) -> int:
+        """Steps of a run that is compared."""
+        return 6 if self.small else 20
 
     def dtypes(self) -> list[str]:
         """Precisions that are compared: all of a small check, else those that it computes natively."""
@@ -244,17 +248,17 @@ def _rows(vocabulary: int, lengths: Sequence[tuple[int, int]]) -> list[Encoded]:
     ]
 
 
-def _config(**fields: Any) -> TuneConfig:
+def _config(on: Device, **fields: Any) -> TuneConfig:
     count = len(RAGGED)
     shared: dict[str, Any] = {"model": NAME, "samples": count, "batch_size": count, "n_tokens": 6}
-    return TuneConfig(regularizer="tsloss", max_steps=STEPS, lr=1e-3, **shared, **fields)
+    return TuneConfig(regularizer="tsloss", max_steps=on.steps, lr=1e-3, **shared, **fields)
 
 
 def _trace(run: _Run) -> Trace:
     run.trained.zero_grad()
     run._losses(run.rows, grad=True).loss.backward()
     gradient = run.trained.gradient().float().cpu().clone()
-    return Trace(gradient, [cost.step(run) for _ in range(STEPS)])
+    return Trace(gradient, [cost.step(run) for _ in range(run.config.max_steps)])
 
 
 def _compared(on: Device) -> Iterator[Check]:
@@ -263,11 +267,11 @@ def _compared(on: Device) -> Iterator[Check]:
     rows = _rows(reference.config.vocab_size, RAGGED)
     expected = {}
     for name, fields in METHODS.items():
-        expected[name] = _trace(_Alone(_config(**fields, question_cache=0), reference, None, [], rows))
+        expected[name] = _trace(_Alone(_config(on, **fields, question_cache=0), reference, None, [], rows))
     for dtype in on.dtypes():
         model = copy.deepcopy(reference).to(on.name, getattr(torch, dtype))
         for name, fields in METHODS.items():
-            run = _Run(_config(**fields, dtype=dtype), model, None, [], rows)
+            run = _Run(_config(on, **fields, dtype=dtype), model, None, [], rows)
             kept = "" if run.questions is None else ", questions kept"
             way = way_of(model, run.prompt, longest(rows, run.prompt.n_tokens)) + kept
             yield Check(f"{name}, {dtype}: rows go", way, "packed, questions kept" if name == "suffix" else "packed")
@@ -292,22 +296,23 @@ def _resumed(on: Device) -> Iterator[Check]:
     rows = _rows(model.config.vocab_size, RAGGED)
 
     def begun() -> _Run:
-        return _Run(_config(), model, None, [], rows)
+        return _Run(_config(on), model, None, [], rows)
 
-    whole, again = ([cost.step(run) for _ in range(STEPS)] for run in (begun(), begun()))
+    whole, again = ([cost.step(run) for _ in range(on.steps)] for run in (begun(), begun()))
+    middle = on.steps // 2
     with tempfile.TemporaryDirectory() as folder:
-        half, kept = begun(), Checkpoint(Path(folder) / ".state", _config())
-        for _ in range(STEPS // 2):
+        half, kept = begun(), Checkpoint(Path(folder) / ".state", _config(on))
+        for _ in range(middle):
             cost.step(half)
-        kept.save(half, STEPS // 2)
+        kept.save(half, middle)
         resumed = begun()
         kept.restore(resumed)
     pairs = zip(_state(half), _state(resumed), strict=True)
     yield Check("a resumed run: tensors of its state that differ", sum(not torch.equal(*pair) for pair in pairs), 0)
-    after = [cost.step(resumed) for _ in range(STEPS // 2)]
+    after = [cost.step(resumed) for _ in range(on.steps - middle)]
     same = whole == again
-    differ = sum(one != other for one, other in zip(after, whole[STEPS // 2 :], strict=True))
-    asked = 0 if same else STEPS // 2
+    differ = sum(one != other for one, other in zip(after, whole[middle:], strict=True))
+    asked = 0 if same else len(after)
     said = "" if same else " (two whole runs differ here, too)"
     yield Check(f"a resumed run: losses that differ from those of a run that was not stopped{said}", differ, asked)
 
