@@ -5,12 +5,13 @@ BIN    := $(VENV)/bin
 MODEL  ?= smollm2-135m
 SWEEP  ?= data/sweeps/short.yaml
 STORE  ?= runs
+DEVICE ?= cuda
 
 # Notebooks, tests and the jobs of a sweep are many processes: what one has compiled the next need not.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf links screenshots test coverage bench sweep torture mutation lab clean
+.PHONY: help setup book pdf links screenshots test coverage bench gpu sweep torture mutation lab clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +54,9 @@ coverage: setup  ## the tests, and which lines and branches of tslib they run; f
 bench: setup  ## steps, memory and topology against PEFT and its peers; prints the table of the chapter "What it costs"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m tslib bench --file runs/cost.json
+
+gpu: setup  ## does a GPU compute what it should, and how fast? writes runs/gpu.json, for data/results/ (DEVICE=cuda)
+	$(BIN)/python -m tslib check-device --device $(DEVICE) --file runs/gpu.json
 
 sweep: setup  ## what is missing of a sweep: make sweep SWEEP=data/sweeps/short.yaml STORE=runs
 	$(BIN)/python -m tslib sweep $(SWEEP) --store $(STORE)

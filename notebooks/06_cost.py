@@ -28,7 +28,9 @@ from IPython.display import Markdown, display
 from tslib.config import TuneConfig
 from tslib.study import parameters, plots
 from tslib.study.bench import bench, cost
+from tslib.study.bench import device as bench_device
 from tslib.study.report import cost as report_cost
+from tslib.study.report import device as report_device
 
 plots.style()
 committed = bench.load()
@@ -109,8 +111,6 @@ display(Markdown(report_cost.read_profiles(committed)))
 #   the prompt and the answer. They are kept up to `question_cache` GiB, then computed again.
 # * **The exact criterion costs no pass**: the step's own logits say whether every target comes first.
 #
-# Nothing on this page was run on a GPU.
-#
 # ## The same losses
 #
 # At the paper's learning rate the two runs follow each other. (At larger ones, such as this book tunes with, they part
@@ -140,3 +140,12 @@ display(Markdown(report_cost.read_growth(committed)))
 figure = plots.tsloss_times(report_cost.tsloss_times(committed))
 plt.show()
 display(Markdown(report_cost.read_tsloss(committed)))
+
+# %% [markdown]
+# ## On a GPU
+
+# %% tags=["hide-input"]
+on_gpu = bench_device.load()
+display(Markdown(report_device.read(on_gpu)))
+for table in report_device.tables(on_gpu):
+    display(table.style.hide(axis="index"))

@@ -1,9 +1,9 @@
-"""The benchmark and the book."""
+"""The benchmark, the check of a device, and the book."""
 
 from pathlib import Path
 
 from tslib.commands.registry import command
-from tslib.errors import InputError
+from tslib.errors import InputError, ResourceError
 
 
 @command
@@ -27,6 +27,39 @@ def bench(file: Path | None = None, force: bool = False) -> None:
 
     content = bench.run(bench.PATH if file is None else file, force=force)
     print(report_cost.requirements(content).to_string(index=False))
+
+
+@command
+def check_device(device: str = "auto", small: bool = False, file: Path = Path("runs/gpu.json")) -> None:
+    """Check that a GPU, or another device, computes what it should, and time steps on it. Minutes, without a network.
+
+    Losses and gradients are held against each row by itself on the CPU; steps of models of the paper's sizes, with
+    random weights, are timed beside PEFT's.
+
+    Parameters
+    ----------
+    device
+        A torch device; auto: cuda, then mps, then cpu.
+    small
+        Narrow models and few steps: whether the check itself works, in less than a minute.
+    file
+        Where what was found is written.
+
+    Examples
+    --------
+    python -m tslib check-device
+    python -m tslib check-device --device cpu --small
+    """
+    from tslib.study.bench import device as bench_device
+    from tslib.study.report import device as report_device
+
+    content = bench_device.check(device, small=small, path=file)
+    for table in report_device.tables(content):
+        print(f"{table.to_string(index=False)}\n")
+    print(report_device.read(content))
+    print(file)
+    if failed := sum(not one["met"] for one in content["checks"]):
+        raise ResourceError(f"{failed} of {len(content['checks'])} checks are not met: do not trust runs on {device}")
 
 
 @command

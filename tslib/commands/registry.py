@@ -30,7 +30,8 @@ def command(function: Function) -> Function:
     said, *sections = re.split(r"\n\n(\w+)\n-+\n", inspect.getdoc(function) or "")
     examples = dict(zip(sections[::2], sections[1::2], strict=True))["Examples"]
     indented = "\n".join(f"  {line}" for line in examples.splitlines())
-    app.command(help=f"{said}\n\nExamples:\n{indented}")(call)
-    overview.command(help=said.partition("\n\n")[0])(call)
-    names.append(function.__name__)
+    name = function.__name__.replace("_", "-")
+    app.command(name=name, help=f"{said}\n\nExamples:\n{indented}")(call)
+    overview.command(name=name, help=said.partition("\n\n")[0])(call)
+    names.append(name)
     return function

@@ -6,6 +6,7 @@ import time
 import pytest
 import torch
 
+from tslib.config import TuneConfig
 from tslib.errors import InputError, ResourceError
 from tslib.prompts.encoding import encode
 from tslib.study.bench import cost
@@ -38,13 +39,13 @@ def test_a_question_too_short_for_the_template(smollm2_135m):
 @TRAINER
 def test_ways_take_turns_and_begin_alike(smollm2_135m, monkeypatch):
     order = []
-    once = cost._step
+    once = cost.step
 
     def step(run):
         order.append(run.config.placement)
         return once(run)
 
-    monkeypatch.setattr(cost, "_step", step)
+    monkeypatch.setattr(cost, "step", step)
     rounds = []
     done = alternate(SMALL, 4, device="cpu", lr=5e-5, on_step=lambda: rounds.append(len(order)))
     assert order == ["prefix", "suffix"] * 4
@@ -68,6 +69,20 @@ def test_losses_are_those_of_peft_over_twenty_steps():
 def test_ours_alone():
     done = alternate(SMALL, 2, ["suffix"], device="cpu")
     assert [len(steps.losses) for steps in done.values()] == [2]
+
+
+@TRAINER
+def test_further_settings_and_the_task(tiny_model, monkeypatch):
+    """Ours are as asked, and PEFT's starts from the same prompt at the same rate."""
+    seen, once = [], cost.step
+    monkeypatch.setattr(cost, "step", lambda run: (seen.append(run), once(run))[1])
+    like = TuneConfig(task="two-hop", lr=0.011, init="vocabulary", seed=3)
+    setting = Setting(model=tiny_model, batch=1, question=50, answer=4, n_tokens=7)
+    done = alternate(setting, 2, ("peft", "prefix"), device="cpu", like=like)
+    run = seen[0]
+    assert (run.config.n_tokens, run.config.lr, run.config.init, run.config.seed) == (7, 0.011, "vocabulary", 3)
+    assert "town" in run.tokenizer.decode(run.rows[0].question)
+    assert done["peft"].losses == pytest.approx(done["prefix"].losses, rel=1e-4)
 
 
 def test_unknown_ways():

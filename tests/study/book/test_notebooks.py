@@ -19,7 +19,7 @@ QUICK = {
     "01_tsloss_by_hand": {"steps": 20},
     "02_structural_evolution": TINY | {"max_steps": 2, "topology_every": 1},
     "03_convergence": TINY | {"max_steps": 2, "seeds": 1},
-    "04_benchmarks_and_models": {"max_steps": 1, "samples": 2, "limit": 2, "contexts": [256]},
+    "04_benchmarks_and_models": TINY | {"max_steps": 1, "samples": 2, "limit": 2, "contexts": [256]},
     "04_sensitivity": TINY | {"max_steps": 2, "values": [0.1, 10.0]},
     "05_baselines": TINY | {"max_steps": 2, "regularizers": ["none", "tsloss"]},
     "07_causation": TINY | {"max_steps": 2, "regularizers": ["none", "push-h0-up"]},
@@ -30,8 +30,8 @@ QUICK = {
     "12_intervals": {"draws": 20},
     "13_replies": {},
     "14_recipe": TINY | {"max_steps": 2},
-    "start": {"max_steps": 2, "topology_every": 1},
-    "06_cost": {"batch": 1, "question": 45, "answer": 4, "steps": 3},
+    "start": TINY | {"max_steps": 2, "topology_every": 1},
+    "06_cost": TINY | {"batch": 1, "question": 45, "answer": 4, "steps": 3},
 }
 """Parameters with which each takes seconds; the model "tiny" is a narrow one of two layers."""
 CHANGED = {"task": "two-hop", "lr": 0.011, "n_tokens": 7, "dtype": "bfloat16", "init": "vocabulary"}

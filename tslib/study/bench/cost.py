@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import cycle, islice
 from typing import Any, NamedTuple
 
@@ -42,6 +41,8 @@ __all__ = [
     "repeat",
     "settled",
     "spread",
+    "step",
+    "turns",
 ]
 
 WAYS = ("peft", "prefix", "suffix")
@@ -69,17 +70,9 @@ class Setting:
 
     def config(self, placement: str, steps: int, like: TuneConfig = LIKE) -> TuneConfig:
         """Return the run that makes such steps, each in a single pass, and is like another in all else."""
-        return dataclasses.replace(
-            like,
-            model=self.model,
-            dtype=self.dtype,  # type: ignore[arg-type]
-            n_tokens=self.n_tokens,
-            placement=placement,  # type: ignore[arg-type]
-            samples=self.batch,
-            batch_size=self.batch,
-            pass_tokens=2**20,
-            max_steps=steps,
-        )
+        own: dict[str, Any] = {"model": self.model, "dtype": self.dtype, "n_tokens": self.n_tokens}
+        own |= {"placement": placement, "samples": self.batch, "batch_size": self.batch}
+        return dataclasses.replace(like, **own, pass_tokens=2**20, max_steps=steps)
 
     def rows(self, tokenizer: Any, task: str = LIKE.task) -> list[Encoded]:
         """Training rows of a task in the model's template, whose own tokens are cut or repeated to the size.
@@ -168,13 +161,27 @@ def alternate(
     model, tokenizer = models.shared_model(setting.model, models.resolve_device(device), setting.dtype)
     rows = setting.rows(tokenizer, like.task)
     like = dataclasses.replace(like, lr=lr or like.lr)
+    return turns(setting, steps, ways, like, model, tokenizer, rows, on_step)
+
+
+def turns(
+    setting: Setting,
+    steps: int,
+    ways: Sequence[str],
+    like: TuneConfig,
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[Encoded],
+    on_step: Callable[[], Any] = lambda: None,
+) -> dict[str, Steps]:
+    """Do as `alternate` does, with a model that is loaded, its tokenizer (where the config needs one) and some rows."""
     runs = {way: _ours(setting, way, steps, like, model, tokenizer, rows) for way in ways if way != "peft"}
     done = {way: Steps([], []) for way in ways}
 
     def others() -> None:
         for way, run in runs.items():
             begun = time.perf_counter()
-            loss = _step(run)
+            loss = step(run)
             settled()
             done[way].seconds.append(time.perf_counter() - begun)
             done[way].losses.append(loss)
@@ -195,7 +202,8 @@ def _ours(
     return _Run(setting.config(placement, steps, like), model, tokenizer, [], rows)
 
 
-def _step(run: _Run) -> float:
+def step(run: _Run) -> float:
+    """Take one step of a run; return the loss before it."""
     return run._update(run._losses(next(run.batches), grad=True).loss)["cross_entropy"]
 
 
@@ -308,10 +316,9 @@ def profile(setting: Setting, placement: str = "prefix") -> dict[str, float]:
     """
     model, tokenizer = models.shared_model(setting.model, "cpu", setting.dtype)
     run = _ours(setting, placement, 3, LIKE, model, tokenizer, setting.rows(tokenizer))
-    step = partial(_step, run)
-    step()
+    step(run)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        step()
+        step(run)
     spent = dict.fromkeys(("products", "attention", "rest"), 0.0)
     for event in profiler.key_averages():
         kind = "products" if event.key.startswith(PRODUCTS) else "rest"
