@@ -90,6 +90,7 @@ def assemble(root: Path = ROOT) -> Path:
     from tslib.study.report import front as report_front
     from tslib.study.report import questions as report_questions
     from tslib.study.report.mutation import mutation
+    from tslib.study.report.running import costs
     from tslib.study.report.sweeps import torture
 
     EXECUTED.mkdir(exist_ok=True)
@@ -98,6 +99,7 @@ def assemble(root: Path = ROOT) -> Path:
     front_figure(evidence)
     (EXECUTED / "questions.md").write_text(report_questions.page(evidence), encoding="utf-8")
     (EXECUTED / "torture.md").write_text(torture() + "\n", encoding="utf-8")
+    (EXECUTED / "running.md").write_text(costs() + "\n", encoding="utf-8")
     (EXECUTED / "mutation.md").write_text(mutation() + "\n", encoding="utf-8")
     program = str(Path(sys.executable).parent / "jupyter-book")
     command = [program, "build", "--path-output", ".", "--warningiserror", "--keep-going"]
