@@ -52,9 +52,9 @@ def costs(names: Iterable[str] = PAPERS) -> str:
     said = (
         f"One run: {STEPS} steps on one row of {positions} positions ({N_TOKENS} virtual tokens, {memory.QUESTION} of "
         f"the question, {memory.TARGET} of the solution, as in GSM8K). Memory is computed from the model's shape, "
-        "weights included; *fits in* leaves a tenth free. Times are computed, too, of the products of "
-        f"matrices alone: on a GPU that reaches {TFLOPS}·10¹² operations a second, and on the CPU of the chapter on cost at "
-        f"the fastest measured there, {rate / 1e9:.0f}·10⁹ (float32). A short row leaves a GPU idle part of the "
+        "weights included; *fits in* leaves a tenth free. Times are computed, too, of the products of matrices alone: "
+        f"on a GPU that reaches {TFLOPS}·10¹² operations a second, and on the CPU of the chapter on cost at the best "
+        f"rate measured there, {rate / 1e9:.0f}·10⁹ (float32). A short row leaves a GPU idle part of the "
         "time: count on several times as long. A run stops earlier when it is correct."
     )
     return "\n".join([*lines, "", said])
