@@ -82,7 +82,7 @@ display(Markdown(report_recipe.read_starts(lengths, vocabulary)))
 
 # %% tags=["hide-input"]
 alone = report_settings.by_itself(evidence)
-figure = plots.forest(report_recipe.labelled_alone(alone))
+figure = plots.forest(report_recipe.labelled_alone(alone), against="20 tokens of noise")
 plt.show()
 display(Markdown(report_settings.read_by_itself(alone)))
 
@@ -112,7 +112,7 @@ display(Markdown(report_recipe.read_runs(records)))
 second = Evidence(RECIPE)
 found = searched(second, FACTORS)
 if found:
-    figure = plots.forest(report_recipe.labelled(found))
+    figure = plots.forest(report_recipe.labelled(found), against="the preset tuned")
     plt.show()
     display(report_recipe.table(found).style.hide(axis="index"))
 display(Markdown(not_there(second, FACTORS)))

@@ -7,6 +7,7 @@ import numpy as np
 import seaborn as sns
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy import ndarray
 
 from tslib.records.record import RunRecord
@@ -34,6 +35,9 @@ def starts(norms: Mapping[str, Float[ndarray, "_"]], vocabulary: Float[ndarray, 
         ax.plot(lengths, np.full(len(lengths), -y), "o", color=colour, alpha=0.6)
     ax.set_yticks(-np.arange(len(norms)), list(norms))
     ax.set(xlabel="length of a virtual token at the start", xscale="log", ylim=(0.6 - len(norms), 0.6))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.legend(loc="upper left", bbox_to_anchor=(0, -0.35), ncols=2, frameon=False)
     return figure
 
@@ -57,5 +61,8 @@ def step_by_step(records: Mapping[str, RunRecord]) -> Figure:
             left.plot(at, record.results["final_cross_entropy"], "o", color=colour)
     left.set(xlabel="optimiser step", ylabel="cross-entropy (nats per token)", yscale="log")
     right.set(xlabel="optimiser step", ylabel="learning rate")
+    left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_minor_formatter(NullFormatter())
     left.legend()
     return figure

@@ -195,7 +195,7 @@ def around(rows: pd.DataFrame, value: str = "value", low: str = "low", high: str
     return lengths
 
 
-def forest(rows: pd.DataFrame, paper: str | None = None) -> Figure:
+def forest(rows: pd.DataFrame, paper: str | None = None, against: str = method_name("none")) -> Figure:
     """Ratios of iterations with their intervals, one row each (a forest plot).
 
     Parameters
@@ -204,6 +204,8 @@ def forest(rows: pd.DataFrame, paper: str | None = None) -> Figure:
         ``label``, ``regularizer``, ``value``, ``low``, ``high``; and the column that ``paper`` names.
     paper
         A column with the paper's ratio, drawn as a hollow diamond where it has one.
+    against
+        What the iterations are relative to; where it is no method, colours of methods say nothing and have no legend.
     """
     rows = rows.iloc[::-1]
     colours = method_colours(list(rows["regularizer"]))
@@ -214,14 +216,14 @@ def forest(rows: pd.DataFrame, paper: str | None = None) -> Figure:
         if paper and not pd.isna(row[paper]):
             ax.plot(row[paper], y, marker="D", mfc="none", color="black", linestyle="none")
     for name in dict.fromkeys(rows["regularizer"]):
-        if method_name(name) not in set(rows["label"]):
+        if against == method_name("none") and method_name(name) not in set(rows["label"]):
             ax.plot([], [], "o", color=colours[name], label=method_name(name))
     if paper and rows[paper].notna().any():
         ax.plot([], [], marker="D", mfc="none", color="black", linestyle="none", label="the paper, Gemma-2B-IT")
     ax.axvline(1, color="grey", linewidth=0.8)
     ax.set_yticks(range(len(rows)), rows["label"])
     ax.set_ylim(-0.6, len(rows) - 0.4)
-    ax.set_xlabel("iterations to correct, relative to cross-entropy alone (left of 1: faster)")
+    ax.set_xlabel(f"iterations to correct, relative to {against} (left of 1: faster)")
     if ax.get_legend_handles_labels()[0]:
         inches = ax.get_position().height * figure.get_figheight()  # half an inch below the axis, however many rows
         ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.5 / inches), ncols=2, frameon=False)

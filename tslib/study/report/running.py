@@ -24,7 +24,7 @@ def operations(name: str, positions: int, targets: int) -> float:
     config = memory.config_of(name)
     table = config.vocab_size * config.hidden_size
     layers = memory.parameters(name) - table * (1 if config.tie_word_embeddings else 2)
-    return 4.0 * (layers * positions + table * targets)
+    return float(4 * (layers * positions + table * targets))
 
 
 def costs(names: Iterable[str] = PAPERS) -> str:
