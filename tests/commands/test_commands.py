@@ -308,7 +308,8 @@ def test_the_examples_of_the_help_are_accepted(capsys, command):
     """Parsed as the user would type them; parsing returns the call and does not make it."""
     lines = examples(capsys, command)
     calls = [app.cli(args=shlex.split(line.partition(" > ")[0])) for line in lines]
-    assert [line.split()[0] for line in lines] == [call.func.__name__.replace("_", "-") for call in calls]
+    called = [call.func.__name__.replace("_", "-") for call in calls]
+    assert [line.split()[0] for line in lines] == called
     assert command in called
 
 
