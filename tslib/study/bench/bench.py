@@ -17,7 +17,7 @@ from tslib.losses.tsloss import TSLoss
 from tslib.records.durable import write
 from tslib.records.provenance import environment
 from tslib.records.record import COMMITTED
-from tslib.study.bench import correct, cost
+from tslib.study.bench import cost
 from tslib.study.bench.cost import WAYS, Setting
 from tslib.topology import diagrams as topology
 
@@ -30,8 +30,6 @@ LONG = Setting(batch=1, question=1024, answer=8)
 GEMMA = Setting(model="gemma3-270m", batch=4)
 ROUNDS, FEW = 7, 4
 """Steps of each way; the first is not counted."""
-PROBLEMS = (("gsm8k", 600, 300), ("gsm8k", 601, 300), ("gsm8k", 602, 300), ("needle-haystack/1024", 600, 100))
-"""Problems that are tuned until right: task, ``sample_seed`` and the most steps. No choice was made on them."""
 PROMPTS = (10, 20, 50, 100, 200, 500, 1000)
 """Lengths of the prompts whose TSLoss and whose homology are timed."""
 
@@ -59,8 +57,6 @@ def parts() -> dict[str, Callable[[], Any]]:
         setting = Setting(batch=1, question=question, answer=8)
         ways, rounds = (WAYS, FEW) if question < 2048 else (("peft", "suffix"), FEW - 1)
         found[f"steps/{setting}"] = partial(_steps, setting, rounds, ways)
-    for task, sample_seed, limit in PROBLEMS:
-        found[f"correct/{task}/{sample_seed}"] = partial(_to_correct, task, sample_seed, limit)
     found["curves"] = partial(_steps, SHORT, 20, ("peft", "prefix"), lr=PRESETS["paper"])
     for setting in (SHORT, LONG):
         found |= {f"memory/{setting}/{way}": partial(cost.peak_memory, setting, way) for way in WAYS}
@@ -152,11 +148,6 @@ def _steps(setting: Setting, steps: int, ways: tuple[str, ...] = WAYS, lr: float
     done = cost.alternate(setting, steps, ways, device="cpu", lr=lr)
     measured = {way: {"seconds": _rounded(one.seconds), "losses": _rounded(one.losses, 6)} for way, one in done.items()}
     return asdict(setting) | {"ways": measured, "flops": cost.flops(setting)}
-
-
-def _to_correct(task: str, sample_seed: int, limit: int) -> dict[str, Any]:
-    reached = correct.to_correct(task, sample_seed, limit, device="cpu")
-    return {"limit": limit} | {way: one._asdict() for way, one in reached.items()}
 
 
 def _rounded(values: list[float], digits: int = 5) -> list[float]:
