@@ -307,8 +307,8 @@ def examples(capsys, command: str) -> list[str]:
 def test_the_examples_of_the_help_are_accepted(capsys, command):
     """Parsed as the user would type them; parsing returns the call and does not make it."""
     lines = examples(capsys, command)
-    called = [app.cli(args=shlex.split(line.partition(" > ")[0])).func.__name__ for line in lines]
-    assert [line.split()[0] for line in lines] == called
+    calls = [app.cli(args=shlex.split(line.partition(" > ")[0])) for line in lines]
+    assert [line.split()[0] for line in lines] == [call.func.__name__.replace("_", "-") for call in calls]
     assert command in called
 
 

@@ -1,6 +1,7 @@
 """The notebooks: paired, without outputs, parameterised, short functions, and they run."""
 
 import ast
+import re
 from pathlib import Path
 
 import jupytext
@@ -42,6 +43,12 @@ pytestmark = [
 ]
 
 
+def parameters_of(path):
+    """A notebook's parameters and their defaults."""
+    cells = nbformat.read(path, as_version=4).cells
+    return next(parameters(cell) for cell in cells if "parameters" in cell.metadata.get("tags", []))
+
+
 def test_every_notebook_is_run_here():
     assert {path.stem for path in NOTEBOOKS} == set(QUICK)
 
@@ -71,14 +78,23 @@ def test_structure(path):
                     assert node.end_lineno - node.lineno + 1 <= 11, f"{node.name} is longer than ten lines"
 
 
+def test_lines_that_run_a_notebook_have_its_parameters():
+    """In the book's own pages, the README and the notebooks' own text."""
+    sources = [ROOT / "README.md", *(ROOT / "book").glob("*.md"), *(path.with_suffix(".py") for path in NOTEBOOKS)]
+    text = re.sub(r"\\\n|\n# ", " ", "\n".join(path.read_text(encoding="utf-8") for path in sources))
+    lines = re.findall(r"papermill\s+notebooks/(\w+)\.ipynb\s+out\.ipynb([^`\n]*)", text)
+    assert len(lines) > 10
+    for name, given in lines:
+        known = parameters_of(ROOT / "notebooks" / f"{name}.ipynb")
+        assert set(re.findall(r" -[py] +\"?(\w+)", given)) <= known.keys(), (name, given)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_with_other_settings_and_without_a_word_on_stderr(path, tiny_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     quick = QUICK[path.stem] | ({"model": str(tiny_folder)} if TINY.items() <= QUICK[path.stem].items() else {})
-    own = next(
-        parameters(cell) for cell in nbformat.read(path, 4).cells if "parameters" in cell.metadata.get("tags", [])
-    )
+    own = parameters_of(path)
     if "settings" in own:
         quick |= {"settings": CHANGED}
     done = papermill.execute_notebook(path, tmp_path / path.name, quick, progress_bar=False)

@@ -22,7 +22,7 @@ def operations(name: str, positions: int, targets: int) -> float:
     layers meet all, those of the output layer the ones that predict a target, and the embeddings are only looked up.
     """
     config = memory.config_of(name)
-    table = config.vocab_size * config.hidden_size
+    table: int = config.vocab_size * config.hidden_size
     layers = memory.parameters(name) - table * (1 if config.tie_word_embeddings else 2)
     return 4.0 * (layers * positions + table * targets)
 
@@ -52,9 +52,9 @@ def costs(names: Iterable[str] = PAPERS) -> str:
     said = (
         f"One run: {STEPS} steps on one row of {positions} positions ({N_TOKENS} virtual tokens, {memory.QUESTION} of "
         f"the question, {memory.TARGET} of the solution, as in GSM8K). Memory is computed from the model's shape, "
-        "weights included; *fits in* leaves a tenth free. Times are computed, too, and leave out all but the products of "
-        f"matrices: on a GPU that reaches {TFLOPS}·10¹² operations a second, and on the CPU of the chapter on cost at "
-        f"the fastest that was measured there, {rate / 1e9:.0f}·10⁹ (float32). A short row leaves a GPU idle part of the "
-        "time: count on several times as long. A run stops earlier when it is correct."
+        "weights included; *fits in* leaves a tenth free. Times are computed, too, and leave out all but the products "
+        f"of matrices: on a GPU that reaches {TFLOPS}·10¹² operations a second, and on the CPU of the chapter on cost "
+        f"at the fastest that was measured there, {rate / 1e9:.0f}·10⁹ (float32). A short row leaves a GPU idle part "
+        "of the time: count on several times as long. A run stops earlier when it is correct."
     )
     return "\n".join([*lines, "", said])
