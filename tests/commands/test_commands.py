@@ -309,7 +309,7 @@ def test_the_examples_of_the_help_are_accepted(capsys, command):
     lines = examples(capsys, command)
     calls = [app.cli(args=shlex.split(line.partition(" > ")[0])) for line in lines]
     assert [line.split()[0] for line in lines] == [call.func.__name__.replace("_", "-") for call in calls]
-    assert command in called
+    assert command in [line.split()[0] for line in lines]
 
 
 def test_the_run_of_the_examples_is_the_one_that_they_tune(capsys):
