@@ -57,7 +57,9 @@ BOUNDS = {
     "bfloat16": {"loss": 0.02, "gradient": 0.2, "loss of a step": 0.05},
 }
 """By precision of the model: how far loss and gradient at the start, and the loss before each of some steps, may be
-from the reference, relative to it (of the gradient: length of the difference over length)."""
+from the reference, relative to it (of the gradient: length of the difference over length). Rounding to bfloat16 alone
+may turn a gradient further than that; so there gradient and steps may be twice as far off as those of rows that go
+through the model one by one, in bfloat16 on the device."""
 
 
 class Check(NamedTuple):
@@ -275,8 +277,15 @@ def _compared(on: Device) -> Iterator[Check]:
             kept = "" if run.questions is None else ", questions kept"
             way = way_of(model, run.prompt, longest(rows, run.prompt.n_tokens)) + kept
             yield Check(f"{name}, {dtype}: rows go", way, "packed, questions kept" if name == "suffix" else "packed")
+            bounds = BOUNDS[dtype]
+            if dtype != "float32":
+                alone = _trace(_Alone(_config(on, **fields, dtype=dtype, question_cache=0), model, None, [], rows))
+                rounding = _apart(alone, expected[name])
+                bounds = bounds | {
+                    what: max(bounds[what], 2 * rounding[what]) for what in ("gradient", "loss of a step")
+                }
             for what, apart in _apart(_trace(run), expected[name]).items():
-                yield Check(f"{name}, {dtype}: {what}", apart, BOUNDS[dtype][what])
+                yield Check(f"{name}, {dtype}: {what}", apart, bounds[what])
 
 
 def _apart(found: Trace, expected: Trace) -> dict[str, float]:
