@@ -10,12 +10,6 @@ from tslib.study import plots
 from tslib.study.plots import describe
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
-
-
 def test_each_panel_has_its_title_axes_and_series():
     figure, (left, right, hidden) = plt.subplots(1, 3)
     left.plot([1, 2], [3, 4], label="TSLoss, off-diagonal")

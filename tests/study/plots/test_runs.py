@@ -7,19 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_tables import FITS, table
-from matplotlib import pyplot as plt
 
 from tslib import stats
 from tslib.study import plots
 from tslib.study.names import METHOD_NAMES
 
 mpl.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

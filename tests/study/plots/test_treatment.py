@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,7 +43,6 @@ def test_with_and_without(followed):
     assert lines(loops)["TSLoss, off-diagonal"] == pytest.approx([12.5] * 3)
     half = next(line for line in spread.lines if line.get_label().startswith("half"))
     assert list(half.get_xdata()) == [35, 35]
-    plt.close(figure)
 
 
 def test_changes_by_weight(followed):
@@ -52,7 +50,6 @@ def test_changes_by_weight(followed):
     spread, loops = figure.axes
     assert lines(spread) == {f"λ = {weight}": pytest.approx([1, 0.25, 0.25]) for weight in ("0.1", "1")}
     assert lines(loops)["λ = 1"] == pytest.approx([0, 10.5, 10.5])
-    plt.close(figure)
 
 
 def test_side_by_side():
@@ -63,7 +60,6 @@ def test_side_by_side():
     assert [ax.get_title() for ax in figure.axes] == ["cross-entropy alone", "with TSLoss"]
     assert [ax.get_xlim()[1] for ax in figure.axes] == pytest.approx([1.08 * 9] * 2), "one scale"
     assert [[bar.get_width() for bar in ax.patches[:2]] for ax in figure.axes] == [[1, 9], [2, 3]]
-    plt.close(figure)
 
 
 def test_even_clouds():
@@ -74,7 +70,6 @@ def test_even_clouds():
         *("noise on a simplex of side 1", "how unequal the lengths are", "step with TSLoss alone")
     ]
     assert set(lines(figure.axes[3])) == set(shapes.STARTS)
-    plt.close(figure)
 
 
 def settings():
@@ -99,7 +94,6 @@ def test_ratio_against_pull():
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     figure.canvas.draw()
     assert {"0.1 %", "1 %", "100 %"} <= {label.get_text() for label in ax.get_xticklabels()}
-    plt.close(figure)
 
 
 def test_kinds():
