@@ -21,10 +21,11 @@ from transformers import (
 )
 
 from tslib.errors import InputError
-from tslib.prompts import packing
+from tslib.kernels import attention
+from tslib.kernels.layout import Packing
 from tslib.prompts.encoding import Encoded
 from tslib.prompts.forward import Outcome, forward, packs, pads, way_of
-from tslib.prompts.packing import Packing, pack
+from tslib.prompts.packing import pack
 from tslib.prompts.question_cache import QuestionCache
 from tslib.prompts.soft_prompt import SoftPrompt, StatePrompt, StateShape
 
@@ -106,15 +107,15 @@ def by_row(model, rows, placement):
 
 @pytest.mark.parametrize(
     ("short", "pads"),
-    [(packing.SHORT, False), (0, False), (0, True)],
+    [(attention.SHORT, False), (0, False), (0, True)],
     ids=["products", "flash", "flash of padded rests, as on a GPU"],
 )
 @pytest.mark.parametrize("placement", ["prefix", "suffix", "every layer"])
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 def test_packed_is_padded(model, rows, placement, short, pads, monkeypatch):
     """Each kind of attention, and activations kept or computed again."""
-    monkeypatch.setattr(packing, "SHORT", short)
-    monkeypatch.setattr(packing, "_pads", lambda _states: pads)
+    monkeypatch.setattr(attention, "SHORT", short)
+    monkeypatch.setattr(attention, "_pads", lambda _states: pads)
     each = by_row if placement == "every layer" else partial(outcome, way="padded")
     padded, expected = each(model, rows, placement)
     for pass_tokens in (None, 1):
@@ -134,7 +135,7 @@ def test_gradient_of_products():
         return nn.functional.softmax(scores, -1) @ value
 
     given = (query, key, value)
-    ours, theirs = packing._Products.apply(*given, allowed), plainly(*given)
+    ours, theirs = attention._Products.apply(*given, allowed), plainly(*given)
     assert_close(ours, theirs)
     for own, expected in zip(*(torch.autograd.grad(out.sin().sum(), given) for out in (ours, theirs)), strict=True):
         assert_close(own, expected)

@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tslib.errors import InputError
+from tslib.kernels.attention import packed_attention
+from tslib.kernels.layout import States
+from tslib.kernels.linears import FrozenLinears
+from tslib.kernels.target_loss import target_loss
 from tslib.prompts import probe
 from tslib.prompts.encoding import Encoded, longest
-from tslib.prompts.frozen import FrozenLinears, target_loss
-from tslib.prompts.packing import States, pack, packed_attention
+from tslib.prompts.packing import pack
 from tslib.prompts.passes import checkpointing
 from tslib.prompts.question_cache import QuestionCache
 from tslib.prompts.soft_prompt import IGNORE, SoftPrompt, StatePrompt, model_inputs, row_inputs

@@ -33,6 +33,7 @@ DIGESTS = ("gguf_sha256", "safetensors_sha256", "revision")
 PACKAGES = ("torch", "transformers", "ripser", "numpy", "scipy")
 NUMBERS = [
     "config.py",
+    "kernels/*.py",
     "losses/*.py",
     "models/loading.py",
     "models/registry.py",
