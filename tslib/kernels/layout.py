@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Packing", "States"]
+__all__ = ["Packing", "States", "indices"]
 
 States = Sequence[tuple[Float[Tensor, "1 _ _ _"], Float[Tensor, "1 _ _ _"]]]
 """Keys and values of positions before a row, layer by layer, of shape (1, key heads, positions, head size). A layer
@@ -52,8 +52,8 @@ class Packing:
             for start, length in zip(starts, lengths, strict=True)
         ]
         real = [row * width + step for row, length in enumerate(lengths) for step in range(length)]
-        table = _indices(places).view(len(lengths), width)
-        return cls(head, tuple(lengths), table, _indices(real), tuple(past), before)
+        table = indices(places).view(len(lengths), width)
+        return cls(head, tuple(lengths), table, indices(real), tuple(past), before)
 
     def to(self, device: torch.device | str) -> "Packing":
         """Put the tensors on a device, which transformers asks for; states of the past are where their layer is."""
@@ -65,5 +65,6 @@ class Packing:
         return found.view(len(found), *self.places.shape, -1).transpose(0, 1)
 
 
-def _indices(values: Sequence[Any]) -> Tensor:
+def indices(values: Sequence[Any]) -> Tensor:
+    """Return whole numbers, or rows of them, as a tensor."""
     return torch.tensor(values, dtype=torch.long)

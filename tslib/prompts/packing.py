@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from tslib.kernels.layout import Packing, States, _indices
+from tslib.kernels.layout import Packing, States, indices
 from tslib.prompts.encoding import Encoded
 
 __all__ = ["Packed", "Packing", "pack"]
@@ -107,7 +107,7 @@ def pack(
         positions = [before[0][0].shape[2] + position for position in positions]
     targets = [token for row in rows for token in row.target]
     given = {"ids": ids, "order": order, "positions": positions, "predicting": predicting, "targets": targets}
-    return Packed(**{name: _indices(values).to(device) for name, values in given.items()}, packing=packing.to(device))
+    return Packed(**{name: indices(values).to(device) for name, values in given.items()}, packing=packing.to(device))
 
 
 def _shared(sequences: Sequence[Sequence[int]]) -> int:
