@@ -9,25 +9,27 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from tslib.kernels import choice
+
 __all__ = ["FrozenLinears"]
 
 
 class FrozenLinears(TorchFunctionMode):
-    """While active, linear layers with frozen float32 weights on a CPU are multiplied by oneDNN on the way forward.
+    """While active, linear layers with frozen float32 weights on a CPU are multiplied by the library that is quicker.
 
-    Torch gives them to MKL, which takes up to half as long again on some processors (AMD's); in bfloat16 torch uses
-    oneDNN itself. On the way back the weights lie as MKL wants them, and oneDNN would copy them first. The result
-    differs by rounding.
+    That is what torch takes itself, MKL, or oneDNN, as measured (see `tslib.kernels.choice`); in bfloat16 torch uses
+    oneDNN itself. On the way back the weights lie as MKL wants them, and oneDNN would copy them first. The results
+    differ by rounding.
     """
 
     def __torch_function__(self, func: Callable[..., Any], _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run a function of torch, with oneDNN where it is such a layer."""
+        """Run a function of torch, with oneDNN where it is such a layer and that is quicker."""
         if func is functional.linear and not kwargs and _suits_onednn(*args):
             x, *layer = args
-            if not x.numel():
-                return func(*args)
             # as a matrix: what the operator gives for more dimensions is a view, which a model may not write into
-            return _FrozenLinear.apply(x.reshape(-1, x.shape[-1]), *layer).view(*x.shape[:-1], -1)
+            matrix = x.reshape(-1, x.shape[-1])
+            if len(matrix) and choice.quickest(matrix, layer[0], PRODUCTS) == "onednn":
+                return _FrozenLinear.apply(matrix, *layer).view(*x.shape[:-1], -1)
         return func(*args, **(kwargs or {}))
 
 
@@ -48,6 +50,10 @@ def _onednn(
     """Return x Wᵀ + b."""
     product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return product
+
+
+PRODUCTS: dict[choice.Library, choice.Product] = {"mkl": functional.linear, "onednn": _onednn}
+"""What each library multiplies with."""
 
 
 class _FrozenLinear(torch.autograd.Function):

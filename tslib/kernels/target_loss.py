@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tslib.kernels.linears import _onednn, _suits_onednn
+from tslib.kernels.linears import FrozenLinears
 
 __all__ = ["CHUNK", "TargetLoss", "target_loss"]
 
@@ -63,11 +63,11 @@ class _TargetLoss(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, chunk: int
     ) -> tuple[Tensor, Tensor]:
-        multiply = _onednn if _suits_onednn(hidden, weight, bias) else functional.linear
         at_once = IN_CACHE if hidden.device.type == "cpu" else chunk
 
         def few(states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # logits go when it returns
-            logits = multiply(states, weight, bias)  # (c, vocabulary)
+            with FrozenLinears():
+                logits = functional.linear(states, weight, bias)  # (c, vocabulary)
             parts = [fewer(*part) for part in zip(logits.split(in_cache), ids[:, None].split(in_cache), strict=True)]
             losses, found = (torch.cat(part) for part in zip(*parts, strict=True))
             return losses.sum(), found, logits @ weight if ctx.needs_input_grad[0] else states
