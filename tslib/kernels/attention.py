@@ -23,8 +23,11 @@ from tslib.kernels.layout import Packing
 __all__ = ["packed_attention"]
 
 ATTENTION = "tslib-packed"
+BLOCK = 64
+"""Queries at once where attention is computed by plain products: on a CPU. 0: nowhere."""
 SHORT = 512
-"""Keys up to which a CPU computes attention by plain products; beyond, torch's flash attention is faster."""
+"""Keys up to which their weights are kept for the way back. Beyond, a whole sequence goes to torch's flash attention,
+which stays on one side of the diagonal, too, but has no windows and wants as many queries as keys."""
 HARMLESS = ("position_ids", "cache_position", "use_cache", "is_causal")
 """What transformers says to attention besides, and what changes nothing here."""
 
@@ -66,14 +69,11 @@ def _attend(
         return torch.cat([attention.after_past(*row) for row in rows], 1), None
     # without rests all is head
     parts = [states.split([packing.head, *packing.lengths], 2) for states in (query, key, value)]
-    head, *rests = map(list, zip(*parts, strict=True))
-    first = 0
-    if packing.before:  # they have no queries, but with some that are dropped all is as if they were tokens
-        states_before = [states.to(key) for states in packing.before[module.layer_idx]]
-        first = states_before[0].shape[2]
-        nothing = query.new_zeros(*query.shape[:2], first, query.shape[3])
-        head = [torch.cat(parts, 2) for parts in zip((nothing, *states_before), head, strict=True)]
-    out = [attention.causal(*head)[:, first:]] if packing.head else []
+    (first, *head), *rests = zip(*parts, strict=True)
+    if packing.before:
+        states_before = (states.to(key) for states in packing.before[module.layer_idx])
+        head = [torch.cat(pair, 2) for pair in zip(states_before, head, strict=True)]
+    out = [attention.causal(first, *head)] if packing.head else []
     if not _pads(query):
         out += [attention.after(head, *rest) for rest in rests]
     elif rests:
@@ -95,40 +95,31 @@ class _Attention:
 
     def after(
         self,
-        head: Sequence[Float[Tensor, "1 _ p e"]],
+        head: Sequence[Float[Tensor, "1 kv p e"]],
         query: Float[Tensor, "r h w e"],
         key: Float[Tensor, "r kv w e"],
         value: Float[Tensor, "r kv w e"],
     ) -> Float[Tensor, "r w h e"]:
-        """Attention of rows to a head (query, key, value), and each to itself."""
-        keys, values = (_behind(*states) for states in zip(head[1:], (key, value), strict=True))
-        if self._is_short(keys):
-            return self.by_products(query, keys, values)
-        # as many queries as keys need no mask
-        return self.causal(_behind(head[0], query), keys, values)[:, head[0].shape[2] :]
+        """Attention of rows to a head (key, value), and each to itself."""
+        return self.causal(query, *(_behind(*states) for states in zip(head, (key, value), strict=True)))
 
     def causal(
-        self, query: Float[Tensor, "r h l e"], key: Float[Tensor, "r kv l e"], value: Float[Tensor, "r kv l e"]
-    ) -> Float[Tensor, "r l h e"]:
+        self, query: Float[Tensor, "r h q e"], key: Float[Tensor, "r kv k e"], value: Float[Tensor, "r kv k e"]
+    ) -> Float[Tensor, "r q h e"]:
         """Attention within rows."""
-        if self._is_short(key):
-            return self.by_products(query, key, value)
         length = key.shape[2]
-        windowed = self.window is not None and self.window < length
-        mask = self._allowed(length, length, key.device)[None, None] if windowed else None
+        missing = length - query.shape[2]
+        window = self.window if self.window is not None and self.window < length else None
+        if _in_blocks(key) and (length <= SHORT or window is not None or missing):
+            return _Blocks.apply(query * self.scale, key, value, window)
+        mask = None if window is None else _allowed(length, length, window, key.device)[None, None]
         grouped = key.device.type != "cpu" and mask is None  # elsewhere torch is faster with the keys repeated
         if not grouped:
             key, value = (states.repeat_interleave(query.shape[1] // key.shape[1], 1) for states in (key, value))
         settings: Any = {"scale": self.scale, "is_causal": mask is None, "enable_gqa": grouped}
-        return functional.scaled_dot_product_attention(query, key, value, mask, **settings).transpose(1, 2)
-
-    def by_products(
-        self, query: Float[Tensor, "r h q e"], key: Float[Tensor, "r kv k e"], value: Float[Tensor, "r kv k e"]
-    ) -> Float[Tensor, "r q h e"]:
-        """Attention by plain products."""
-        width = query.shape[2]
-        allowed = self._allowed(width, key.shape[2], query.device)
-        return self._by_head(_Products.apply(self._grouped(query * self.scale, key), key, value, allowed), width)
+        whole = functional.pad(query, (0, 0, missing, 0))  # as many queries as keys need no mask
+        out = functional.scaled_dot_product_attention(whole, key, value, mask, **settings)
+        return out[:, :, missing:].transpose(1, 2)
 
     def after_past(
         self,
@@ -139,31 +130,17 @@ class _Attention:
     ) -> Float[Tensor, "r q h e"]:
         """Attention within rows and to the states of a past, which take no gradient; it may be long."""
         keys, values = (torch.cat(parts, 2) for parts in zip(past, (key, value), strict=True))
-        allowed = self._allowed(query.shape[2], keys.shape[2], query.device)
-        grouped = self._grouped(query, key)
-        mask = allowed.repeat(grouped.shape[2] // query.shape[2], 1)
-        out = functional.scaled_dot_product_attention(grouped, keys, values, mask, scale=self.scale)
-        return self._by_head(out, query.shape[2])
-
-    @staticmethod
-    def _grouped(query: Float[Tensor, "r h q e"], key: Float[Tensor, "r kv k e"]) -> Float[Tensor, "r kv _ e"]:
-        """Put query heads that share a key head under one another, so that keys are not repeated."""
-        grouped: Tensor = query.unflatten(1, (key.shape[1], -1)).flatten(2, 3)  # (r, kv, h / kv * q, e)
-        return grouped
-
-    @staticmethod
-    def _by_head(out: Float[Tensor, "r kv _ e"], width: int) -> Float[Tensor, "r q h e"]:
-        by_head: Tensor = out.unflatten(2, (-1, width)).flatten(1, 2).transpose(1, 2)
+        grouped = _grouped(query, key)
+        allowed = _allowed(query.shape[2], keys.shape[2], self.window, query.device)
+        mask = allowed.repeat(grouped.shape[2], 1)
+        out = functional.scaled_dot_product_attention(grouped.flatten(2, 3), keys, values, mask, scale=self.scale)
+        by_head: Tensor = out.view_as(grouped).flatten(1, 2).transpose(1, 2)
         return by_head
 
-    def _allowed(self, queries: int, keys: int, device: torch.device) -> Bool[Tensor, "q k"]:
-        """Which keys a query attends to: none after it, and of the others the last in the window."""
-        distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
-        return distance >= 0 if self.window is None else (distance >= 0) & (distance < self.window)
 
-    @staticmethod
-    def _is_short(key: Tensor) -> bool:
-        return key.device.type == "cpu" and key.shape[2] <= SHORT
+def _in_blocks(states: Tensor) -> bool:
+    """Whether attention is computed in blocks, by plain products."""
+    return states.device.type == "cpu" and BLOCK > 0
 
 
 def _pads(states: Tensor) -> bool:
@@ -175,29 +152,81 @@ def _behind(head: Float[Tensor, "1 _ p e"], own: Float[Tensor, "r _ w e"]) -> Fl
     return torch.cat([head.expand(len(own), -1, -1, -1), own], 2)
 
 
-class _Products(torch.autograd.Function):
-    """softmax(q kᵀ) v over the keys that are allowed, without the copies of all scores that autograd would make."""
+class _Blocks(torch.autograd.Function):
+    """softmax(q kᵀ) v, for a few queries at a time and the keys that one of them attends to: half of all products.
+
+    Weights are kept for the way back where rows are short, else computed again; other copies of them, as autograd would
+    make, there are none.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
-        query: Float[Tensor, "r kv hq e"],
+        query: Float[Tensor, "r h q e"],
         key: Float[Tensor, "r kv k e"],
         value: Float[Tensor, "r kv k e"],
-        allowed: Bool[Tensor, "q k"],
-    ) -> Float[Tensor, "r kv hq e"]:
-        scores = query @ key.mT
-        scores.unflatten(2, (-1, len(allowed))).masked_fill_(~allowed, -torch.inf)
-        weights = functional.softmax(scores, -1)  # inside, the kernel computes in float32
-        ctx.save_for_backward(query, key, value, weights)
-        return weights @ value
+        window: int | None,
+    ) -> Float[Tensor, "r q h e"]:
+        keep = any(ctx.needs_input_grad) and key.shape[2] <= SHORT
+        grouped, kept = _grouped(query, key), []
+        out = query.new_empty(query.shape[0], query.shape[2], *grouped.shape[1:3], value.shape[3])
+        for queries, keys in _blocks(query.shape[2], key.shape[2], window):
+            weights = _weights(grouped[:, :, :, queries], key[:, :, keys], window)
+            out[:, queries] = (weights @ value[:, :, keys]).unflatten(2, (out.shape[3], -1)).movedim(3, 1)
+            kept += [weights] if keep else []
+        ctx.save_for_backward(query, key, value, *kept)
+        ctx.window = window
+        return out.flatten(2, 3)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        query, key, value, weights = ctx.saved_tensors
-        # where a key is not allowed its weight is zero, and with it the gradient of its score
-        scores = torch._softmax_backward_data(gradient @ value.mT, weights, -1, weights.dtype)
-        return scores @ key, scores.mT @ query, weights.mT @ gradient, None
+    def backward(ctx: Any, gradient: Float[Tensor, "r q h e"]) -> tuple[Tensor, Tensor, Tensor, None]:
+        query, key, value, *kept = ctx.saved_tensors
+        grouped, towards = _grouped(query, key), _grouped(gradient.transpose(1, 2), key)
+        of_query = torch.empty_like(grouped)
+        exact = torch.promote_types(key.dtype, torch.float32)
+        of_key, of_value = (torch.zeros_like(states, dtype=exact) for states in (key, value))
+        for queries, keys in _blocks(query.shape[2], key.shape[2], ctx.window):
+            some, own = grouped[:, :, :, queries], towards[:, :, :, queries].flatten(2, 3)
+            weights = kept.pop(0) if kept else _weights(some, key[:, :, keys], ctx.window)
+            # where a key is not allowed its weight is zero, and with it the gradient of its score
+            scores = torch._softmax_backward_data(own @ value[:, :, keys].mT, weights, -1, weights.dtype)
+            of_query[:, :, :, queries] = (scores @ key[:, :, keys]).view_as(some)
+            of_key[:, :, keys] += scores.mT @ some.flatten(2, 3)
+            of_value[:, :, keys] += weights.mT @ own
+        return of_query.flatten(1, 2), of_key.to(key), of_value.to(value), None
+
+
+def _grouped(query: Float[Tensor, "r h q e"], key: Float[Tensor, "r kv k e"]) -> Float[Tensor, "r kv g q e"]:
+    """Put query heads that share a key head together, so that keys are not repeated."""
+    grouped: Tensor = query.unflatten(1, (key.shape[1], -1))
+    return grouped
+
+
+def _blocks(queries: int, keys: int, window: int | None) -> Iterator[tuple[slice, slice]]:
+    """Yield blocks of queries, and of the keys that at least one of them attends to."""
+    before = keys - queries
+    for start in range(0, queries, BLOCK):
+        end = min(start + BLOCK, queries)
+        first = 0 if window is None else max(0, before + start - window + 1)
+        yield slice(start, end), slice(first, before + end)
+
+
+def _weights(
+    query: Float[Tensor, "r kv g q e"], key: Float[Tensor, "r kv k e"], window: int | None
+) -> Float[Tensor, "r kv gq k"]:
+    """Weights of the keys, for queries at the last of them."""
+    queries, keys = query.shape[3], key.shape[2]
+    scores = query.flatten(2, 3) @ key.mT
+    first = keys - queries if window is None else 0  # all attend to what is before the first of them
+    hidden = ~_allowed(queries, keys, window, key.device)[:, first:]
+    scores.unflatten(2, (-1, queries))[..., first:].masked_fill_(hidden, -torch.inf)
+    return functional.softmax(scores, -1)  # inside, the kernel computes in float32
+
+
+def _allowed(queries: int, keys: int, window: int | None, device: torch.device) -> Bool[Tensor, "q k"]:
+    """Which keys a query attends to: none after it, and of the others the last in the window."""
+    distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
+    return distance >= 0 if window is None else (distance >= 0) & (distance < window)
 
 
 AttentionInterface.register(ATTENTION, _attend)

@@ -112,12 +112,12 @@ def fake_pass(config: str, n_tokens: int, question: int, target: int, batch: int
             live.peak = live.now
 
         model.base_model.register_forward_hook(reach_output_layer)
-        short, attention.SHORT = attention.SHORT, attention.SHORT if device == "cpu" else 0
+        block, attention.BLOCK = attention.BLOCK, attention.BLOCK if device == "cpu" else 0
         try:
             with live:
                 _step(model, prompt, _rows(question, target, batch), way="packed")
         finally:
-            attention.SHORT = short
+            attention.BLOCK = block
     return Memory(weights, kept[0] - weights, live.peak - kept[0], 4 * prompt.weight.nbytes)
 
 
