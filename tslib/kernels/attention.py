@@ -18,6 +18,7 @@ from torch.nn import functional
 from transformers import AttentionInterface
 
 from tslib.errors import InputError
+from tslib.kernels.growing import Growing
 from tslib.kernels.layout import Packing
 
 __all__ = ["packed_attention"]
@@ -50,18 +51,23 @@ def _attend(
     value: Float[Tensor, "1 kv l e"],
     attention_mask: None,
     *,
-    packing: Packing,
+    packing: Packing | Growing,
     scaling: float | None = None,
     sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Float[Tensor, "1 l h e"], None]:
-    """Attention of a packed sequence, as transformers calls it.
+    """Attention of a packed sequence, or of one new token a row, as transformers calls it.
 
     What else a model asks of attention (a soft cap, sinks, a bias by position) is not here: its rows are not packed.
     """
     if asked := sorted(name for name, value in others.items() if name not in HARMLESS and not _is_nothing(value)):
         raise InputError(f"packed attention has no {', '.join(asked)}, for which this model asks: pad its rows")
     attention = _Attention(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window)
+    if isinstance(packing, Growing):
+        if module.layer_idx in packing.layers:
+            return packing.attend(module.layer_idx, query * attention.scale, key, value, sliding_window), None
+        packing.begin(module.layer_idx, key, value)
+        packing = packing.packing
     if packing.past:
         queries, keys, values = (states.split(packing.lengths, 2) for states in (query, key, value))
         pasts = [past[module.layer_idx] for past in packing.past]
