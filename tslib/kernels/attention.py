@@ -118,7 +118,7 @@ class _Attention:
         window = self.window if self.window is not None and self.window < length else None
         if _in_blocks(key) and (length <= SHORT or window is not None or missing):
             return _Blocks.apply(query * self.scale, key, value, window)
-        mask = None if window is None else _allowed(length, length, window, key.device)[None, None]
+        mask = None if window is None else ~_hidden(length, length, window, key.device)[None, None]
         grouped = key.device.type != "cpu" and mask is None  # elsewhere torch is faster with the keys repeated
         if not grouped:
             key, value = (states.repeat_interleave(query.shape[1] // key.shape[1], 1) for states in (key, value))
@@ -137,8 +137,7 @@ class _Attention:
         """Attention within rows and to the states of a past, which take no gradient; it may be long."""
         keys, values = (torch.cat(parts, 2) for parts in zip(past, (key, value), strict=True))
         grouped = _grouped(query, key)
-        allowed = _allowed(query.shape[2], keys.shape[2], self.window, query.device)
-        mask = allowed.repeat(grouped.shape[2], 1)
+        mask = ~_hidden(query.shape[2], keys.shape[2], self.window, query.device).repeat(grouped.shape[2], 1)
         out = functional.scaled_dot_product_attention(grouped.flatten(2, 3), keys, values, mask, scale=self.scale)
         by_head: Tensor = out.view_as(grouped).flatten(1, 2).transpose(1, 2)
         return by_head
@@ -224,15 +223,16 @@ def _weights(
     queries, keys = query.shape[3], key.shape[2]
     scores = query.flatten(2, 3) @ key.mT
     first = keys - queries if window is None else 0  # all attend to what is before the first of them
-    hidden = ~_allowed(queries, keys, window, key.device)[:, first:]
+    hidden = _hidden(queries, keys - first, window, key.device)
     scores.unflatten(2, (-1, queries))[..., first:].masked_fill_(hidden, -torch.inf)
     return functional.softmax(scores, -1)  # inside, the kernel computes in float32
 
 
-def _allowed(queries: int, keys: int, window: int | None, device: torch.device) -> Bool[Tensor, "q k"]:
-    """Which keys a query attends to: none after it, and of the others the last in the window."""
-    distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
-    return distance >= 0 if window is None else (distance >= 0) & (distance < window)
+def _hidden(queries: int, keys: int, window: int | None, device: torch.device) -> Bool[Tensor, "q k"]:
+    """Which keys a query does not attend to: those after it, and those before the last of its window."""
+    pairs, before = torch.ones(queries, keys, dtype=torch.bool, device=device), keys - queries
+    hidden = pairs.triu(before + 1)
+    return hidden if window is None else hidden | pairs.tril(before - window)
 
 
 AttentionInterface.register(ATTENTION, _attend)
