@@ -3,6 +3,7 @@
 import functools
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -34,3 +35,9 @@ def command(function: Function) -> Function:
     overview.command(help=said.partition("\n\n")[0])(call)
     names.append(function.__name__)
     return function
+
+
+def say(line: str) -> None:
+    """Say something before a command begins, beside what it prints; nothing where there is nothing to say."""
+    if line:
+        print(line, file=sys.stderr)
