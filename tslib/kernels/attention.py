@@ -117,7 +117,8 @@ class _Attention:
         missing = length - query.shape[2]
         window = self.window if self.window is not None and self.window < length else None
         if _in_blocks(key) and (length <= SHORT or window is not None or missing):
-            return _Blocks.apply(query * self.scale, key, value, window)
+            blocks: Tensor = _Blocks.apply(query * self.scale, key, value, window)
+            return blocks
         mask = None if window is None else ~_hidden(length, length, window, key.device)[None, None]
         grouped = key.device.type != "cpu" and mask is None  # elsewhere torch is faster with the keys repeated
         if not grouped:

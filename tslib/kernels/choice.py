@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -71,7 +71,7 @@ def quickest(x: Tensor, weight: Tensor, products: dict[Library, Product]) -> Lib
     if forced := os.environ.get(FORCED):
         if forced not in LIBRARIES:
             raise InputError(f"{FORCED} is {forced!r}: set it to {' or '.join(LIBRARIES)}, or unset it to measure")
-        _made[shape] = cast("Library", forced)
+        _made[shape] = forced
     elif shape not in _made:
         path = _folder() / "float32-{}-threads-{}x{}x{}".format(*shape)
         _made[shape] = _kept(path) or _keep(path, _measure(positions, weight, products))
@@ -113,7 +113,7 @@ def _kept(path: Path) -> Library | None:
         said = path.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return None
-    return cast("Library", said) if said in LIBRARIES else None
+    return said if said in LIBRARIES else None
 
 
 def _keep(path: Path, library: Library) -> Library:

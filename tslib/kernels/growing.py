@@ -80,8 +80,9 @@ class Growing:
         scores = torch.cat([to_head, grouped.movedim(2, 0) @ keys.mT], -1)  # (r, kv, g, p + w)
         scores.masked_fill_(hidden[:, None, None], -torch.inf)
         of_head, of_own = functional.softmax(scores, -1).split([head_keys.shape[1], width], -1)
-        out = (of_head.movedim(0, 2).flatten(1, 2) @ head_values).view_as(grouped).movedim(2, 0) + of_own @ values
-        return out.flatten(1, 2)[None]
+        from_head = (of_head.movedim(0, 2).flatten(1, 2) @ head_values).view_as(grouped).movedim(2, 0)
+        out: Tensor = from_head + of_own @ values  # (r, kv, g, e)
+        return out.flatten(1, 2).unsqueeze(0)
 
     def _places(self, window: int | None, device: torch.device) -> tuple[Int[Tensor, "r"], Bool[Tensor, "r k"]]:
         """Where each row's new states go, and which keys are behind them or before their window; for all layers."""
