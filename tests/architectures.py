@@ -183,7 +183,9 @@ def tried(model: Any) -> dict[str, Any]:
         right = [until(greedy(model, row, 6), stop_ids(words, model.generation_config)) for row in asked]
         assert replies == right, f"replies, {length}"
     said = probe.answers(model)
-    found["decoding"] = next((how for how in ("several rows", "one row") if said.get(f"decoding {how}")), "no cache")
+    found["decoding"] = next(
+        (how for how in ("packed rows", "several rows", "one row") if said.get(f"decoding {how}")), "no cache"
+    )
     return found
 
 

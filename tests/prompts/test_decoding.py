@@ -1,28 +1,41 @@
 """Greedy decoding in batches, against transformers on each row alone, and against an argmax of whole rows."""
 
+import itertools
 import json
 import shutil
 
 import pytest
 import torch
 from torch.nn import functional
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from tslib.models import loading as models
+from tslib.prompts import probe
 from tslib.prompts.decoding import generate, room_of
-from tslib.prompts.encoding import Encoded, decode, encode
-from tslib.prompts.soft_prompt import SoftPrompt
+from tslib.prompts.encoding import Encoded, decode, encode, until
+from tslib.prompts.soft_prompt import SoftPrompt, StatePrompt
 from tslib.tasks import Example
 
 QUESTIONS = ["What is the capital of France?", "Name a fruit.", "Count from one to five, please, in words."]
 
 
+def rows_of(loaded, questions):
+    return [
+        Encoded(encode(loaded.tokenizer, Example(f"toy/train/{i}", text, "x", "x")).question, [])
+        for i, text in enumerate(questions)
+    ]
+
+
 @pytest.fixture(scope="module")
 def rows(smollm2_135m):
-    return [
-        Encoded(encode(smollm2_135m.tokenizer, Example(f"toy/train/{i}", text, "x", "x")).question, [])
-        for i, text in enumerate(QUESTIONS)
-    ]
+    return rows_of(smollm2_135m, QUESTIONS)
 
 
 def alone(loaded, row, longest) -> list[int]:
@@ -224,3 +237,144 @@ def test_a_token_that_ends_a_turn_and_is_not_special(smollm2_135m, rows, named_e
     generate(smollm2_135m.model, named_end, None, rows, max_new_tokens=12, complete=has_words)
     assert max(map(len, asked)) > 10
     assert not any("<|im_end|>" in text for text in asked)
+
+
+# states of our own, where a model takes packed rows
+
+SIZES = {"vocab_size": 60, "hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 4}
+
+
+def llama():
+    config = LlamaConfig(**SIZES, num_hidden_layers=2, num_key_value_heads=2, initializer_range=0.5, eos_token_id=2)
+    return LlamaForCausalLM(config)
+
+
+def gemma3():
+    """With a window of 5 positions in one of its two layers."""
+    kinds = ["sliding_attention", "full_attention"]
+    shape = {"num_hidden_layers": 2, "num_key_value_heads": 1, "head_dim": 4, "sliding_window": 5, "layer_types": kinds}
+    return Gemma3ForCausalLM(Gemma3TextConfig(**SIZES, **shape, initializer_range=0.5, eos_token_id=2))
+
+
+@pytest.fixture(scope="module", params=[llama, gemma3], ids=lambda family: family.__name__)
+def small(request):
+    torch.manual_seed(0)
+    return request.param().eval().requires_grad_(False)
+
+
+@pytest.fixture
+def passes(small, monkeypatch):
+    """Positions of each pass through the model; transformers' own decoding is not to be asked."""
+    assert generate(small, Words(), None, [Encoded([5, 6], [])], max_new_tokens=30)
+    assert probe.answers(small)["decoding packed rows"]
+    monkeypatch.setattr(small, "generate", None)
+    lengths = []
+    hook = small.base_model.register_forward_pre_hook(
+        lambda _module, _args, given: lengths.append(given["inputs_embeds"].shape[1] if "packing" in given else 0),
+        with_kwargs=True,
+    )
+    with hook:
+        yield lengths
+
+
+class Words:
+    """A tokenizer whose tokens are numbers, of which 2 ends a reply."""
+
+    eos_token_id = 2
+    chat_template = None
+
+    def __call__(self, text, **_):
+        return {"input_ids": [4]}
+
+    def decode(self, ids, **_):
+        return " ".join(map(str, ids))
+
+
+VIRTUAL = [41, 42, 43]
+
+
+def asked(row, placement):
+    """A row with real tokens where the prompt stands."""
+    if placement == "suffix":
+        return Encoded([*row.question, *VIRTUAL], row.target)
+    return Encoded([*(VIRTUAL if placement else []), *row.question], row.target)
+
+
+def prompt_of(model, placement):
+    if placement == "every layer":
+        return StatePrompt.of_tokens(model, VIRTUAL)
+    return SoftPrompt.of_tokens(model, VIRTUAL, placement) if placement else None
+
+
+PLACEMENTS = [None, "prefix", "suffix", "every layer"]
+
+
+@pytest.mark.parametrize(("count", "placement"), [*itertools.product([1, 16], PLACEMENTS), (100, "prefix")])
+def test_ragged_rows_are_each_row_alone(small, passes, count, placement):
+    """All begin with the same six tokens; some have a part of their reply, and each fourth hardly any room."""
+    generator = torch.Generator().manual_seed(3)
+
+    def some(most):
+        length = int(torch.randint(1, most + 1, (1,), generator=generator))
+        return torch.randint(5, 60, (length,), generator=generator).tolist()
+
+    rows = [Encoded([7, 8, 9, 10, 11, 12, *some(12)], some(3) if index % 3 else []) for index in range(count)]
+    if count > 1:
+        rows[::4] = [Encoded([7, 8, 9, 10, 11, 12, *[13] * 16], []) for _ in rows[::4]]
+    virtual = len(VIRTUAL) if placement else 0
+    limit = 22 + virtual + 2
+    prompt = prompt_of(small, placement)
+    generate(small, Words(), prompt, rows[:1], max_new_tokens=20)  # it is found out what the model does with them
+    passes.clear()
+    replies = generate(small, Words(), prompt, rows, max_new_tokens=6, max_context=limit)
+    seen = list(passes)
+    rooms = [room_of(row, virtual, limit, 6) for row in rows]
+    whole = [asked(row, placement) for row in rows]
+    assert replies == [by_hand(small, row, room, {2}) for row, room in zip(whole, rooms, strict=True)]
+    inside = 0 if placement == "every layer" else virtual
+    own = [len(row.question) + len(row.target) for row in rows]
+    if count > 1:
+        assert min(rooms) == 2
+        head = 6 + (inside if placement != "suffix" else 0)
+        rest = inside if placement == "suffix" else 0
+        assert seen[0] == head + sum(length - 6 + rest for length in own), "what is alike goes through once"
+    lengths = [(len(reply), room) for reply, room in zip(replies, rooms, strict=True)]
+    left = [sum(length >= step and room > step for length, room in lengths) for step in range(1, 6)]
+    assert seen[1:] == [rows for rows in left if rows], "rows that have ended are left out"
+
+
+def test_a_complete_reply_leaves(small, passes):
+    rows = [Encoded([7, 8, 9], []), Encoded([7, 20, 21, 22], [])]
+    whole = generate(small, Words(), None, rows, max_new_tokens=9)
+    assert min(map(len, whole)) == 9
+    passes.clear()
+    first = " ".join(map(str, whole[0][:3]))
+    replies = generate(small, Words(), None, rows, max_new_tokens=9, complete=lambda text: text == first)
+    assert replies == [whole[0][:3], whole[1]]
+    assert passes[1:] == [2, 2] + [1] * 6
+
+
+def test_a_batch_of_the_embedded_model_is_each_row_alone(smollm2_135m, monkeypatch):
+    """Sixteen questions with the same beginning, of which some end early."""
+    start = rows_of(smollm2_135m, QUESTIONS[2:])[0].question
+    rows = [Encoded([*start, *range(900 + index, 900 + 2 * index)], []) for index in range(1, 16)]
+    rows += rows_of(smollm2_135m, QUESTIONS[:1])
+    expected = [[token for token in alone(smollm2_135m, row, 8) if token != 2] for row in rows]
+    ours = generate(*smollm2_135m, None, rows, max_new_tokens=8)
+    assert probe.answers(smollm2_135m.model)["decoding packed rows"]
+    assert ours == expected
+
+
+def test_rows_beyond_the_window_of_a_real_model(gemma3_270m):
+    """Gemma 3 with three rows behind 530 tokens that all share, in most of its layers a window of 512."""
+    loaded = models.load_model(str(gemma3_270m), device="cpu")
+    shared = probe.tokens(loaded.model, 530, 7)
+    rows = [Encoded([*shared, *probe.tokens(loaded.model, length, length)], []) for length in (2, 9, 5)]
+    ours = generate(*loaded, None, rows, max_new_tokens=5)
+    said = probe.answers(loaded.model)
+    assert said["decoding packed rows"]
+    assert said["decoding packed rows, beyond 512"]
+    for row, reply in zip(rows, ours, strict=True):
+        ids = torch.tensor([row.question])
+        out = loaded.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=5)
+        assert reply == until(out[0, len(row.question) :].tolist(), {1, 106})

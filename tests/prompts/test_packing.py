@@ -21,10 +21,11 @@ from transformers import (
 )
 
 from tslib.errors import InputError
-from tslib.prompts import packing
+from tslib.kernels import attention
+from tslib.kernels.layout import Packing
 from tslib.prompts.encoding import Encoded
 from tslib.prompts.forward import Outcome, forward, packs, pads, way_of
-from tslib.prompts.packing import Packing, pack
+from tslib.prompts.packing import pack
 from tslib.prompts.question_cache import QuestionCache
 from tslib.prompts.soft_prompt import SoftPrompt, StatePrompt, StateShape
 
@@ -105,16 +106,21 @@ def by_row(model, rows, placement):
 
 
 @pytest.mark.parametrize(
-    ("short", "pads"),
-    [(packing.SHORT, False), (0, False), (0, True)],
-    ids=["products", "flash", "flash of padded rests, as on a GPU"],
+    ("short", "block", "pads"),
+    [
+        (attention.SHORT, 16, False),
+        (0, 16, False),
+        (0, 0, True),
+    ],
+    ids=["weights kept", "weights computed again", "flash of padded rests, as on a GPU"],
 )
 @pytest.mark.parametrize("placement", ["prefix", "suffix", "every layer"])
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
-def test_packed_is_padded(model, rows, placement, short, pads, monkeypatch):
+def test_packed_is_padded(model, rows, placement, short, block, pads, monkeypatch):
     """Each kind of attention, and activations kept or computed again."""
-    monkeypatch.setattr(packing, "SHORT", short)
-    monkeypatch.setattr(packing, "_pads", lambda _states: pads)
+    monkeypatch.setattr(attention, "SHORT", short)
+    monkeypatch.setattr(attention, "BLOCK", block)
+    monkeypatch.setattr(attention, "_pads", lambda _states: pads)
     each = by_row if placement == "every layer" else partial(outcome, way="padded")
     padded, expected = each(model, rows, placement)
     for pass_tokens in (None, 1):
@@ -122,22 +128,6 @@ def test_packed_is_padded(model, rows, placement, short, pads, monkeypatch):
         assert_close(packed.loss, padded.loss, rtol=1e-5, atol=1e-6)
         assert torch.equal(packed.matches, padded.matches)
         assert (gradient - expected).norm() < 1e-4 * expected.norm()
-
-
-def test_gradient_of_products():
-    """Two key heads with three query heads each, of four queries behind three keys more."""
-    query, key, value = (torch.randn(1, 2, n, 5, dtype=torch.float64, requires_grad=True) for n in (3 * 4, 7, 7))
-    allowed = torch.arange(3, 7)[:, None] >= torch.arange(7)
-
-    def plainly(query, key, value):
-        scores = (query @ key.mT).masked_fill(~allowed.repeat(3, 1), -torch.inf)
-        return nn.functional.softmax(scores, -1) @ value
-
-    given = (query, key, value)
-    ours, theirs = packing._Products.apply(*given, allowed), plainly(*given)
-    assert_close(ours, theirs)
-    for own, expected in zip(*(torch.autograd.grad(out.sin().sum(), given) for out in (ours, theirs)), strict=True):
-        assert_close(own, expected)
 
 
 def test_padding_behind_a_prefix_in_every_layer(model):

@@ -81,3 +81,11 @@ def test_bits_are_promised_only_where_the_same_lengths_were_replayed():
     assert same_bits(one, dict(one))
     assert not same_bits(one, one | {"replayed": {"run": "0" * 12, "lengths": "2" * 12}})
     assert not same_bits(one, dict.fromkeys(promised, "x"))
+
+
+def test_bits_are_promised_only_where_no_product_is_by_other_kernels():
+    promised = ("code", "packages", "platform", "machine", "device", "threads", "model", "dtype")
+    one = dict.fromkeys(promised, "x")
+    assert same_bits(one | {"kernels": {"mkl": "1x2x3"}}, one | {"kernels": {"mkl": "1x2x3 4x5x6"}})
+    assert not same_bits(one | {"kernels": {"mkl": "1x2x3"}}, one | {"kernels": {"onednn": "1x2x3"}})
+    assert same_bits(one, one | {"kernels": {"onednn": "1x2x3"}}), "of before it was said"

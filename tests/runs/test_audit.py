@@ -1,6 +1,7 @@
 """An audit makes runs again and finds what a record does not have from its run."""
 
 import dataclasses
+import shutil
 
 import pytest
 
@@ -75,6 +76,34 @@ def test_an_audit_that_is_interrupted_prints_what_it_found(short, tmp_path, monk
     assert out.count("bits") == 2
     assert err.endswith("interrupted\n")
     assert len(made) == 3, "the fourth is not made"
+
+
+def test_records_in_a_precision_that_is_imitated_are_counted_and_not_drawn(short, tmp_path, monkeypatch, capsys):
+    store = RunStore(tmp_path / "runs")
+    records = [store.run(config, progress=False) for config in short.configs[:2]]
+    coarse = dataclasses.replace(records[0].config, dtype="bfloat16")
+    store.save(dataclasses.replace(records[0], config=coarse))
+    made = []
+
+    def tune(config, **_):
+        made.append(config.dtype)
+        return store.get(config)
+
+    monkeypatch.setattr("tslib.runs.audit.tune", tune)
+    monkeypatch.setattr("tslib.models.loading.computes", lambda dtype, *_: dtype != "bfloat16")
+    monkeypatch.setattr("tslib.kernels.precision.computes", lambda dtype, *_: dtype != "bfloat16")
+    monkeypatch.setattr("tslib.kernels.precision.slowdown", lambda *_: 7.2)
+    assert main(["audit", str(store.root), "--sample", "9"]) == 0
+    assert made == ["float32", "float32"]
+    said = "a step of the 1 records in it, which {}, take about 7 times as long as in float32\n"
+    assert capsys.readouterr().err.endswith(said.format("are left out unless --any-dtype is given"))
+    assert main(["audit", str(store.root), "--sample", "9", "--any-dtype"]) == 0
+    assert sorted(made[2:]) == ["bfloat16", "float32", "float32"]
+    assert capsys.readouterr().err.endswith(said.format("may be drawn"))
+    for record in records:
+        shutil.rmtree(store.path(record.config))
+    with pytest.raises(InputError, match=r"all 1 records in .* are in bfloat16, .* give --any-dtype to draw from them"):
+        list(audit(store, 1))
 
 
 def test_an_audit_of_nothing(tmp_path):

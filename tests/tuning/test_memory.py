@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tslib.errors import InputError, ResourceError
+from tslib.kernels.target_loss import CHUNK
 from tslib.models import loading as models
 from tslib.models.loading import MODELS
-from tslib.prompts.frozen import CHUNK
 from tslib.tuning import memory, memory_steps
 from tslib.tuning.memory import GIB, estimate, fits, measured_peak, table
 

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -35,3 +36,9 @@ def command(function: Function) -> Function:
     overview.command(name=name, help=said.partition("\n\n")[0])(call)
     names.append(name)
     return function
+
+
+def say(line: str) -> None:
+    """Say something before a command begins, beside what it prints; nothing where there is nothing to say."""
+    if line:
+        print(line, file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from tslib.commands.registry import command
+from tslib.commands.registry import command, say
 from tslib.config import SETTINGS, EvalConfig, TuneConfig
 from tslib.errors import InputError
 
@@ -60,12 +60,14 @@ def tune(config: OmitArgPrefixes[TuneConfig], store: Path = Path("runs"), force:
     python -m tslib tune --task bbh-symbolic --samples 10 --method prefix-tuning --lr 0.01
     python -m tslib tune --placement suffix --dtype auto --store my-runs
     """
+    from tslib.kernels.precision import advice
     from tslib.runs.store import RunStore
     from tslib.study.report.runs import run_table
 
     records = RunStore(store)
     record = None if force else records.done(config)
     if record is None:
+        say(advice(config.dtype, config.device))
         record = records.run(config, anew=force)
     else:
         print("this run was made before and is only shown; --force makes it again")

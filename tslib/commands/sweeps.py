@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from tslib.commands.registry import command
+from tslib.commands.registry import command, say
 from tslib.errors import InputError, ResourceError
 
 
@@ -57,6 +57,8 @@ def sweep(
     python -m tslib sweep data/sweeps/short.yaml --jobs 2
     python -m tslib sweep data/sweeps/evidence.yaml --store my-runs --profile profiles/slurm
     """
+    from tslib.config import TuneConfig
+    from tslib.kernels.precision import advice
     from tslib.runs import engine, sweeps
     from tslib.runs.store import RunStore
     from tslib.study.report.sweeps import plan
@@ -67,6 +69,9 @@ def sweep(
     asked = sweeps.Sweep.load(file)
     jobs = jobs or max(1, (os.cpu_count() or 1) // threads)
     print(plan(asked, records, jobs))
+    missing = [(job.dtype, job.device) for job in sweeps.missing(asked, records) if isinstance(job, TuneConfig)]
+    for kind in [] if profile else sorted(set(missing)):  # with a profile they are run elsewhere
+        say(advice(*kind, of=f"a step of {missing.count(kind)} of the missing runs"))
     if show:
         return
     left = engine.run(asked, records, jobs=jobs, threads=threads, group=group, profile=profile)
@@ -119,7 +124,10 @@ def work(
 
 @command
 def audit(
-    store: Annotated[Positional[Path], arg(metavar="[STORE]")] = Path("data/results"), sample: int = 5, seed: int = 0
+    store: Annotated[Positional[Path], arg(metavar="[STORE]")] = Path("data/results"),
+    sample: int = 5,
+    seed: int = 0,
+    any_dtype: bool = False,
 ) -> None:
     """Draw records at random, make their runs again from their configs, and say where the numbers differ.
 
@@ -131,6 +139,8 @@ def audit(
         How many.
     seed
         Which.
+    any_dtype
+        Draw from runs in bfloat16, too, where this processor only imitates it.
 
     Examples
     --------
@@ -138,13 +148,18 @@ def audit(
     """
     import pandas as pd
 
-    from tslib.runs.audit import Finding, audit
+    from tslib.kernels.precision import advice
+    from tslib.runs.audit import Finding, audit, imitated
     from tslib.runs.store import RunStore
 
     _at_least(1, sample=sample)
+    records = RunStore(store)
+    if slow := len(imitated(records)):
+        drawn = "may be drawn" if any_dtype else "are left out unless --any-dtype is given"
+        say(advice("bfloat16", of=f"a step of the {slow} records in it, which {drawn},"))
     found: list[Finding] = []
     try:
-        found.extend(audit(RunStore(store), sample, seed))
+        found.extend(audit(records, sample, seed, any_dtype=any_dtype))
     finally:
         if found:
             print(pd.DataFrame([one.as_row() for one in found]).to_string(index=False))

@@ -215,17 +215,40 @@ def resolve_dtype(dtype: str = "auto", device: str = "auto") -> str:
     InputError
         For an unknown dtype or device.
     """
-    import torch
-
     if dtype != "auto":
         if dtype not in DTYPES:
             raise InputError(f"dtype {dtype!r} is unknown: give auto or one of {', '.join(DTYPES)}")
         return dtype
-    kind = torch.device(resolve_device("auto" if device == "spread" else device)).type
+    return "bfloat16" if _kind(device) in ("cpu", "cuda") and computes("bfloat16", device) else "float32"
+
+
+def computes(dtype: str, device: str = "auto") -> bool:
+    """Whether a device computes a precision itself; bfloat16 is imitated by many, which takes several times as long.
+
+    Parameters
+    ----------
+    dtype, device
+        As in a config.
+
+    Raises
+    ------
+    InputError
+        For an unknown device.
+    """
+    import torch
+
+    kind = _kind(device)
+    if dtype != "bfloat16" or kind not in ("cpu", "cuda"):
+        return True
     if kind == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    native = kind == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return "bfloat16" if native else "float32"
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _kind(device: str) -> str:
+    import torch
+
+    return torch.device(resolve_device("auto" if device == "spread" else device)).type
 
 
 def resolve_device(device: str = "auto") -> str:

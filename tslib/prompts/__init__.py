@@ -1,6 +1,6 @@
 """A soft prompt, and how it goes through a frozen model: layout, encoding, packing, decoding.
 
-Imports ``errors``, ``tasks``, ``models`` and ``config``. A new prompt method is a file here and a line in
+Imports ``errors``, ``tasks``, ``models``, ``config`` and ``kernels``. A new prompt method is a file here and a line in
 `tslib.prompts.methods`.
 """
 

@@ -8,15 +8,19 @@ from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tslib.errors import InputError
+from tslib.kernels.attention import packed_attention
+from tslib.kernels.growing import Growing
+from tslib.kernels.layout import Packing, States
+from tslib.kernels.linears import FrozenLinears
+from tslib.kernels.target_loss import target_loss
 from tslib.prompts import probe
 from tslib.prompts.encoding import Encoded, longest
-from tslib.prompts.frozen import FrozenLinears, target_loss
-from tslib.prompts.packing import States, pack, packed_attention
+from tslib.prompts.packing import Packed, pack
 from tslib.prompts.passes import checkpointing
 from tslib.prompts.question_cache import QuestionCache
 from tslib.prompts.soft_prompt import IGNORE, SoftPrompt, StatePrompt, model_inputs, row_inputs
@@ -26,7 +30,9 @@ __all__ = [
     "Way",
     "attends_by_interface",
     "caches_questions",
+    "embedded",
     "forward",
+    "hidden_states",
     "keeps_states",
     "logits_of",
     "packs",
@@ -134,23 +140,46 @@ def _kernels(model: Any, way: Way) -> Iterator[None]:
 def _packed(
     model: Any, prompt: SoftPrompt, rows: Sequence[Encoded], past: Sequence[States], pass_tokens: int | None
 ) -> Outcome:
-    embed = model.get_input_embeddings()
-    batch = pack(rows, prompt.inside, prompt.placement, past, prompt.states(), device=embed.weight.device)
-    embedded = embed(batch.ids)
-    sequence = torch.cat([prompt().to(embedded.dtype), embedded]).index_select(0, batch.order)  # (l, d)
-    long = pass_tokens is not None and len(sequence) > pass_tokens
+    device = model.get_input_embeddings().weight.device
+    batch = pack(rows, prompt.inside, prompt.placement, past, prompt.states(), device=device)
+    long = pass_tokens is not None and len(batch.order) > pass_tokens
     with checkpointing(model, on=long, again=partial(_kernels, model, "packed")):
-        hidden = model.base_model(
-            inputs_embeds=sequence[None],
-            position_ids=batch.positions[None],
-            use_cache=False,
-            packing=batch.packing,
-        ).last_hidden_state[0]
+        hidden = hidden_states(model, embedded(model, prompt, batch), batch.positions, batch.packing)
     head = model.get_output_embeddings()
     # one that is the embedding, too, is on the first of several devices; what moves states there is not called here
     predicting = hidden.index_select(0, batch.predicting.to(hidden.device)).to(head.weight.device)
     loss, matches = target_loss(predicting, head, batch.targets.to(head.weight.device))
     return Outcome(loss / len(batch.targets), _by_row(matches.split([len(row.target) for row in rows])))
+
+
+def embedded(model: Any, prompt: SoftPrompt | None, batch: Packed) -> Float[Tensor, "l d"]:
+    """Return what enters the model at each position of a packed sequence."""
+    tokens = model.get_input_embeddings()(batch.ids)
+    virtual = [] if prompt is None else [prompt().to(tokens.dtype)]
+    sequence: Tensor = torch.cat([*virtual, tokens]).index_select(0, batch.order)
+    return sequence
+
+
+def hidden_states(
+    model: Any, sequence: Float[Tensor, "l d"], positions: Int[Tensor, "l"], packing: Packing | Growing
+) -> Float[Tensor, "l d"]:
+    """Return what would enter the output layer, where attention is packed.
+
+    Parameters
+    ----------
+    model
+        Of transformers, within `tslib.kernels.attention.packed_attention`.
+    sequence
+        What enters it.
+    positions
+        Of each in its own row.
+    packing
+        Whose they are.
+    """
+    hidden: Tensor = model.base_model(
+        inputs_embeds=sequence[None], position_ids=positions[None], use_cache=False, packing=packing
+    ).last_hidden_state[0]
+    return hidden
 
 
 def _by_row(matches: Sequence[Bool[Tensor, "_"]]) -> Bool[Tensor, "b t"]:

@@ -77,8 +77,9 @@ def remember(model: Any, name: str) -> None:
 
 def _code() -> str:
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for room in ("kernels", "prompts"):
+        for path in sorted(Path(__file__).parents[1].glob(f"{room}/*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -8,7 +8,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from tslib.prompts.soft_prompt import States, states_of
+from tslib.kernels.layout import States
+from tslib.prompts.soft_prompt import states_of
 
 __all__ = ["QuestionCache"]
 

@@ -11,12 +11,9 @@ from torch.nn import functional
 
 from tslib.config import TuneConfig
 from tslib.errors import InputError
+from tslib.kernels.layout import States
 from tslib.prompts.encoding import Encoded
 from tslib.prompts.initial import INITIALIZERS, as_embedded, encoding_of, entering, scale_of
-
-States = Sequence[tuple[Float[Tensor, "1 _ _ _"], Float[Tensor, "1 _ _ _"]]]
-"""Keys and values of positions before a row, layer by layer, of shape (1, key heads, positions, head size). A layer
-with a sliding window may have the last positions only."""
 
 IGNORE = -100
 """Target id of a position that is padding, left out of the cross-entropy."""

@@ -14,6 +14,7 @@ from typing import Any
 from torch import device, get_num_threads
 
 from tslib.errors import InputError, TslibError
+from tslib.kernels import choice
 from tslib.models import loading as models
 
 __all__ = [
@@ -33,6 +34,7 @@ DIGESTS = ("gguf_sha256", "safetensors_sha256", "revision")
 PACKAGES = ("torch", "transformers", "ripser", "numpy", "scipy")
 NUMBERS = [
     "config.py",
+    "kernels/*.py",
     "losses/*.py",
     "models/loading.py",
     "models/registry.py",
@@ -71,6 +73,7 @@ def environment(model: str, on: device, started: float) -> dict[str, Any]:
         "machine": machine(on),
         "device": on.type,
         "threads": get_num_threads(),
+        "kernels": choice.made() if on.type == "cpu" else {},
         "model": models.identity(model),
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -171,22 +174,14 @@ def machine(on: device) -> str:
     """Name the processor, and the accelerator where one is used."""
     import torch
 
-    return f"{_processor()} + {torch.cuda.get_device_name(on)}" if on.type == "cuda" else _processor()
-
-
-@functools.cache
-def _processor() -> str:
-    try:  # platform.processor() is empty on most Linux systems
-        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        found = None
-    return " ".join(found[1].split()) if found else platform.processor() or platform.machine()
+    return f"{choice.processor()} + {torch.cuda.get_device_name(on)}" if on.type == "cuda" else choice.processor()
 
 
 def same_bits(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two environments promise the same numbers to the last bit: same code, packages, machine and threads.
 
-    Of a run that replays another's lengths these have to be the same, too.
+    No product of one shape may be by different kernels, and of a run that replays another's lengths these have to be
+    the same, too.
     """
     promised = ("code", "packages", "platform", "machine", "device", "threads", "model", "dtype")
     first, second = (
@@ -194,4 +189,5 @@ def same_bits(one: dict[str, Any], other: dict[str, Any]) -> bool:
         for said in (one, other)
     )
     replayed = first.get("replayed") == second.get("replayed")
-    return replayed and all(name in first and first[name] == second.get(name) for name in promised)
+    kernels = choice.same(first.get("kernels", {}), second.get("kernels", {}))
+    return replayed and kernels and all(name in first and first[name] == second.get(name) for name in promised)

@@ -1,13 +1,16 @@
 """Making runs again from their records' configs, and saying where the numbers differ."""
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from tslib.errors import InputError
+from tslib.errors import InputError, TslibError
+from tslib.models import loading as models
 from tslib.records.durable import DamagedError
 from tslib.records.files import TABLES, compact
 from tslib.records.provenance import check_weights, same_bits
@@ -15,7 +18,7 @@ from tslib.records.record import RunRecord
 from tslib.runs.store import RunStore
 from tslib.tuning.loop import tune
 
-__all__ = ["FIRST", "ITERATIONS", "LOSS", "Finding", "audit", "compare", "iterations_gap"]
+__all__ = ["FIRST", "ITERATIONS", "LOSS", "Finding", "audit", "compare", "imitated", "iterations_gap"]
 
 FIRST = 10
 """Steps whose losses are compared where other code or another machine made the record: rounding grows from step to
@@ -59,7 +62,9 @@ class Finding:
         return asdict(self) | {"differences": "; ".join(self.differences) or "none"}
 
 
-def audit(store: RunStore, sample: int, seed: int = 0, *, progress: bool = True) -> Iterator[Finding]:
+def audit(
+    store: RunStore, sample: int, seed: int = 0, *, progress: bool = True, any_dtype: bool = False
+) -> Iterator[Finding]:
     """Draw some records of a store, make their runs again, and yield what is found of each.
 
     Parameters
@@ -72,15 +77,26 @@ def audit(store: RunStore, sample: int, seed: int = 0, *, progress: bool = True)
         Which.
     progress
         Show a bar for each run.
+    any_dtype
+        Draw from runs in a precision that this machine imitates, too.
 
     Raises
     ------
+    InputError
+        If there is nothing to draw from.
     KeyboardInterrupt
         After Ctrl-C or SIGTERM; what was found until then has been yielded.
     """
-    names = sorted(path.name for path in store.folders())
-    if not names:
+    paths = store.folders()
+    if not paths:
         raise InputError(f"no records in {store.root}: name a folder of records")
+    slow = set() if any_dtype else set(imitated(store))
+    names = [path.name for path in paths if path.name not in slow]
+    if not names:
+        raise InputError(
+            f"all {len(paths)} records in {store.root} are in bfloat16, which this processor only imitates: give "
+            "--any-dtype to draw from them"
+        )
     threads = torch.get_num_threads()
     try:
         for name in random.Random(seed).sample(names, min(sample, len(names))):
@@ -99,6 +115,19 @@ def audit(store: RunStore, sample: int, seed: int = 0, *, progress: bool = True)
             yield compare(name, record, again)
     finally:
         torch.set_num_threads(threads)
+
+
+def imitated(store: RunStore) -> list[str]:
+    """Names of the records whose runs are in a precision that this machine does not compute itself."""
+    return [path.name for path in store.folders() if _is_imitated(path)]
+
+
+def _is_imitated(path: Path) -> bool:
+    try:
+        config = json.loads((path / "record.json").read_text(encoding="utf-8"))["config"]
+        return not models.computes(config["dtype"], config["device"])
+    except (OSError, ValueError, LookupError, TypeError, TslibError):  # damaged, or of no device here: drawn, and said
+        return False
 
 
 def compare(name: str, record: RunRecord, again: RunRecord) -> Finding:

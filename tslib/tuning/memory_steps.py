@@ -19,8 +19,8 @@ class Memory(NamedTuple):
     activations
         What the forward pass has kept for the backward pass when it reaches the output layer.
     logits
-        What comes on top from there on: the logits of a few positions at a time (see `tslib.prompts.frozen`) and their
-        gradients; where the target is short, the gradients inside the last layer can be more, and are meant.
+        What comes on top from there on: the logits of a few positions at a time (see `tslib.kernels.target_loss`) and
+        their gradients; where the target is short, the gradients inside the last layer can be more, and are meant.
     prompt
         P, its gradient and AdamW's two moments, all in float32.
     """
@@ -91,7 +91,7 @@ def fake_pass(config: str, n_tokens: int, question: int, target: int, batch: int
     """Run the step on fake tensors, with all layers."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    from tslib.prompts import packing
+    from tslib.kernels import attention
     from tslib.prompts.forward import attends_by_interface
 
     with FakeTensorMode():
@@ -112,12 +112,12 @@ def fake_pass(config: str, n_tokens: int, question: int, target: int, batch: int
             live.peak = live.now
 
         model.base_model.register_forward_hook(reach_output_layer)
-        short, packing.SHORT = packing.SHORT, packing.SHORT if device == "cpu" else 0
+        block, attention.BLOCK = attention.BLOCK, attention.BLOCK if device == "cpu" else 0
         try:
             with live:
                 _step(model, prompt, _rows(question, target, batch), way="packed")
         finally:
-            packing.SHORT = short
+            attention.BLOCK = block
     return Memory(weights, kept[0] - weights, live.peak - kept[0], 4 * prompt.weight.nbytes)
 
 

@@ -20,10 +20,10 @@ import torch
 
 from tslib.config import TuneConfig
 from tslib.errors import InputError, ResourceError
+from tslib.kernels.linears import FrozenLinears
 from tslib.losses.tsloss import TSLoss
 from tslib.models import loading as models
 from tslib.prompts.encoding import Encoded, encode
-from tslib.prompts.frozen import FrozenLinears
 from tslib.tasks import Example, load_task
 from tslib.tuning.loop import _Run
 from tslib.tuning.memory_steps import resident, warm_up

@@ -1,4 +1,4 @@
-"""Frozen layers by oneDNN, and the loss of a few positions at a time, against torch's own."""
+"""The loss of a few positions at a time, against that of all logits."""
 
 import copy
 
@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from tslib.prompts import frozen
-from tslib.prompts.frozen import FrozenLinears, target_loss
+from tslib.kernels import linears
+from tslib.kernels import target_loss as module
+from tslib.kernels.target_loss import target_loss
 
 BIAS = pytest.mark.parametrize("bias", [False, True])
 
@@ -18,40 +19,6 @@ BIAS = pytest.mark.parametrize("bias", [False, True])
 def head():
     torch.manual_seed(0)
     return nn.Linear(8, 50, bias=False).requires_grad_(False)
-
-
-@pytest.fixture
-def products(monkeypatch):
-    """How often oneDNN is asked."""
-    asked = []
-    once = frozen._onednn
-    monkeypatch.setattr(frozen, "_onednn", lambda *args: asked.append(args) or once(*args))
-    return asked
-
-
-@BIAS
-@pytest.mark.parametrize("shape", [(5, 8), (2, 3, 8)])
-def test_a_frozen_layer_is_torchs(bias, shape, products):
-    torch.manual_seed(0)
-    layer = nn.Linear(8, 6, bias=bias).requires_grad_(False)
-    x = torch.randn(shape, requires_grad=True)
-    expected = layer(x)
-    with FrozenLinears():
-        out = layer(x)
-    assert_close(out, expected, rtol=1e-5, atol=1e-6)
-    towards = torch.randn_like(out)
-    ours, theirs = (torch.autograd.grad(y, x, towards)[0] for y in (out, expected))
-    assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
-    assert len(products) == 1, "on the way forward"
-
-
-def test_layers_that_are_left_to_torch(products):
-    trained, half = nn.Linear(8, 6), nn.Linear(8, 6).bfloat16().requires_grad_(False)
-    with FrozenLinears():
-        trained(torch.randn(2, 8)).sum().backward()
-        half(torch.randn(2, 8, dtype=torch.bfloat16))
-    assert trained.weight.grad is not None
-    assert products == []
 
 
 def reference(hidden, head, targets):
@@ -64,7 +31,7 @@ def reference(hidden, head, targets):
 @pytest.mark.parametrize("chunk", [1, 50, 149, 150, 10**6])
 def test_loss_and_gradient_are_those_of_all_logits(head, chunk, in_cache, bias, monkeypatch):
     """Chunks of one position, of an uneven number, and of all; gone over in parts."""
-    monkeypatch.setattr(frozen, "IN_CACHE", in_cache)
+    monkeypatch.setattr(module, "IN_CACHE", in_cache)
     if bias:
         head = nn.Linear(8, 50).requires_grad_(False)
     hidden = (3 * torch.randn(7, 8)).requires_grad_()
@@ -82,7 +49,7 @@ def test_loss_and_gradient_are_those_of_all_logits(head, chunk, in_cache, bias, 
 @pytest.mark.parametrize("in_cache", [100, 10**6])
 def test_loss_below_float32(head, in_cache, monkeypatch):
     """Logits in the model's precision, the rest in float32."""
-    monkeypatch.setattr(frozen, "IN_CACHE", in_cache)
+    monkeypatch.setattr(module, "IN_CACHE", in_cache)
     half = copy.deepcopy(head).bfloat16()
     hidden = torch.randn(7, 8, dtype=torch.bfloat16, requires_grad=True)
     targets = torch.randint(50, (7,))
@@ -95,7 +62,10 @@ def test_loss_below_float32(head, in_cache, monkeypatch):
     assert (ours - theirs).norm() < 0.01 * theirs.norm()
 
 
-def test_no_gradient_is_computed_where_none_is_wanted(head, products):
+def test_no_gradient_is_computed_where_none_is_wanted(head, monkeypatch):
+    products = []
+    once = linears._onednn
+    monkeypatch.setattr(linears, "_onednn", lambda *args: products.append(args) or once(*args))
     hidden = torch.randn(7, 8)
     targets = torch.randint(50, (7,))
     total, _ = target_loss(hidden, head, targets)
