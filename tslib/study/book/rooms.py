@@ -13,9 +13,9 @@ from tslib.study.book.build import ROOT
 __all__ = ["ORDER", "PICTURE", "arrows", "circle", "draw", "module_of", "room"]
 
 ORDER = (
-    *("errors", "topology", "tasks", "models", "stats", "losses", "config", "prompts", "records", "tuning", "runs"),
-    *("interop", "trainer", "study", "study.bench", "study.claims", "study.report", "study.plots", "study.book"),
-    *("commands", "__main__"),
+    *("errors", "topology", "tasks", "models", "stats", "losses", "config", "prompts", "vision", "records"),
+    *("tuning", "runs", "interop", "trainer", "study", "study.bench", "study.claims", "study.report", "study.plots"),
+    *("study.book", "commands", "__main__"),
 )
 """Rooms from the lowest to the highest; ``study`` alone is its files that lie in no package of its own."""
 
@@ -31,6 +31,7 @@ ABOUT = {
     "losses": "TSLoss and other regularisers",
     "config": "what defines a run",
     "prompts": "a soft prompt in a frozen model",
+    "vision": "pictures, and prompts tied to places",
     "records": "what a run leaves behind",
     "tuning": "the loop",
     "runs": "many runs: store, sweeps, audits",
