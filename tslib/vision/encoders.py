@@ -74,6 +74,9 @@ class VitS14(nn.Module):
     The tokens are those behind the last layer norm, without the one that stands for the whole picture.
     """
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, folder: Path) -> None:
         from transformers import Dinov2Model
 
