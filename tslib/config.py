@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import InitVar
 from functools import cached_property
+from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from tslib.errors import InputError, needs
@@ -53,10 +54,6 @@ def _one_of_regularizers(name: str) -> str:
     return _one_of(name, REGULARIZERS)
 
 
-def _one_of_methods(name: str) -> str:
-    return _one_of(name, METHODS)
-
-
 def _one_of_tasks(name: str) -> str:
     from tslib.tasks import find_task
 
@@ -86,21 +83,30 @@ class Method:
         The values of ``init`` that it can start from.
     cloud
         Whether there is a point cloud, for a regulariser.
+    resume
+        Puts a run's prompt to work again, of a method that has a bank and a gate; None: it is a `SoftPrompt`.
     """
 
     start: Callable[["TuneConfig", Any, Any], Any] | None = None
     among: bool = True
     inits: tuple[str, ...] = ("gaussian", "embedding-gaussian", "vocabulary", "text", "superposition")
     cloud: bool = True
+    resume: Callable[..., Any] | None = None
 
     def conflict(self, config: "TuneConfig") -> str | None:
         """Return what of a config does not go with this method, or None."""
         name = config.method
+        for field in () if self.resume else GUIDED:
+            if getattr(config, field) != getattr(TuneConfig, field):
+                return f"{field} is of method=grasp; given {field}={getattr(config, field)} with method={name}"
+        if self.resume and config.placement != "prefix":
+            return f"method={name} stands beside the picture: placement is prefix, and prompt_place says on which side"
         if not self.among and config.placement != "prefix":
             return f"method={name} acts in every layer before all tokens: placement is prefix; given {config.placement}"
         for field in ("prompt_scale", "position_encoding"):
-            if not self.among and getattr(config, field) != "none":
-                return f"method={name} puts nothing among the embedded tokens: {field} is none"
+            if (self.resume or not self.among) and getattr(config, field) != "none":
+                what = "what it fuses" if self.resume else "nothing"
+                return f"method={name} puts {what} among the embedded tokens: {field} is none"
         itself = name == "prompt-tuning" and config.init != "superposition"  # trained is what enters the model
         what = f"method={name}" if name != "prompt-tuning" else f"init={config.init}"
         if config.prompt_dtype != "float32" and not itself:
@@ -114,6 +120,14 @@ class Method:
         return None
 
 
+def _later(name: str) -> Callable[..., Any]:
+    """Return a function of GRASP's, of a room above, which is imported when it is called."""
+    return lambda *args: getattr(import_module("tslib.vision.grasp"), name)(*args)
+
+
+GUIDED = ("blocks", "gate", "gate_width", "gate_keys", "gate_queries", "prompt_place", "regularized")
+"""Fields of `TuneConfig` that a method with a bank and a gate has."""
+
 METHODS: dict[str, Method] = {
     "prompt-tuning": Method(),
     "p-tuning": Method(inits=("gaussian",)),
@@ -121,6 +135,7 @@ METHODS: dict[str, Method] = {
     "residual": Method(inits=("gaussian", "embedding-gaussian", "vocabulary", "text")),
     "p-tuning-v2": Method(among=False, inits=("gaussian", "vocabulary", "text")),
     "lora": Method(among=False, inits=("gaussian",), cloud=False),
+    "grasp": Method(_later("start"), inits=("gaussian", "embedding-gaussian", "vocabulary"), resume=_later("resume")),
 }
 """Prompt methods by the name that a config gives them, and what goes with each; `tslib.prompts.methods` starts them. To
 add one, give its name a `Method` with a ``start``."""
@@ -176,11 +191,31 @@ class TuneConfig(Hashed):
     """Initial prompt and order of the batches."""
     shots: Period = 0
     """Solved training rows before each question (few-shot), of the same subset, none of them a sample."""
-    method: Annotated[str, AfterValidator(_one_of_methods)] = "prompt-tuning"
-    """What is trained, and how it enters the model: prompt-tuning, residual, p-tuning, prefix-tuning, p-tuning-v2, or
-    lora as a reference line (`METHODS`), beside PEFT's choice of layers, or all linear ones where PEFT has none."""
+    method: Annotated[str, AfterValidator(lambda name: _one_of(name, METHODS))] = "prompt-tuning"
+    """What is trained, and how it enters the model: prompt-tuning, residual, p-tuning, prefix-tuning, p-tuning-v2;
+    lora as a reference line (`METHODS`), beside PEFT's choice of layers, or all linear ones where PEFT has none; or
+    grasp, for tasks with pictures: a bank of prompts tied to places, of which a question chooses."""
     n_tokens: Count = 20
-    """Prompt length n, in virtual tokens."""
+    """Prompt length n, in virtual tokens; with grasp the length m of each block's prompt and of the fused one."""
+    projector: Annotated[str, Field(min_length=1)] = "vit-s14"
+    """For tasks with pictures: the encoder of pictures, whose projector for this model is used, the committed one or,
+    where there is none, its start; or a projector's file, which ends in .safetensors."""
+    blocks: Literal[1, 4, 16, 64] = 4
+    """Blocks N of a picture, in a square, each with a prompt of its own (grasp). 4 with one token each is said to be
+    the setting of arXiv:2601.17089; 16 with four is ours."""
+    gate: Literal["entmax15", "softmax", "sparsemax", "top1", "uniform", "known", "random"] = "entmax15"
+    """How scores of blocks become weights (grasp): entmax with α = 1.5, softmax (α = 1), sparsemax (α = 2), or the best
+    block alone; the same for all; those of the quarter that the question names; or entmax's on random blocks."""
+    gate_width: Count = 128
+    """Numbers h of a key and of a query (grasp)."""
+    gate_keys: Literal["content+position", "content", "position"] = "content+position"
+    """What keys are made of (grasp): the mean of a block's tokens, where the block is, or both."""
+    gate_queries: Literal["question", "constant"] = "question"
+    """What the query is made of (grasp): the question, or a vector that is trained in its place."""
+    prompt_place: Literal["before-picture", "after-picture"] = "before-picture"
+    """Where the fused prompt stands (grasp)."""
+    regularized: Literal["bank", "fused", "regions"] = "bank"
+    """What the regulariser acts on (grasp): the bank as one cloud, the fused prompts of a batch, or each block's."""
     placement: Literal["prefix", "suffix"] = "prefix"
     """Soft prompt before the question, or between the question and the answer; a method that acts in every layer has
     its prompt before both."""
@@ -339,6 +374,8 @@ class EvalConfig(Hashed):
     """Longest reply; 0: as the task says."""
     max_context: Count | None = None
     """Positions at most; None: as many as the model has."""
+    projector: Annotated[str, Field(min_length=1)] = "vit-s14"
+    """As for a run."""
     batch_size: Count = 32
     """Rows that are decoded together."""
     pass_tokens: Count = 8192

@@ -120,6 +120,7 @@ class Checkpoint:
             setattr(run, name, said[name])
         run.prompts = {int(name[7:]): tensors[name] for name in tensors if name.startswith("prompt/")}
         run.prompts = dict(sorted(run.prompts.items()))
+        run.beside = {name[7:]: tensors[name] for name in tensors if name.startswith("beside/")}
         if run.prompts:
             run.twin = random_walk(run.prompts, self.config.seed)[max(run.prompts)]
         run.last_diagrams = _last_diagrams(run.diagrams)
@@ -170,6 +171,7 @@ def _tensors(run: Any) -> dict[str, Tensor]:
     for name, parameter in run.trained.parameters.items():
         kept = {"parameter": parameter} | run.optimizer.state.get(parameter, {})
         tensors |= {f"{kind}/{name}": value.detach().cpu().clone() for kind, value in kept.items()}
+    tensors |= {f"beside/{name}": value for name, value in run.beside.items()}
     return tensors | {f"prompt/{step}": prompt for step, prompt in run.prompts.items()}
 
 

@@ -37,11 +37,13 @@ NUMBERS = [
     "models/loading.py",
     "models/registry.py",
     "prompts/*.py",
+    "vision/*.py",
     "tasks/*.py",
     "topology/diagrams.py",
     "topology/nulls.py",
     "tuning/loop.py",
     "tuning/replay.py",
+    "tuning/watching.py",
 ]
 """Modules that the numbers of a run depend on, but for reading and writing them."""
 

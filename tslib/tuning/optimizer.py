@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from tslib.config import TuneConfig
+from tslib.prompts.soft_prompt import SoftPrompt
 
-__all__ = ["optimizer"]
+__all__ = ["add_gradient", "optimizer"]
 
 
 class _Usual(NamedTuple):
@@ -55,3 +57,22 @@ def optimizer(
     schedule = config.schedule or usual.schedule
     name = "constant_with_warmup" if schedule == "constant" else schedule
     return found, get_scheduler(name, found, num_warmup_steps=warmup, num_training_steps=config.max_steps)
+
+
+def add_gradient(prompt: SoftPrompt, penalty: Float[Tensor, ""]) -> Float[Tensor, "*layers n d"]:
+    """Add a penalty's gradient to that of the cross-entropy, and return it for the prompt's values.
+
+    Parameters
+    ----------
+    prompt
+        The prompt, whose values have a gradient; others of its parameters take theirs, where the penalty has one.
+    penalty
+        A function of them.
+    """
+    parts = list(prompt.parameters())
+    found = torch.autograd.grad(penalty, parts, allow_unused=True)
+    for part, own in zip(parts, found, strict=True):
+        if own is not None:
+            part.grad = own if part.grad is None else part.grad + own
+    assert parts[0] is prompt.weight
+    return found[0]
