@@ -239,9 +239,9 @@ class TuneConfig(Hashed):
     a gradient is below about 5e-3, so that there its step is the gradient times lr / ε."""
     regularizer: Annotated[str, AfterValidator(_one_of_regularizers)] = "none"
     """What is added to the cross-entropy: none, tsloss, tsloss-printed (as in the paper), tsloss-normalized, tsloss-h0,
-    tsloss-h1, tsloss-adaptive, tsloss-balanced, l2, pairwise, random-direction, random-direction-matched (as long as in
-    the run with tsloss, which is made first where it is missing), persistence (exact homology), or push-h0-up,
-    push-h0-down, push-h1-up, push-h1-down, push-entropy-up, push-entropy-down (``losses.REGULARIZERS``)."""
+    tsloss-h1, tsloss-adaptive, tsloss-balanced, l2, pairwise, orthogonality, random-direction, random-direction-matched
+    (as long as in the run with tsloss, which is made first where it is missing), persistence (exact homology), or
+    push-h0-up, push-h0-down, push-h1-up, push-h1-down, push-entropy-up, push-entropy-down (``losses.REGULARIZERS``)."""
     weight: NonNegative = 1.0
     """λ_ts, the factor of the regulariser (Eq. 8); without meaning for ``none``."""
     metric: Literal["euclidean", "cosine"] = "euclidean"

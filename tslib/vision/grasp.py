@@ -181,7 +181,8 @@ class GraspPrompt(SoftPrompt):
         else:
             asked = _even(torch.stack([sight.question(pair.question) for pair in pairs]))
         keys, queries = seen[config.gate_keys] @ self.keys.T, asked @ self.queries.T  # type: ignore[operator]
-        return (keys * queries[:, None]).sum(-1) / config.gate_width**0.5
+        found: Tensor = (keys * queries[:, None]).sum(-1) / config.gate_width**0.5
+        return found
 
 
 def _even(values: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:

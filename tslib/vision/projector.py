@@ -24,7 +24,16 @@ from tslib.vision.encoders import averaged, encoder_identity, find_encoder
 from tslib.vision.pictures import SCENES, grids
 from tslib.vision.scenes import CLASSES, PIXELS, Scene, make_scene
 
-__all__ = ["COMMITTED", "SIDE", "TOKENS", "Projector", "load_projector", "projector_identity", "ridge_start"]
+__all__ = [
+    "COMMITTED",
+    "SIDE",
+    "TOKENS",
+    "Projector",
+    "load_projector",
+    "projector_identity",
+    "ridge_start",
+    "weights_of",
+]
 
 SIDE = 8
 TOKENS = SIDE * SIDE
@@ -68,12 +77,12 @@ class Projector(nn.Module):
         projected: Tensor = self.linear(given) + self.outer(functional.gelu(self.inner(given)))
         return projected
 
-    def save(self, path: Path, about: dict[str, Any]) -> None:
-        """Write it as safetensors, and what is said of it into the header."""
+    def save(self, path: Path, about: dict[str, Any], dtype: torch.dtype = torch.float32) -> None:
+        """Write it as safetensors in a precision, and what is said of it into the header."""
         from safetensors.torch import save_file
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in self.state_dict().items()}
         temporary = path.with_name(f".{path.name}.new")
         save_file(tensors, temporary, {"encoder": self.encoder, "about": json.dumps(about)})
         temporary.replace(path)
@@ -144,7 +153,7 @@ def _committed(name: str, model_name: str) -> Projector | None:
     if not path.is_file():
         return None
     found = Projector.read(path)
-    return found if found.about.get("weights") == _weights(model_name) else None
+    return found if found.about.get("weights") == weights_of(model_name) else None
 
 
 def committed_path(model_name: str, encoder: str) -> Path:
@@ -153,7 +162,8 @@ def committed_path(model_name: str, encoder: str) -> Path:
     return COMMITTED / f"{plain}_{find_encoder(encoder).name}.safetensors"
 
 
-def _weights(model_name: str) -> dict[str, str]:
+def weights_of(model_name: str) -> dict[str, str]:
+    """Return what tells a language model's weights from all others', without its name."""
     return {key: value for key, value in models.identity(model_name).items() if key not in ("name", "source")}
 
 
@@ -169,7 +179,7 @@ def projector_identity(projector: Projector) -> dict[str, str]:
 
 def _started(encoder: str, model_name: str, model: Any, tokenizer: Any, progress: bool) -> Projector:
     """The start of a projector, out of the cache where it is there."""
-    about = {"kind": "ridge", "weights": _weights(model_name), "encoder": encoder_identity(encoder)}
+    about = {"kind": "ridge", "weights": weights_of(model_name), "encoder": encoder_identity(encoder)}
     key = hashlib.sha256(json.dumps([about, RIDGE, RIDGE_SCENES], sort_keys=True).encode()).hexdigest()[:16]
     path = models.cache_dir() / "projectors" / f"{key}.safetensors"
     if path.is_file():

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from tqdm import tqdm
 
 from tslib.config import EvalConfig, TuneConfig
 from tslib.errors import InputError
@@ -99,6 +100,9 @@ class Sight:
 
     def put(self, rows: Sequence[Encoded], examples: Sequence[Example]) -> list[Encoded]:
         """Return rows with their pictures, and their slots, before the question."""
+        asked = {question_of(example.prompt) for example in examples} if self.slots else set()
+        for words in tqdm(sorted(asked), desc="questions", delay=2, leave=False):
+            self.question(words)  # now: while rows go through the model, nothing else can
         put = []
         for row, example in zip(rows, examples, strict=True):
             start = self.first + TOKENS * self.numbers[example.picture]

@@ -187,7 +187,8 @@ def _ours(
 
 
 def _step(run: _Run) -> float:
-    return run._update(run._losses(next(run.batches), grad=True).loss)["cross_entropy"]
+    rows = next(run.batches)
+    return run._update(run._losses(rows, grad=True).loss, rows)["cross_entropy"]
 
 
 def _train_with_peft(start: _Run, rows: Sequence[Encoded], done: Steps, between: Callable[[], None]) -> None:
