@@ -411,7 +411,7 @@ def test_a_run_goes_on_with_the_same_bits(toy, tmp_path, monkeypatch, fields):
         pd.testing.assert_frame_equal(*tables, check_exact=True)
     for name in ("prompts", "beside"):
         one, other = getattr(undisturbed, name), getattr(second, name)
-        assert list(one) == list(other)
+        assert sorted(one) == sorted(other)
         assert all(torch.equal(one[key], other[key]) for key in one)
     assert not torch.equal(second.beside["0/keys"], second.beside["6/keys"]), "the gate is trained"
 
@@ -426,11 +426,11 @@ def test_a_record_has_what_its_prompt_needs(toy, tmp_path):
     assert record.environment["projector"]["kind"] == "drawn"
     # the loss of the training rows, told apart by picture and question, is that at the end of the run
     evaluated = evaluate(of_run(EvalConfig(split="train", device="cpu"), kept), kept, progress=False)
-    assert evaluated.results["answer_loss"] == pytest.approx(record.results["final_cross_entropy"], rel=1e-3)
-    assert evaluated.results["answer_loss"] < 0.8 * record.steps["cross_entropy"].iloc[0]
+    assert evaluated.results["answer_loss"] == pytest.approx(record.results["final_cross_entropy"], rel=1e-5)
+    assert evaluated.results["answer_loss"] < record.steps["cross_entropy"].iloc[0]
     assert evaluated.environment["projector"] == record.environment["projector"]
-    blind = evaluate(dataclasses.replace(evaluated.config, run=""), progress=False)
-    assert blind.results["answer_loss"] != evaluated.results["answer_loss"]
+    without = evaluate(dataclasses.replace(evaluated.config, run=""), progress=False)
+    assert without.results["answer_loss"] != pytest.approx(evaluated.results["answer_loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("method", ["prompt-tuning", "prefix-tuning", "lora"])
@@ -457,6 +457,6 @@ def test_what_cannot_be_seen_is_told(toy):
     mixed = [EXAMPLES[0], dataclasses.replace(EXAMPLES[1], picture="")]
     with pytest.raises(InputError, match="toy/train/presence/1 has no picture, other rows of its task have"):
         sights.check_pictures(mixed)
-    with looking(models.shared_model(toy().model, "cpu", "float32"), slots=3) as (sight, rows):
-        with pytest.raises(InputError, match="rows have slots for a prompt, and there is none"):
-            sight.embed(torch.tensor(rows[0].question))
+    loaded = models.shared_model(toy().model, "cpu", "float32")
+    with pytest.raises(InputError, match="have slots for a prompt"), looking(loaded, slots=3) as (sight, rows):
+        sight.embed(torch.tensor(rows[0].question))

@@ -182,9 +182,11 @@ def test_every_generated_answer_scores_itself():
         assert SCENES.score(row.target, row) == 1.0, row.id
 
 
-def test_a_reply_ends_with_its_line():
+def test_a_reply_ends_with_its_line_or_beyond_every_answer():
     assert not SCENES.complete("\nyes")
     assert SCENES.complete("yes\n")
+    assert not SCENES.complete("It is more than 1000 m2")
+    assert SCENES.complete("In this picture one can see that there may be some water or")
 
 
 def test_accuracies_are_over_rows_and_over_kinds():

@@ -30,6 +30,10 @@ COUNTS = {
 """Names of the buckets of counts in the low-resolution set, each with the largest count in it."""
 
 
+LONGEST = 12
+"""Words of a reply that are decoded at most."""
+
+
 def kind_of(example_id: str) -> str:
     """Return the kind of question that an example of these benchmarks asks, by its id."""
     return example_id.split("/")[2]
@@ -46,7 +50,7 @@ class PictureTask(Task):
         Largest count of each bucket; empty where a count has to be exact.
     """
 
-    max_new_tokens = 12
+    max_new_tokens = 16
     side: int
     counts: Mapping[str, float] = {}
 
@@ -78,8 +82,8 @@ class PictureTask(Task):
         return float(found in example.answers)
 
     def complete(self, text: str) -> bool:
-        """Whether a reply's first line has ended: answers are of one line."""
-        return "\n" in text.lstrip()
+        """Whether a reply's first line has ended, or is longer than any answer in words."""
+        return "\n" in text.lstrip() or len(text.split()) > LONGEST
 
 
 def _bucket(number: float, buckets: Mapping[str, float]) -> str:
