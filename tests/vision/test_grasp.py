@@ -15,6 +15,7 @@ from torch.testing import assert_close
 
 from tslib.config import EvalConfig, TuneConfig
 from tslib.errors import InputError
+from tslib.interop.adapters import save_adapter
 from tslib.losses.baselines import L2Penalty
 from tslib.losses.registry import REGULARIZERS
 from tslib.losses.tsloss import TSLoss
@@ -429,6 +430,8 @@ def test_a_record_has_what_its_prompt_needs(toy, tmp_path):
     assert evaluated.results["answer_loss"] == pytest.approx(record.results["final_cross_entropy"], rel=1e-5)
     assert evaluated.results["answer_loss"] < record.steps["cross_entropy"].iloc[0]
     assert evaluated.environment["projector"] == record.environment["projector"]
+    with pytest.raises(InputError, match="depends on picture and question, which PEFT has none of"):
+        save_adapter(kept, tmp_path / "adapter")
     without = evaluate(dataclasses.replace(evaluated.config, run=""), progress=False)
     assert without.results["answer_loss"] != pytest.approx(evaluated.results["answer_loss"], rel=1e-5)
 

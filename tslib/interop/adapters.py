@@ -97,6 +97,8 @@ def save_adapter(record: RunRecord, folder: Path, *, step: int | None = None) ->
         raise InputError(f"PEFT puts a prompt before the question; the prompt of run {config.hash} is a suffix")
     if config.method == "lora":
         raise InputError(f"run {config.hash} has no soft prompt to save: it is the reference line with LoRA")
+    if config.method == "grasp":
+        raise InputError(f"the prompt of run {config.hash} depends on picture and question, which PEFT has none of")
     step, values = _values_at(record, step)
     values = values.float()
     if values.ndim == 2:

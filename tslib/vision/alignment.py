@@ -29,11 +29,11 @@ from tslib.tasks.registry import load_task
 from tslib.vision.align_config import AlignConfig
 from tslib.vision.encoders import encoder_identity
 from tslib.vision.pictures import SCENES
-from tslib.vision.projector import Projector, committed_path, ridge_start, weights_of
+from tslib.vision.projector import TOKENS, Projector, committed_path, ridge_start, weights_of
 from tslib.vision.questions import SEEN
 from tslib.vision.scenes import CLASSES, QUARTERS, Scene, make_scene
 from tslib.vision.scores import blind, by_kind
-from tslib.vision.sight import TOKENS, Sight, opened
+from tslib.vision.sight import Sight, opened
 from tslib.vision.tasks import kind_of
 
 __all__ = ["AlignConfig", "Gate", "align", "caption", "measure_gate"]
