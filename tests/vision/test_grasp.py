@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import entmax
 import pandas as pd
@@ -415,6 +416,18 @@ def test_a_run_goes_on_with_the_same_bits(toy, tmp_path, monkeypatch, fields):
         assert sorted(one) == sorted(other)
         assert all(torch.equal(one[key], other[key]) for key in one)
     assert not torch.equal(second.beside["0/keys"], second.beside["6/keys"]), "the gate is trained"
+
+
+def test_a_state_of_another_projector_is_not_gone_on_from(toy, tmp_path, monkeypatch, capsys, projector_file):
+    monkeypatch.setitem(REGULARIZERS, "l2", lambda weight, **_: StopsAt(weight))
+    asked, state = toy(), tmp_path / "state"
+    StopsAt.calls, StopsAt.at = 0, 2
+    tune(asked, progress=False, checkpoint=Checkpoint(state, asked))
+    StopsAt.at = -1
+    Projector(384, 16).save(Path(projector_file), {"kind": "another"})
+    record = tune(asked, progress=False, checkpoint=Checkpoint(state, asked))
+    assert "the state was kept with another projector of pictures; the run begins anew" in capsys.readouterr().err
+    assert (record.environment["resumed"], record.environment["projector"]["kind"]) == (0, "another")
 
 
 def test_a_record_has_what_its_prompt_needs(toy, tmp_path):

@@ -86,7 +86,8 @@ def save_adapter(record: RunRecord, folder: Path, *, step: int | None = None) ->
     Raises
     ------
     InputError
-        If the prompt is a suffix, which PEFT does not have, or the run has no prompt (LoRA) or none of that step.
+        If the prompt is a suffix or depends on a picture, which PEFT does not have, or the run has no prompt (LoRA) or
+        none of that step.
     ResourceError
         If the prompts of the run are not in this machine's cache.
     """

@@ -188,12 +188,12 @@ def _processor() -> str:
 def same_bits(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two environments promise the same numbers to the last bit: same code, packages, machine and threads.
 
-    Of a run that replays another's lengths these have to be the same, too.
+    Of a run that replays another's lengths these have to be the same, too; of one with pictures, the projector.
     """
     promised = ("code", "packages", "platform", "machine", "device", "threads", "model", "dtype")
     first, second = (
         {name: SAME_CODE.get(value, value) if name == "code" else value for name, value in said.items()}
         for said in (one, other)
     )
-    replayed = first.get("replayed") == second.get("replayed")
-    return replayed and all(name in first and first[name] == second.get(name) for name in promised)
+    same = all(first.get(name) == second.get(name) for name in ("replayed", "projector"))
+    return same and all(name in first and first[name] == second.get(name) for name in promised)
