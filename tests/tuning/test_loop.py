@@ -110,7 +110,7 @@ def test_a_batch_in_passes_has_the_gradient_of_the_whole(make_tiny_run, placemen
         assert difference < 1e-4 * whole.prompt.weight.grad.norm()
     parts._losses(parts.rows, grad=False)  # a check of the samples leaves the gradient alone
     assert (parts.prompt.weight.grad - whole.prompt.weight.grad).norm() == difference
-    row = parts._update(outcome.loss, parts.rows)
+    row = parts._update(outcome.loss)
     assert row["grad_norm_ce"] == pytest.approx(float(whole.prompt.weight.grad.norm()), rel=1e-4)
 
 
@@ -233,7 +233,7 @@ def test_a_model_in_half_precision(tiny_gpt2):
     losses = []
     for model in (tiny_gpt2, half):
         run = _Run(config(task="gsm-symbolic", regularizer="tsloss", max_steps=2), model, None, [], rows)
-        losses.append(run._update(run._pass(rows, grad=True).loss, rows)["cross_entropy"])
+        losses.append(run._update(run._pass(rows, grad=True).loss)["cross_entropy"])
     assert run.prompt.weight.dtype == run.prompt.weight.grad.dtype == torch.float32
     assert run.prompt.weight.isfinite().all()
     assert losses[1] == pytest.approx(losses[0], rel=0.02)

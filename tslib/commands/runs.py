@@ -35,11 +35,13 @@ def fetch(
     python -m tslib fetch vit-s14
     """
     from tslib.models import loading as models
-    from tslib.vision.encoders import ENCODERS, fetch_encoder
 
-    if name in ENCODERS:
-        print(fetch_encoder(name, force=force))
-        return
+    if name not in models.MODELS:
+        from tslib.vision.encoders import ENCODERS, fetch_encoder
+
+        if name in ENCODERS:
+            print(fetch_encoder(name, force=force))
+            return
     print(models.fetch(name, accept_terms=accept_gemma_terms, force=force))
 
 

@@ -241,7 +241,7 @@ class _Run:
         settings: dict[str, Any] = {"questions": self.questions, "pass_tokens": self.config.pass_tokens}
         return forward(self.model, self.prompt, rows, grad=grad, **settings)
 
-    def _update(self, loss: Float[Tensor, ""], rows: Sequence[Encoded]) -> dict[str, float]:
+    def _update(self, loss: Float[Tensor, ""], rows: Sequence[Encoded] = ()) -> dict[str, float]:
         """Take one optimiser step; return the row of the steps table."""
         if loss.requires_grad:  # else several passes have left their gradient
             self.trained.zero_grad()

@@ -187,8 +187,7 @@ def _ours(
 
 
 def _step(run: _Run) -> float:
-    rows = next(run.batches)
-    return run._update(run._losses(rows, grad=True).loss, rows)["cross_entropy"]
+    return run._update(run._losses(next(run.batches), grad=True).loss)["cross_entropy"]
 
 
 def _train_with_peft(start: _Run, rows: Sequence[Encoded], done: Steps, between: Callable[[], None]) -> None:
