@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import InitVar
 from functools import cached_property
+from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from tslib.errors import InputError, needs
@@ -20,9 +21,8 @@ SCHEMA_VERSION = 1
 which includes every change of a default below."""
 
 PRESETS: dict[str, float] = {"paper": 5e-5, "tuned": 3e-2, "fast": 3e-2, "public-code": 5e-6}
-"""Learning rates by preset. ``paper`` is as printed; ``tuned`` is what suits cross-entropy alone best on
-GSM8K with the embedded model (``data/sweeps/learning_rate.yaml``, where the rule is); ``fast`` belongs to `FAST`, and
-``public-code``, that of a public repository that looks like the paper's code, to `PUBLIC_CODE`."""
+"""Learning rates by preset: as printed; what suits cross-entropy alone best on GSM8K with the embedded model, by the
+rule in ``data/sweeps/learning_rate.yaml``; that of `FAST`; and of a public repository that looks like the paper's code."""
 
 FAST: dict[str, Any] = {"init": "vocabulary", "warmup_steps": 5, "beta2": 0.95, "weight_decay": 0.0}
 """Further fields that the preset ``fast`` sets where they are not given."""
@@ -51,10 +51,6 @@ def _one_of_regularizers(name: str) -> str:
     from tslib.losses import REGULARIZERS
 
     return _one_of(name, REGULARIZERS)
-
-
-def _one_of_methods(name: str) -> str:
-    return _one_of(name, METHODS)
 
 
 def _one_of_tasks(name: str) -> str:
@@ -86,21 +82,30 @@ class Method:
         The values of ``init`` that it can start from.
     cloud
         Whether there is a point cloud, for a regulariser.
+    resume
+        Puts a run's prompt to work again, of a method that has a bank and a gate; None: it is a `SoftPrompt`.
     """
 
     start: Callable[["TuneConfig", Any, Any], Any] | None = None
     among: bool = True
     inits: tuple[str, ...] = ("gaussian", "embedding-gaussian", "vocabulary", "text", "superposition")
     cloud: bool = True
+    resume: Callable[..., Any] | None = None
 
     def conflict(self, config: "TuneConfig") -> str | None:
         """Return what of a config does not go with this method, or None."""
         name = config.method
+        for field in () if self.resume else GUIDED:
+            if getattr(config, field) != getattr(TuneConfig, field):
+                return f"{field} is of method=grasp; given {field}={getattr(config, field)} with method={name}"
+        if self.resume and config.placement != "prefix":
+            return f"method={name} stands beside the picture: placement is prefix, and prompt_place says on which side"
         if not self.among and config.placement != "prefix":
             return f"method={name} acts in every layer before all tokens: placement is prefix; given {config.placement}"
         for field in ("prompt_scale", "position_encoding"):
-            if not self.among and getattr(config, field) != "none":
-                return f"method={name} puts nothing among the embedded tokens: {field} is none"
+            if (self.resume or not self.among) and getattr(config, field) != "none":
+                what = "what it fuses" if self.resume else "nothing"
+                return f"method={name} puts {what} among the embedded tokens: {field} is none"
         itself = name == "prompt-tuning" and config.init != "superposition"  # trained is what enters the model
         what = f"method={name}" if name != "prompt-tuning" else f"init={config.init}"
         if config.prompt_dtype != "float32" and not itself:
@@ -114,6 +119,14 @@ class Method:
         return None
 
 
+def _later(name: str) -> Callable[..., Any]:
+    """Return a function of GRASP's, of a room above, which is imported when it is called."""
+    return lambda *args: getattr(import_module("tslib.vision.grasp"), name)(*args)
+
+
+GUIDED = ("blocks", "gate", "gate_width", "gate_keys", "gate_queries", "prompt_place", "regularized")
+"""Fields of `TuneConfig` that a method with a bank and a gate has."""
+
 METHODS: dict[str, Method] = {
     "prompt-tuning": Method(),
     "p-tuning": Method(inits=("gaussian",)),
@@ -121,13 +134,13 @@ METHODS: dict[str, Method] = {
     "residual": Method(inits=("gaussian", "embedding-gaussian", "vocabulary", "text")),
     "p-tuning-v2": Method(among=False, inits=("gaussian", "vocabulary", "text")),
     "lora": Method(among=False, inits=("gaussian",), cloud=False),
+    "grasp": Method(_later("start"), inits=("gaussian", "embedding-gaussian", "vocabulary"), resume=_later("resume")),
 }
 """Prompt methods by the name that a config gives them, and what goes with each; `tslib.prompts.methods` starts them. To
 add one, give its name a `Method` with a ``start``."""
 
 REPLAYED = {"random-direction-matched": "tsloss"}
-"""Regularisers that replay what another run has recorded, each with that run's regulariser: its config is otherwise the
-same."""
+"""Regularisers that replay what another run has recorded, each with that run's regulariser."""
 
 TaskName = Annotated[str, AfterValidator(_one_of_tasks)]
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
@@ -176,11 +189,31 @@ class TuneConfig(Hashed):
     """Initial prompt and order of the batches."""
     shots: Period = 0
     """Solved training rows before each question (few-shot), of the same subset, none of them a sample."""
-    method: Annotated[str, AfterValidator(_one_of_methods)] = "prompt-tuning"
-    """What is trained, and how it enters the model: prompt-tuning, residual, p-tuning, prefix-tuning, p-tuning-v2, or
-    lora as a reference line (`METHODS`), beside PEFT's choice of layers, or all linear ones where PEFT has none."""
+    method: Annotated[str, AfterValidator(lambda name: _one_of(name, METHODS))] = "prompt-tuning"
+    """What is trained, and how it enters the model: prompt-tuning, residual, p-tuning, prefix-tuning, p-tuning-v2;
+    lora as a reference line (`METHODS`), beside PEFT's choice of layers, or all linear ones where PEFT has none; or
+    grasp, for tasks with pictures: a bank of prompts tied to places, of which a question chooses."""
     n_tokens: Count = 20
-    """Prompt length n, in virtual tokens."""
+    """Prompt length n, in virtual tokens; with grasp the length m of each block's prompt and of the fused one."""
+    projector: Annotated[str, Field(min_length=1)] = "vit-s14"
+    """For tasks with pictures: the encoder of pictures, whose projector for this model is used, the committed one or,
+    where there is none, its start; or a projector's file, which ends in .safetensors."""
+    blocks: Literal[1, 4, 16, 64] = 4
+    """Blocks N of a picture, in a square, each with a prompt of its own (grasp). 4 with one token each is said to be
+    the setting of arXiv:2601.17089; 16 with four is ours."""
+    gate: Literal["entmax15", "softmax", "sparsemax", "top1", "uniform", "known", "random"] = "entmax15"
+    """How scores of blocks become weights (grasp): entmax with α = 1.5, softmax (α = 1), sparsemax (α = 2), or the best
+    block alone; the same for all; those of the quarter that the question names; or entmax's on random blocks."""
+    gate_width: Count = 128
+    """Numbers h of a key and of a query (grasp)."""
+    gate_keys: Literal["content+position", "content", "position"] = "content+position"
+    """What keys are made of (grasp): the mean of a block's tokens, where the block is, or both."""
+    gate_queries: Literal["question", "constant"] = "question"
+    """What the query is made of (grasp): the question, or a vector that is trained in its place."""
+    prompt_place: Literal["before-picture", "after-picture"] = "before-picture"
+    """Where the fused prompt stands (grasp)."""
+    regularized: Literal["bank", "fused", "regions"] = "bank"
+    """What the regulariser acts on (grasp): the bank as one cloud, the fused prompts of a batch, or each block's."""
     placement: Literal["prefix", "suffix"] = "prefix"
     """Soft prompt before the question, or between the question and the answer; a method that acts in every layer has
     its prompt before both."""
@@ -204,9 +237,9 @@ class TuneConfig(Hashed):
     a gradient is below about 5e-3, so that there its step is the gradient times lr / ε."""
     regularizer: Annotated[str, AfterValidator(_one_of_regularizers)] = "none"
     """What is added to the cross-entropy: none, tsloss, tsloss-printed (as in the paper), tsloss-normalized, tsloss-h0,
-    tsloss-h1, tsloss-adaptive, tsloss-balanced, l2, pairwise, random-direction, random-direction-matched (as long as in
-    the run with tsloss, which is made first where it is missing), persistence (exact homology), or push-h0-up,
-    push-h0-down, push-h1-up, push-h1-down, push-entropy-up, push-entropy-down (``losses.REGULARIZERS``)."""
+    tsloss-h1, tsloss-adaptive, tsloss-balanced, l2, pairwise, orthogonality, random-direction, random-direction-matched
+    (as long as in the run with tsloss, which is made first where it is missing), persistence (exact homology), or
+    push-h0-up, push-h0-down, push-h1-up, push-h1-down, push-entropy-up, push-entropy-down (``losses.REGULARIZERS``)."""
     weight: NonNegative = 1.0
     """λ_ts, the factor of the regulariser (Eq. 8); without meaning for ``none``."""
     metric: Literal["euclidean", "cosine"] = "euclidean"
@@ -230,8 +263,7 @@ class TuneConfig(Hashed):
     models whose embeddings differ in scale."""
     optimizer: Literal["adamw", "adam"] = "adamw"
     """AdamW as in the paper: β = (0.9, 0.98), ε = 1e-8, decay 0.01, and a rate that rises for a tenth of the steps and
-    falls to 0; or Adam with β = (0.9, 0.999), ε = 1e-6 and one rate throughout. What of it is given below is as given.
-    """
+    falls to 0; or Adam with β = (0.9, 0.999), ε = 1e-6 and one rate throughout. What is given below goes before."""
     warmup_steps: Period | None = None
     """Steps in which the rate rises from 0."""
     schedule: Literal["linear", "cosine", "constant"] | None = None
@@ -247,9 +279,8 @@ class TuneConfig(Hashed):
     batch_size: Count = 8
     """Samples per optimiser step."""
     pass_tokens: Count = 4096
-    """Positions that go through the model at once, padding included: a larger batch is done in parts, and a row that is
-    longer keeps less and computes it again (gradient checkpointing), with the same gradient to rounding. Lower it where
-    memory is short."""
+    """Positions in one pass through the model, padding included: a larger batch is done in parts, and a longer row
+    keeps less and computes it again (gradient checkpointing), with the same gradient. Lower it where memory is short."""
     question_cache: NonNegative = 4.0
     """GiB of the questions' keys and values that are kept where the prompt is a suffix, so that a step runs prompt and
     target alone; 0: none are, and each step runs the whole sequence."""
@@ -274,9 +305,8 @@ class TuneConfig(Hashed):
     device: str = "auto"
     """``auto`` (cuda, then mps, then cpu), a torch device, or ``spread``: the model is divided over all devices."""
     preset: InitVar[Literal["paper", "tuned", "fast", "public-code"]] = "tuned"
-    """Where the learning rate comes from when ``lr`` is not given: 5e-5 as printed; the sweep's; that of a recipe that
-    needs fewer steps, with its other settings (`FAST`); or 5e-6 with those of a public repository that looks like the
-    paper's code (`PUBLIC_CODE`). What is given goes before a preset's settings."""
+    """Where the rate comes from when ``lr`` is not given: 5e-5 as printed; the sweep's; or, with the preset's other
+    settings where they are not given, a recipe's of fewer steps (`FAST`) or a public repository's (`PUBLIC_CODE`)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -344,6 +374,8 @@ class EvalConfig(Hashed):
     """Longest reply; 0: as the task says."""
     max_context: Count | None = None
     """Positions at most; None: as many as the model has."""
+    projector: Annotated[str, Field(min_length=1)] = "vit-s14"
+    """As for a run."""
     batch_size: Count = 32
     """Rows that are decoded together."""
     pass_tokens: Count = 8192

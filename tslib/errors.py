@@ -29,7 +29,7 @@ def needs(extra: str, *modules: str) -> None:
     Parameters
     ----------
     extra
-        What brings them: ``tune`` or ``study``.
+        What brings them: ``tune``, ``vision`` or ``study``.
     *modules
         Names that are imported.
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tslib import TSLoss
 from tslib.errors import InputError
 from tslib.losses import distances
-from tslib.losses.baselines import L2Penalty, PairwisePenalty
+from tslib.losses.baselines import L2Penalty, OrthogonalityPenalty, PairwisePenalty
 from tslib.losses.descent import descend
 from tslib.losses.persistence import Push
 from tslib.losses.registry import REGULARIZERS, make_regularizer
@@ -271,7 +271,7 @@ def test_normalized_gradient_holds_the_mean_distance_fixed():
     torch.testing.assert_close(gradient, fixed, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("loss", [L2Penalty(0.7), PairwisePenalty(0.7)], ids=repr)
+@pytest.mark.parametrize("loss", [L2Penalty(0.7), PairwisePenalty(0.7), OrthogonalityPenalty(0.7)], ids=repr)
 def test_gradient_of_the_baselines(loss):
     assert torch.autograd.gradcheck(loss, cloud(5, 3).requires_grad_())
 
@@ -370,6 +370,19 @@ def test_normalized_is_invariant_under_scaling(shape, factor, include_self):
 
 def test_l2_by_hand():
     assert float(L2Penalty(2.0)(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))) == 2 * (25 + 1) / 2
+
+
+def test_orthogonality_by_hand():
+    points = torch.tensor([[2.0, 0.0, 0.0], [1.0, 1.0, 0.0]], dtype=torch.float64)
+    # the products are 4, 2, 2 and 2; short of the identity 3, 2, 2 and 1
+    assert float(OrthogonalityPenalty(2.0)(points)) == pytest.approx(2 * (9 + 4 + 4 + 1) / 4)
+    assert float(OrthogonalityPenalty()(torch.eye(4)[:3])) == 0
+    turned, _ = torch.linalg.qr(cloud(3, 3))
+    loss = OrthogonalityPenalty()
+    assert float(loss(points @ turned)) == pytest.approx(float(loss(points)))
+    several = torch.stack([points, 3 * points])
+    assert float(loss(several)) == pytest.approx(float((loss(points) + loss(3 * points)) / 2))
+    assert make_regularizer("orthogonality", 0.5)(points) == pytest.approx(float(loss(points)) / 2)
 
 
 def test_pairwise_by_hand():

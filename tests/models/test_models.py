@@ -137,7 +137,7 @@ def test_every_model_of_the_registry_is_pinned() -> None:
         assert spec.licence
         assert spec.role
         if isinstance(spec.source, WheelSource):
-            sums = [spec.source.gguf_sha256, *(wheel.sha256 for wheel in spec.source.wheels)]
+            sums = [spec.source.sha256, *(wheel.sha256 for wheel in spec.source.wheels)]
             assert all(re.fullmatch("[0-9a-f]{64}", value) for value in sums)
         else:
             assert spec.source.pinned
@@ -248,7 +248,7 @@ def test_damaged_gguf_inside_a_sound_wheel(wheels: Path, monkeypatch: pytest.Mon
     wheel = write_wheel(wheels, "tiny-part1", "tiny.gguf", tiny_gguf[:-7])
     source = WheelSource((wheel,), hashlib.sha256(tiny_gguf).hexdigest())
     monkeypatch.setitem(MODELS, "tiny", ModelSpec("tiny", "CC0-1.0", "a test's", source))
-    with pytest.raises(ResourceError, match=rf"tiny\.gguf is damaged .*expected {source.gguf_sha256[:12]}"):
+    with pytest.raises(ResourceError, match=rf"tiny\.gguf is damaged .*expected {source.sha256[:12]}"):
         fetch("tiny")
     assert left_in_cache() == []
 

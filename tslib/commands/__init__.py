@@ -8,4 +8,5 @@ from tslib.commands.registry import overview as overview
 from tslib.commands import runs as runs  # isort: skip
 from tslib.commands import sweeps as sweeps  # isort: skip
 from tslib.commands import prompts as prompts  # isort: skip
+from tslib.commands import vision as vision  # isort: skip
 from tslib.commands import pages as pages  # isort: skip

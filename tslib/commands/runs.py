@@ -20,12 +20,13 @@ def fetch(
     accept_gemma_terms: bool = False,
     force: bool = False,
 ) -> None:
-    """Fetch a model into the cache, unless it is there.
+    """Fetch a model, or an encoder of pictures, into the cache, unless it is there.
 
     Parameters
     ----------
     name
-        smollm2-135m, gemma3-270m, a model of the paper (gemma-2b-it, ...), or any id on the Hugging Face hub.
+        smollm2-135m, gemma3-270m, a model of the paper (gemma-2b-it, ...), any id on the Hugging Face hub; or an
+        encoder of pictures, vit-s14 or aerial-resnet18.
     accept_gemma_terms
         You have read and accept the terms at https://ai.google.dev/gemma/terms.
     force
@@ -35,9 +36,16 @@ def fetch(
     --------
     python -m tslib fetch
     python -m tslib fetch gemma3-270m --accept-gemma-terms
+    python -m tslib fetch vit-s14
     """
     from tslib.models import loading as models
 
+    if name not in models.MODELS:
+        from tslib.vision.encoders import ENCODERS, fetch_encoder
+
+        if name in ENCODERS:
+            print(fetch_encoder(name, force=force))
+            return
     print(models.fetch(name, accept_terms=accept_gemma_terms, force=force))
 
 
@@ -156,7 +164,7 @@ def tasks(count: bool = False) -> None:
 
 @command
 def models() -> None:
-    """List the named models: parameters, licence, whether each is here, and how to get it.
+    """List the named models and encoders of pictures: parameters, licence, whether each is here, how to get it.
 
     Examples
     --------
@@ -165,6 +173,8 @@ def models() -> None:
     from tslib.study.report import catalogue
 
     print(catalogue.plain(catalogue.models()))
+    print()
+    print(catalogue.plain(catalogue.encoders()))
 
 
 @command

@@ -86,7 +86,8 @@ def save_adapter(record: RunRecord, folder: Path, *, step: int | None = None) ->
     Raises
     ------
     InputError
-        If the prompt is a suffix, which PEFT does not have, or the run has no prompt (LoRA) or none of that step.
+        If the prompt is a suffix or depends on a picture, which PEFT does not have, or the run has no prompt (LoRA) or
+        none of that step.
     ResourceError
         If the prompts of the run are not in this machine's cache.
     """
@@ -97,6 +98,8 @@ def save_adapter(record: RunRecord, folder: Path, *, step: int | None = None) ->
         raise InputError(f"PEFT puts a prompt before the question; the prompt of run {config.hash} is a suffix")
     if config.method == "lora":
         raise InputError(f"run {config.hash} has no soft prompt to save: it is the reference line with LoRA")
+    if config.method == "grasp":
+        raise InputError(f"the prompt of run {config.hash} depends on picture and question, which PEFT has none of")
     step, values = _values_at(record, step)
     values = values.float()
     if values.ndim == 2:

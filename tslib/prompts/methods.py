@@ -85,7 +85,7 @@ class Trained:
 
     def gradient(self) -> Float[Tensor, "*layers n d"]:
         """Gradient of the prompt's values (whatever they come out of), or of the parameters in the model in one row."""
-        if self.prompt.n_tokens:
+        if len(self.prompt.weight):
             assert self.prompt.weight.grad is not None
             return self.prompt.weight.grad
         return torch.cat([p.grad.flatten() for p in self.parameters.values() if p.grad is not None])[None]
@@ -179,14 +179,10 @@ def _prefix_tuning(config: TuneConfig, model: Any, _tokenizer: Any) -> Trained:
     from peft import PrefixEncoder, PrefixTuningConfig
 
     shape = _shape(model)
-    settings = PrefixTuningConfig(
-        num_virtual_tokens=config.n_tokens,
-        token_dim=shape.points // 2,
-        num_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        encoder_hidden_size=shape.points // 2,
-        prefix_projection=True,
-    )
+    width = shape.points // 2
+    sizes: dict[str, Any] = {"num_virtual_tokens": config.n_tokens, "token_dim": width, "encoder_hidden_size": width}
+    sizes |= {"num_layers": shape.layers, "num_attention_heads": shape.heads}
+    settings = PrefixTuningConfig(**sizes, prefix_projection=True)
     return _encoded(config, model, lambda: PrefixEncoder(settings), shape.from_flat)
 
 

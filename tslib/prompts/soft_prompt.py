@@ -65,6 +65,10 @@ class SoftPrompt(nn.Module):
         """Keys and values before the first token, layer by layer; none here."""
         return []
 
+    def cloud(self, _rows: Sequence[Encoded]) -> Float[Tensor, "*layers n d"]:
+        """What a regulariser acts on at a step with some rows: the prompt itself."""
+        return self.weight
+
     def insert(self, embeddings: Float[Tensor, "b l d"], slots: Bool[Tensor, "b l"]) -> Float[Tensor, "b l d"]:
         """Put the prompt into its slots (n positions in each row) among the embedded tokens."""
         virtual = self().to(embeddings.dtype).repeat(len(embeddings), 1)  # (b * n, d)

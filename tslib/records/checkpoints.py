@@ -25,6 +25,7 @@ from tslib.config import TuneConfig
 from tslib.records.durable import checksum, write
 from tslib.records.provenance import code, weights_now
 from tslib.topology.nulls import random_walk
+from tslib.vision.sight import seen_by
 
 __all__ = ["Checkpoint", "stop_requests"]
 
@@ -72,6 +73,7 @@ class Checkpoint:
             "config": self.config.as_dict(),
             "code": code(),
             "weights": self.weights,
+            "seen": seen_by(run.model),
             "step": step,
             "schedule": {name: value for name, value in run.schedule.state_dict().items() if name != "lr_lambdas"},
             "seconds": time.time() - run.started,
@@ -98,6 +100,8 @@ class Checkpoint:
         _ = self.weights
         try:
             said, tensors = self._read()
+            if said.get("seen", {}) != seen_by(run.model):
+                raise _UnusableError("the state was kept with another projector of pictures")
         except FileNotFoundError:
             return 0
         except _UnusableError as error:
@@ -120,6 +124,7 @@ class Checkpoint:
             setattr(run, name, said[name])
         run.prompts = {int(name[7:]): tensors[name] for name in tensors if name.startswith("prompt/")}
         run.prompts = dict(sorted(run.prompts.items()))
+        run.beside = {name[7:]: tensors[name] for name in tensors if name.startswith("beside/")}
         if run.prompts:
             run.twin = random_walk(run.prompts, self.config.seed)[max(run.prompts)]
         run.last_diagrams = _last_diagrams(run.diagrams)
@@ -170,6 +175,7 @@ def _tensors(run: Any) -> dict[str, Tensor]:
     for name, parameter in run.trained.parameters.items():
         kept = {"parameter": parameter} | run.optimizer.state.get(parameter, {})
         tensors |= {f"{kind}/{name}": value.detach().cpu().clone() for kind, value in kept.items()}
+    tensors |= {f"beside/{name}": value for name, value in run.beside.items()}
     return tensors | {f"prompt/{step}": prompt for step, prompt in run.prompts.items()}
 
 

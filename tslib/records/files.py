@@ -149,8 +149,10 @@ def _prompts_paths(config: TuneConfig, environment: dict[str, Any]) -> list[Path
     return [prompts_folder() / f"{name}.safetensors" for name in (f"{config.hash}-{digest}".strip("-"), config.hash)]
 
 
-def save_prompts(config: TuneConfig, environment: dict[str, Any], prompts: dict[int, Tensor]) -> str | None:
-    """Keep a run's prompts in the cache, and return their checksum."""
+def save_prompts(
+    config: TuneConfig, environment: dict[str, Any], prompts: dict[int, Tensor], beside: dict[str, Tensor]
+) -> str | None:
+    """Keep a run's prompts, and what was trained beside them, in the cache; return the checksum."""
     from safetensors import SafetensorError  # what it makes of a full disk, too
     from safetensors.torch import save_file
 
@@ -160,7 +162,7 @@ def save_prompts(config: TuneConfig, environment: dict[str, Any], prompts: dict[
     temporary = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({str(step): prompt for step, prompt in prompts.items()}, temporary)
+        save_file({str(step): prompt for step, prompt in prompts.items()} | beside, temporary)
         sync(temporary)
         found = checksum(temporary.read_bytes())
         temporary.replace(path)
@@ -172,8 +174,10 @@ def save_prompts(config: TuneConfig, environment: dict[str, Any], prompts: dict[
             temporary.unlink(missing_ok=True)
 
 
-def load_prompts(config: TuneConfig, environment: dict[str, Any], expected: str | None) -> dict[int, Tensor]:
-    """Return a run's prompts, if those in the cache are of this very run."""
+def load_prompts(
+    config: TuneConfig, environment: dict[str, Any], expected: str | None
+) -> tuple[dict[int, Tensor], dict[str, Tensor]]:
+    """Return a run's prompts and what was trained beside them, if those in the cache are of this very run."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -181,9 +185,11 @@ def load_prompts(config: TuneConfig, environment: dict[str, Any], expected: str 
         try:
             content = path.read_bytes()
             if expected is None or checksum(content) == expected:
-                return dict(sorted((int(step), prompt) for step, prompt in load(content).items()))
+                found = load(content)
+                beside = {name: found.pop(name) for name in sorted(found) if "/" in name}
+                return dict(sorted((int(step), prompt) for step, prompt in found.items())), beside
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, SafetensorError, ValueError) as error:
             raise unreadable(path, error) from error
-    return {}
+    return {}, {}

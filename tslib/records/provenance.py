@@ -39,11 +39,13 @@ NUMBERS = [
     "models/loading.py",
     "models/registry.py",
     "prompts/*.py",
+    "vision/*.py",
     "tasks/*.py",
     "topology/diagrams.py",
     "topology/nulls.py",
     "tuning/loop.py",
     "tuning/replay.py",
+    "tuning/watching.py",
 ]
 """Modules that the numbers of a run depend on, but for reading and writing them."""
 
@@ -180,14 +182,14 @@ def machine(on: device) -> str:
 def same_bits(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two environments promise the same numbers to the last bit: same code, packages, machine and threads.
 
-    No product of one shape may be by different kernels, and of a run that replays another's lengths these have to be
-    the same, too.
+    No product of one shape may be by different kernels. Of a run that replays another's lengths these have to be the
+    same, too; of one with pictures, the projector.
     """
     promised = ("code", "packages", "platform", "machine", "device", "threads", "model", "dtype")
     first, second = (
         {name: SAME_CODE.get(value, value) if name == "code" else value for name, value in said.items()}
         for said in (one, other)
     )
-    replayed = first.get("replayed") == second.get("replayed")
+    same = all(first.get(name) == second.get(name) for name in ("replayed", "projector"))
     kernels = choice.same(first.get("kernels", {}), second.get("kernels", {}))
-    return replayed and kernels and all(name in first and first[name] == second.get(name) for name in promised)
+    return same and kernels and all(name in first and first[name] == second.get(name) for name in promised)

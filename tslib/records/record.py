@@ -57,6 +57,9 @@ class RunRecord:
     prompts
         {step: tensor (n, d)}, or (layers, n, w) of a method with a cloud in each layer; empty where the prompts are
         not in this machine's cache.
+    beside
+        {"step/name": tensor} of what is trained beside the prompt and in no cloud, kept where the prompts are: the
+        keys and queries of a gate.
     """
 
     config: TuneConfig
@@ -70,6 +73,7 @@ class RunRecord:
     topology: pd.DataFrame
     diagrams: pd.DataFrame
     prompts: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    beside: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def summary(self) -> dict[str, Any]:
         """Return one row of a table of runs: the config's fields, then the results."""

@@ -16,7 +16,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from tslib import stats
-from tslib.config import SCHEMA_VERSION, EvalConfig, TuneConfig
+from tslib.config import METHODS, SCHEMA_VERSION, EvalConfig, TuneConfig
 from tslib.errors import InputError, ResourceError
 from tslib.models import chat
 from tslib.models import loading as models
@@ -30,6 +30,7 @@ from tslib.records.durable import DamagedError, checked, sealed, set_aside, writ
 from tslib.records.provenance import check_weights, environment, same_weights
 from tslib.records.record import COMMITTED, RunRecord, folder_name
 from tslib.tasks import Example, few_shot, find_task, load_task, shuffled
+from tslib.vision.sight import positions, seeing, seen_by
 
 __all__ = ["Evaluation", "EvaluationStore", "evaluate", "of_config", "of_run"]
 
@@ -98,36 +99,27 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
     model, tokenizer = cast("Any", loaded.model), loaded.tokenizer
     probe.remember(model, config.model)
     probe.check(model)
-    prompt = None if record is None else _tuned_prompt(record, model)
     longest = config.max_new_tokens or task.max_new_tokens
-    judge = _Judge(config, model, tokenizer, prompt, longest, shots)
-    context = context_of(model, config.max_context)
+    context, virtual = context_of(model, config.max_context), 0 if record is None else record.config.n_tokens
     rows = encode_all(
         tokenizer,
         examples,
         shots=shots,
-        n_tokens=judge.n_tokens,
+        n_tokens=virtual + positions(examples),
         context=context,
         vocabulary=len(model.get_input_embeddings().weight),
         reply=longest if config.scoring == "generate" else 0,
         cut_middle=task.cuts_middle,
     )
-    outcomes: dict[str, dict[str, float]] = {}
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index].question))
-    in_order = [rows[index] for index in order]
-    sizes = (judge.n_tokens, config.pass_tokens, config.batch_size)
-    with tqdm(total=len(rows), desc=f"{config.task} {config.split}", disable=not progress, leave=False) as bar:
-        for part in in_passes(in_order, *sizes, vocabulary=0):  # the losses are divided further
-            chosen = [order[index] for index in part]
-            batch = [examples[index] for index in chosen]
-            for example, outcome in zip(batch, judge.judge(batch, [rows[i] for i in chosen]), strict=True):
-                outcomes[example.id] = outcome
-            bar.update(len(chosen))
-            bar.set_postfix(score=f"{sum(o['score'] for o in outcomes.values()) / len(outcomes):.3f}")
+    run = None if record is None else record.config
+    with seeing(config, model, tokenizer, examples, rows, run=run, shots=config.shots, progress=progress) as seen:
+        prompt = None if record is None else _tuned_prompt(record, model)
+        judge = _Judge(config, model, tokenizer, prompt, longest, shots)
+        outcomes, projector = _outcomes(judge, examples, seen, progress), seen_by(model)
     table = pd.DataFrame([{"id": example.id} | outcomes[example.id] for example in examples])
     if not np.isfinite(table["answer_loss"]).all():
         raise InputError(f"{config.model} in {config.dtype} gives losses that are not finite: use float32 or bfloat16")
-    rooms = [room_of(dataclasses.replace(row, target=[]), judge.n_tokens, context, longest) for row in rows]
+    rooms = [room_of(dataclasses.replace(row, target=[]), judge.n_tokens, context, longest) for row in seen]
     interval = stats.mean_score(table["score"].to_numpy())
     results: dict[str, int | float] = {
         "score": interval.value,
@@ -140,7 +132,28 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
         "seconds": round(time.time() - started, 3),
     }
     device = model.get_input_embeddings().weight.device
-    return Evaluation(config, results, environment(config.model, device, started) | chat.dated(tokenizer), table)
+    return Evaluation(
+        config, results, environment(config.model, device, started) | chat.dated(tokenizer) | projector, table
+    )
+
+
+def _outcomes(
+    judge: "_Judge", examples: Sequence[Example], rows: Sequence[Encoded], progress: bool
+) -> dict[str, dict[str, float]]:
+    """Judge rows, the shorter first; by their ids."""
+    config, outcomes = judge.config, dict[str, dict[str, float]]()
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index].question))
+    in_order = [rows[index] for index in order]
+    sizes = (judge.n_tokens, config.pass_tokens, config.batch_size)
+    with tqdm(total=len(rows), desc=f"{config.task} {config.split}", disable=not progress, leave=False) as bar:
+        for part in in_passes(in_order, *sizes, vocabulary=0):  # the losses are divided further
+            chosen = [order[index] for index in part]
+            batch = [examples[index] for index in chosen]
+            for example, outcome in zip(batch, judge.judge(batch, [rows[i] for i in chosen]), strict=True):
+                outcomes[example.id] = outcome
+            bar.update(len(chosen))
+            bar.set_postfix(score=f"{sum(o['score'] for o in outcomes.values()) / len(outcomes):.3f}")
+    return outcomes
 
 
 def of_run(config: EvalConfig, record: RunRecord) -> EvalConfig:
@@ -158,7 +171,9 @@ def of_config(config: EvalConfig, run: TuneConfig) -> EvalConfig:
     """Return the same as `of_run`, which needs no more than the run's config."""
     if config.run not in ("", run.hash):
         raise InputError(f"the record is run {run.hash}, the config names {config.run}: leave one out")
-    taken = {name: getattr(run, name) for name in ("model", "task", "shots", "max_context", "dtype", "device")}
+    taken = {
+        name: getattr(run, name) for name in ("model", "task", "shots", "max_context", "projector", "dtype", "device")
+    }
     for name, value in taken.items():
         asked = getattr(config, name)
         if asked not in (value, getattr(EvalConfig(), name)):
@@ -178,7 +193,13 @@ def _tuned_prompt(record: RunRecord, model: Any) -> SoftPrompt:
         raise ResourceError(
             f"the prompts of run {record.config.hash} are not in this machine's cache: tune it here again (--force)"
         )
-    return SoftPrompt.resume(record.config, model, record.prompts[max(record.prompts)])
+    last = max(record.prompts)
+    if (begin := METHODS[record.config.method].resume) is None:
+        return SoftPrompt.resume(record.config, model, record.prompts[last])
+    start = f"{last}/"
+    beside = {name[len(start) :]: value for name, value in record.beside.items() if name.startswith(start)}
+    prompt: SoftPrompt = begin(record.config, model, record.prompts[last], beside)
+    return prompt
 
 
 @dataclass

@@ -262,7 +262,7 @@ class RunStore:
         old = target.with_name(f"{temporary.name}.old")
         failed = None
         try:
-            prompts = save_prompts(record.config, record.environment, record.prompts)
+            prompts = save_prompts(record.config, record.environment, record.prompts, record.beside)
         except ResourceError as error:
             failed, prompts = error, None
         try:
@@ -303,8 +303,8 @@ class RunStore:
             fields: dict[str, Any] = {name: content[name] for name in (*OUTCOME, "results", "environment", "rows")}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise unreadable(path, error) from error
-        prompts = load_prompts(config, fields["environment"], files.get("prompts"))
-        return RunRecord(config=config, prompts=prompts, **tables, **fields)
+        prompts, beside = load_prompts(config, fields["environment"], files.get("prompts"))
+        return RunRecord(config=config, prompts=prompts, beside=beside, **tables, **fields)
 
     def seal(self, path: Path) -> None:
         """Give the record in a folder its checksums, as it is: one of before there were any."""

@@ -9,6 +9,7 @@ METHOD_NAMES = {
     "tsloss-normalized": "TSLoss, normalised",
     "l2": "L2",
     "pairwise": "pairwise distance",
+    "orthogonality": "orthogonality",
     "tsloss-h0": "TSLoss, H0 only",
     "tsloss-h1": "TSLoss, H1 only",
     "tsloss-adaptive": "TSLoss, adaptive weight",

@@ -34,6 +34,8 @@ class Example:
         The gold answer, or every accepted one.
     choices
         The replies among which a closed question chooses, such as A to D; empty where the answer is free.
+    picture
+        What the question is about: a file, or the key of a generated scene; empty where it is the text alone.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Example:
     target: str
     answer: str | tuple[str, ...]
     choices: tuple[str, ...] = ()
+    picture: str = ""
 
     @property
     def answers(self) -> tuple[str, ...]:

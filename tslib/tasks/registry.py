@@ -1,12 +1,15 @@
 """Named benchmarks: their rows as prompt, target and answer, and each one's own rule of scoring.
 
-A new task is one module with a subclass of `Task`, and one line in `_FAMILIES`.
+A new task is one module with a subclass of `Task`, and one line in `_FAMILIES`, or in `_PICTURES` if it has pictures.
 """
 
 import logging
 import random
+from collections import UserDict
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib import import_module
+from typing import Any
 
 from tslib.errors import InputError
 from tslib.tasks.base import Example, Task
@@ -42,10 +45,27 @@ _FAMILIES: tuple[tuple[Task, ...], ...] = (
     (Needle(), *map(Needle, LENGTHS)),
 )
 
-FAMILIES: dict[str, Task] = {family[0].name: family[0] for family in _FAMILIES}
+_PICTURES = {"aerial-scenes": (), "rsvqa-hr": tuple(f"/fold-{fold}" for fold in range(1, 6)), "rsvqa-lr": ()}
+"""Benchmarks with pictures and the ends of their subsets' names: `tslib.vision.tasks` has them, a room above."""
+
+
+class _Table(UserDict[str, Any]):
+    """Tasks by name; those with pictures are imported when one of them is first asked for."""
+
+    def __getitem__(self, name: str) -> Task:
+        if name in self.data and self.data[name] is None:
+            self.data[name] = import_module("tslib.vision.tasks").TASKS[name]
+        task: Task = super().__getitem__(name)
+        return task
+
+
+FAMILIES = _Table({family[0].name: family[0] for family in _FAMILIES} | dict.fromkeys(_PICTURES))
 """The benchmarks, each as a whole."""
 
-TASKS: dict[str, Task] = {task.name: task for family in _FAMILIES for task in family}
+TASKS = _Table(
+    {task.name: task for family in _FAMILIES for task in family}
+    | {name + end: None for name, ends in _PICTURES.items() for end in ("", *ends)}
+)
 """The benchmarks and, under names such as ``bbh/navigate``, their subsets."""
 
 _log = logging.getLogger("tslib")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -32,10 +31,11 @@ from tslib.records.checkpoints import Checkpoint, stop_requests
 from tslib.records.provenance import environment
 from tslib.records.record import RunRecord
 from tslib.tasks import TASKS, Example, few_shot, find_task, load_task
-from tslib.topology import diagrams as topology
 from tslib.topology import nulls
 from tslib.tuning import replay
-from tslib.tuning.optimizer import optimizer
+from tslib.tuning.optimizer import add_gradient, optimizer
+from tslib.tuning.watching import compared, diagrams_of, mean_of, summary
+from tslib.vision.sight import positions, seeing, seen_by
 
 __all__ = ["TuneConfig", "tune"]
 
@@ -85,15 +85,16 @@ def tune(
         tokenizer,
         examples,
         shots=few_shot(config.task, config.shots, config.sample_seed, skip=config.samples),
-        n_tokens=config.n_tokens,
+        n_tokens=config.n_tokens + positions(examples),
         context=context_of(model, config.max_context),
         vocabulary=len(model.get_input_embeddings().weight),
         reply=config.max_new_tokens,
         cut_middle=find_task(config.task).cuts_middle,
     )
-    run = _Run(config, model, tokenizer, examples, rows, lengths)
-    with contextlib.closing(run.trained):
-        return _train(run, checkpoint, progress)
+    with seeing(config, model, tokenizer, examples, rows, run=config, shots=config.shots, progress=progress) as seen:
+        run = _Run(config, model, tokenizer, examples, seen, lengths)
+        with contextlib.closing(run.trained):
+            return _train(run, checkpoint, progress)
 
 
 def _train(run: "_Run", checkpoint: Checkpoint | None, progress: bool) -> RunRecord:
@@ -107,11 +108,6 @@ def _train(run: "_Run", checkpoint: Checkpoint | None, progress: bool) -> RunRec
         except KeyboardInterrupt:
             status = "interrupted"
     return run.record(status)
-
-
-def _mean(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean over layers, name by name; the row itself where there is one."""
-    return rows[0] if len(rows) == 1 else {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 class _Run:
@@ -148,6 +144,7 @@ class _Run:
         self.diagrams: list[dict[str, float]] = []
         self.last_diagrams: list[Any] | None = None
         self.prompts: dict[int, Tensor] = {}
+        self.beside: dict[str, Tensor] = {}
         self.twin = torch.empty(0)  # moves at random, as far as the prompt
         self.iterations_to_correct: int | None = None
         self.iterations_to_answer: int | None = None
@@ -196,7 +193,8 @@ class _Run:
             if checkpoint is not None and step > begin:
                 checkpoint.offer(self, step)
             last = step == self.config.max_steps
-            outcome = self._losses(next(self.batches), grad=not last)
+            rows = next(self.batches)
+            outcome = self._losses(rows, grad=not last)
             if not (outcome.loss.isfinite() and (4 * self.prompt.weight.square().sum()).isfinite()):
                 return "diverged"  # two prompts of this length may be twice as far apart
             right = self._check(step, outcome, last)
@@ -206,7 +204,7 @@ class _Run:
             if done:
                 self.final = {"final_cross_entropy": float(outcome.loss.detach()), "final_exact": right["exact"]}
                 return "finished"
-            row = self._update(outcome.loss)
+            row = self._update(outcome.loss, rows)
             self.steps.append({"step": step + 1} | row | right | {"seconds": time.perf_counter() - begun})
             shown = {"loss": f"{row['cross_entropy']:.4f}", "reg": f"{row['regularizer']:.3g}"}
             bar.set_postfix(shown, correct=f"{right['exact']:.0%}")
@@ -243,7 +241,7 @@ class _Run:
         settings: dict[str, Any] = {"questions": self.questions, "pass_tokens": self.config.pass_tokens}
         return forward(self.model, self.prompt, rows, grad=grad, **settings)
 
-    def _update(self, loss: Float[Tensor, ""]) -> dict[str, float]:
+    def _update(self, loss: Float[Tensor, ""], rows: Sequence[Encoded] = ()) -> dict[str, float]:
         """Take one optimiser step; return the row of the steps table."""
         if loss.requires_grad:  # else several passes have left their gradient
             self.trained.zero_grad()
@@ -252,18 +250,17 @@ class _Run:
         row = {"cross_entropy": float(loss.detach()), "regularizer": 0.0}
         norms = {"grad_norm_ce": float(ce_gradient.norm()), "grad_norm_reg": 0.0, "grad_cosine": math.nan}
         if self.regularizer is not None:
-            weight = self.prompt.weight
+            cloud = self.prompt.cloud(rows)
             if isinstance(self.regularizer, Follows):
                 self.regularizer.follow(len(self.steps), self.config.seed, ce_gradient)
             if isinstance(self.regularizer, Replays):
                 self.regularizer.replay(replay.length(self.lengths, len(self.steps)))
-            penalty = self.regularizer(weight)
-            (gradient,) = torch.autograd.grad(penalty, weight)
-            weight.grad = ce_gradient + gradient
-            terms = self.regularizer.terms(weight.detach())
+            penalty = self.regularizer(cloud)
+            gradient = add_gradient(self.prompt, penalty)
+            terms = self.regularizer.terms(cloud.detach())
             row["regularizer"] = float(penalty.detach())
             # the mean over layers, where there are several
-            row |= {name: float(term.mean()) for name, term in terms.items() if term.ndim <= weight.ndim - 2}
+            row |= {name: float(term.mean()) for name, term in terms.items() if term.ndim <= cloud.ndim - 2}
             norms["grad_norm_reg"] = float(gradient.norm())
             norms["grad_cosine"] = float(functional.cosine_similarity(ce_gradient.flatten(), gradient.flatten(), 0))
         row |= norms | {"lr": self.schedule.get_last_lr()[0]}
@@ -332,8 +329,10 @@ class _Run:
 
     def _checkpoint(self, step: int, right: dict[str, float]) -> None:
         """Keep the prompt, its exact persistent homology and that of its random twin; of several clouds the mean."""
-        if not self.prompt.n_tokens:
+        if not len(self.prompt.weight):
             return
+        metric, named = self.config.metric, self.prompt.named_parameters()
+        self.beside |= {f"{step}/{name}": value.detach().cpu().clone() for name, value in named if name != "weight"}
         after = self.prompt.weight.detach().cpu().clone()
         if self.prompts:
             before = self.prompts[max(self.prompts)]
@@ -341,12 +340,12 @@ class _Run:
         else:
             self.twin = after
         self.prompts[step] = after
-        clouds, found = self._diagrams(after)
+        clouds, found = diagrams_of(after, metric)
         last = self.last_diagrams or [None] * len(clouds)
-        rows = [self._topology(*layer) for layer in zip(clouds, found, last, strict=True)]
-        null = [self._summary(*layer) for layer in zip(*self._diagrams(self.twin), strict=True)]
-        twin = {f"null_{name}": _mean(null)[name] for name in nulls.FIELDS}
-        self.topology.append({"step": step} | right | _mean(rows) | twin)
+        rows = [compared(*layer, metric) for layer in zip(clouds, found, last, strict=True)]
+        null = mean_of([summary(*layer, metric) for layer in zip(*diagrams_of(self.twin, metric), strict=True)])
+        twin = {f"null_{name}": null[name] for name in nulls.FIELDS}
+        self.topology.append({"step": step} | right | mean_of(rows) | twin)
         for layer, diagrams in enumerate(found):
             self.diagrams += [
                 {"step": step, "layer": layer, "dimension": dimension, "birth": birth, "death": death}
@@ -354,26 +353,6 @@ class _Run:
                 for birth, death in diagram
             ]
         self.last_diagrams = found
-
-    def _diagrams(self, prompt: Float[Tensor, "*layers n d"]) -> tuple[Any, list[Any]]:
-        """Clouds of a prompt, one a layer, and their persistence diagrams."""
-        clouds = prompt.reshape(-1, *prompt.shape[-2:]).numpy()
-        return clouds, [topology.persistence_diagrams(points, metric=self.config.metric) for points in clouds]
-
-    def _summary(self, points: Any, diagrams: list[Any]) -> dict[str, Any]:
-        row: dict[str, Any] = topology.summarize(diagrams, points, metric=self.config.metric)._asdict()
-        return row
-
-    def _topology(self, points: Any, diagrams: list[Any], before: list[Any] | None) -> dict[str, Any]:
-        """Sum up one cloud, and how far its diagrams are from those of the checkpoint before."""
-        row = self._summary(points, diagrams)
-        row["mean_norm"] = float(torch.from_numpy(points).norm(dim=-1).mean())
-        for dimension, diagram in enumerate(diagrams):
-            for kind in ("bottleneck", "wasserstein"):
-                row[f"h{dimension}_{kind}"] = (
-                    math.nan if before is None else topology.diagram_distance(before[dimension], diagram, kind)
-                )
-        return row
 
     def record(self, status: str) -> RunRecord:
         """Gather what the run leaves behind."""
@@ -390,10 +369,12 @@ class _Run:
             | chat.dated(self.tokenizer)
             | {"dtype": str(self.model.dtype).removeprefix("torch."), "resumed": self.resumed}
             | {"probe": probe.answers(self.model)}
+            | seen_by(self.model)
             | replay.replayed(self.config, self.lengths),
             rows=[example.id for example in self.examples],
             steps=pd.DataFrame(self.steps, columns=None if self.steps else ["step"]),
             topology=pd.DataFrame(self.topology),
             diagrams=pd.DataFrame(self.diagrams, columns=["step", *layer, "dimension", "birth", "death"]),
             prompts=self.prompts,
+            beside=self.beside,
         )

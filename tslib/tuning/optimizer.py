@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from tslib.config import TuneConfig
+from tslib.prompts.soft_prompt import SoftPrompt
 
-__all__ = ["Optimization", "optimization", "optimizer"]
+__all__ = ["Optimization", "add_gradient", "optimization", "optimizer"]
 
 
 class Optimization(NamedTuple):
@@ -78,3 +80,22 @@ def optimizer(
     )
     schedule = get_scheduler(told.schedule, found, told.warmup, config.max_steps)
     return found, schedule
+
+
+def add_gradient(prompt: SoftPrompt, penalty: Float[Tensor, ""]) -> Float[Tensor, "*layers n d"]:
+    """Add a penalty's gradient to that of the cross-entropy, and return it for the prompt's values.
+
+    Parameters
+    ----------
+    prompt
+        The prompt, whose values have a gradient; others of its parameters take theirs, where the penalty has one.
+    penalty
+        A function of them.
+    """
+    parts = list(prompt.parameters())
+    found = torch.autograd.grad(penalty, parts, allow_unused=True)
+    for part, own in zip(parts, found, strict=True):
+        if own is not None:
+            part.grad = own if part.grad is None else part.grad + own
+    assert parts[0] is prompt.weight
+    return found[0]

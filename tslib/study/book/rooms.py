@@ -13,8 +13,8 @@ from tslib.study.book.build import ROOT
 __all__ = ["ORDER", "PICTURE", "arrows", "circle", "draw", "module_of", "room"]
 
 ORDER = (
-    *("errors", "topology", "tasks", "models", "stats", "losses", "config", "kernels", "prompts", "records", "tuning"),
-    *("runs", "interop", "trainer", "study", "study.bench", "study.claims", "study.report", "study.plots"),
+    *("errors", "topology", "tasks", "models", "stats", "losses", "config", "kernels", "prompts", "vision", "records"),
+    *("tuning", "runs", "interop", "trainer", "study", "study.bench", "study.claims", "study.report", "study.plots"),
     *("study.book", "commands", "__main__"),
 )
 """Rooms from the lowest to the highest; ``study`` alone is its files that lie in no package of its own."""
@@ -32,6 +32,7 @@ ABOUT = {
     "config": "what defines a run",
     "kernels": "arithmetic of a frozen model",
     "prompts": "a soft prompt in a frozen model",
+    "vision": "pictures, and prompts tied to places",
     "records": "what a run leaves behind",
     "tuning": "the loop",
     "runs": "many runs: store, sweeps, audits",

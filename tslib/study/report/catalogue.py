@@ -1,4 +1,4 @@
-"""Tables of what there is: the benchmarks and the named models, whether each is here, and how to get it."""
+"""Tables of what there is: benchmarks, named models and encoders, whether each is here, and how to get it."""
 
 import pandas as pd
 from tqdm import tqdm
@@ -10,6 +10,7 @@ from tslib.models.fetching import WheelSource
 from tslib.models.loading import MODELS, ModelSpec
 from tslib.tasks import FAMILIES, Reading, Task
 from tslib.tasks.sources import DATA_DIR, data_dir
+from tslib.vision.encoders import ENCODERS
 
 
 def tasks() -> pd.DataFrame:
@@ -72,6 +73,25 @@ def models() -> pd.DataFrame:
                 "note": spec.note,
             }
             for spec in MODELS.values()
+        ]
+    )
+
+
+def encoders() -> pd.DataFrame:
+    """One row a named encoder of pictures: parameters, licence, whether it is here, and how to get it."""
+    return pd.DataFrame(
+        [
+            {
+                "encoder": spec.name,
+                "role": spec.role,
+                "parameters": f"{spec.parameters / 1e6:,.0f} M",
+                "grid": f"{spec.grid} × {spec.grid} × {spec.width}",
+                "licence": spec.licence,
+                "here": "yes" if spec.is_here else "no",
+                "how to get it": f"python -m tslib fetch {spec.name}",
+                "note": spec.note,
+            }
+            for spec in ENCODERS.values()
         ]
     )
 
