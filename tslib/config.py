@@ -22,7 +22,7 @@ which includes every change of a default below."""
 
 PRESETS: dict[str, float] = {"paper": 5e-5, "tuned": 3e-2, "fast": 3e-2, "public-code": 5e-6}
 """Learning rates by preset: as printed; what suits cross-entropy alone best on GSM8K with the embedded model, by the
-rule in ``data/sweeps/learning_rate.yaml``; that of `FAST`; and of a public repository that looks like the paper's code."""
+rule in ``data/sweeps/learning_rate.yaml``; that of `FAST`; that of `PUBLIC_CODE`."""
 
 FAST: dict[str, Any] = {"init": "vocabulary", "warmup_steps": 5, "beta2": 0.95, "weight_decay": 0.0}
 """Further fields that the preset ``fast`` sets where they are not given."""
@@ -280,7 +280,7 @@ class TuneConfig(Hashed):
     """Samples per optimiser step."""
     pass_tokens: Count = 4096
     """Positions in one pass through the model, padding included: a larger batch is done in parts, and a longer row
-    keeps less and computes it again (gradient checkpointing), with the same gradient. Lower it where memory is short."""
+    keeps less and computes it again (gradient checkpointing), with the same gradient. Lower it for less memory."""
     question_cache: NonNegative = 4.0
     """GiB of the questions' keys and values that are kept where the prompt is a suffix, so that a step runs prompt and
     target alone; 0: none are, and each step runs the whole sequence."""
