@@ -584,6 +584,13 @@ def test_auto_is_bfloat16_where_a_processor_computes_it(monkeypatch, avx512, amx
     assert models.resolve_dtype("float32", "cpu") == "float32"
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_a_processor_may_imitate_float16(monkeypatch, native):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported", lambda: native)
+    assert models.computes("float16", "cpu") is native
+    assert models.computes("float32", "cpu")
+
+
 @pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float32")])
 def test_auto_on_cuda(monkeypatch, native, dtype):
     """No GPU here: what torch says of it is made up."""

@@ -223,7 +223,7 @@ def resolve_dtype(dtype: str = "auto", device: str = "auto") -> str:
 
 
 def computes(dtype: str, device: str = "auto") -> bool:
-    """Whether a device computes a precision itself; bfloat16 is imitated by many, which takes several times as long.
+    """Whether a device computes a precision itself; those of 16 bits are imitated by many, which takes longer.
 
     Parameters
     ----------
@@ -238,6 +238,8 @@ def computes(dtype: str, device: str = "auto") -> bool:
     import torch
 
     kind = _kind(device)
+    if dtype == "float16" and kind == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
     if dtype != "bfloat16" or kind not in ("cpu", "cuda"):
         return True
     if kind == "cuda":

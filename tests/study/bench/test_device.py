@@ -83,12 +83,21 @@ def test_a_loss_that_is_no_number_is_not_met():
 
 def test_what_a_device_without_native_bfloat16_is_told(monkeypatch):
     monkeypatch.setattr("tslib.models.loading.resolve_dtype", lambda *_: "float32")
+    monkeypatch.setattr("tslib.models.loading.computes", lambda *_: False)
     assert Device("cuda:0").dtypes() == ["float32"]
     assert Device("cuda:0").notes() == [
-        "bfloat16 is not computed natively on cuda:0: it is slow, and dtype auto is float32"
+        "bfloat16 is not computed natively on cuda:0: it is slow",
+        "float16 is not computed natively on cuda:0: it is slow",
+        "dtype auto is float32",
     ]
+    monkeypatch.setattr("tslib.models.loading.computes", lambda *_: True)
     monkeypatch.setattr("tslib.models.loading.resolve_dtype", lambda *_: "bfloat16")
     assert Device("cuda:0").dtypes() == ["float32", "bfloat16"]
+    assert Device("cuda:0").notes() == [
+        "bfloat16 is computed natively on cuda:0",
+        "float16 is computed natively on cuda:0",
+        "dtype auto is bfloat16",
+    ]
 
 
 def test_large_models_are_left_out_of_a_whole_check_of_a_cpu():

@@ -127,9 +127,12 @@ class Device:
 
     def notes(self) -> list[str]:
         """What the checks cannot say."""
-        said = "" if self.native else "not "
-        how = "" if self.native else ": it is slow, and dtype auto is float32"
-        found = [f"bfloat16 is {said}computed natively on {self.name}{how}"]
+        native = {"bfloat16": self.native, "float16": models.computes("float16", self.name)}
+        found = [
+            f"{dtype} is {'' if itself else 'not '}computed natively on {self.name}{'' if itself else ': it is slow'}"
+            for dtype, itself in native.items()
+        ]
+        found.append(f"dtype auto is {models.resolve_dtype('auto', self.name)}")
         if not self.cuda:
             found.append(f"{self.name} keeps no account of its peak memory: none is measured")
         if self.small:
