@@ -35,14 +35,14 @@ from tslib.study.experiments import paired
 from tslib.study.report import evidence as report_evidence
 from tslib.study.report import rates as report_rates
 from tslib.study.report import runs as report
-from tslib.study.report.headline import headline
+from tslib.study.report.headline import speed
 
 plots.style()
 evidence = Evidence()
 committed = evidence.runs(MAIN)
 
 # %% tags=["finding"]
-display(Markdown(headline(evidence)))
+display(Markdown(speed(evidence)))
 
 # %% [markdown]
 # ## A pair of runs, live

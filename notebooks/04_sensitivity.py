@@ -38,8 +38,7 @@ plots.style()
 evidence = Evidence()
 
 # %% tags=["finding"]
-found = report_findings.sensitivity(evidence, Evidence(LEARNING_RATES))
-display(Markdown(f"{found}\n\n{report_precision.read_factors(evidence)}"))
+display(Markdown(report_findings.sensitivity(evidence, Evidence(LEARNING_RATES))))
 
 # %% [markdown]
 # ## Live: a setting, a few values
@@ -144,6 +143,7 @@ report_settings.words_by_itself(by_itself).style.hide(axis="index")
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_precision.GRIDS)))
 display(Markdown(f"{report_precision.read_twice(evidence)} {report_precision.read_audits(evidence)}"))
+display(Markdown(report_precision.read_factors(evidence)))
 report_precision.words(report_precision.factors(evidence)).style.hide(axis="index")
 
 # %% [markdown]

@@ -9,7 +9,7 @@ from tslib.study.report import runs as report
 
 def test_method_table_words():
     words = report.method_table(stats.comparison(table([(100, 50), (120, None), (80, 38)])))
-    assert words["method"].tolist() == ["cross-entropy alone", "TSLoss, off-diagonal"]
+    assert words["method"].tolist() == ["cross-entropy alone", "TSLoss"]
     assert words["censored"].tolist() == [0, 1]
     assert words["restricted mean"].tolist() == ["100.0", f"{(50 + 300 + 38) / 3:.1f}"]
     assert words["interval"].tolist() == ["", "contains 1"]
@@ -22,7 +22,7 @@ def test_a_median_that_was_not_reached_is_no_number_and_a_small_p_is_not_zero():
     assert words["median"].tolist() == ["88", "not reached"]
     assert words["p (signs flipped, Holm)"].tolist() == ["", "< 0.01"], "1 / 256"
     assert report.read_survival(pairs) == (
-        "Half of the runs are correct by step 88 (cross-entropy alone), not within 300 (TSLoss, off-diagonal); "
+        "Half of the runs are correct by step 88 (cross-entropy alone), not within 300 (TSLoss); "
         "single runs of any method range from 80 to more than 300."
     )
 
@@ -38,8 +38,8 @@ def test_the_ends_of_curves_are_means_over_the_runs_of_a_method():
 def test_readings():
     pairs = table([(100, 50), (120, None), (80, 80)])
     assert "needed fewer iterations in 1, more in 1 and as many in 1 of 3 pairs" in report.read_pairs(pairs)
-    assert "TSLoss, off-diagonal: 50, more than 300, 80" in report.read_losses(pairs)
-    assert "100 (cross-entropy alone), 80 (TSLoss, off-diagonal)" in report.read_survival(pairs)
+    assert "TSLoss: 50, more than 300, 80" in report.read_losses(pairs)
+    assert "100 (cross-entropy alone), 80 (TSLoss)" in report.read_survival(pairs)
 
 
 def test_reading_of_the_ratios_counts_the_intervals_that_hold_the_papers():
@@ -49,5 +49,5 @@ def test_reading_of_the_ratios_counts_the_intervals_that_hold_the_papers():
         ("tsloss", 1.1, 0.9, 1.2, "undecided"),
     ]
     text = report.read_ratios(pd.DataFrame(rows, columns=["regularizer", "ratio", "low", "high", "verdict"]))
-    assert "that of L2 lies below 1 and that of TSLoss, off-diagonal contains 1" in text
+    assert "that of L2 lies below 1 and that of TSLoss contains 1" in text
     assert "0.57 with Gemma-2B-IT, lies in 1 of the 2 intervals" in text

@@ -133,7 +133,7 @@ def test_words():
     never = row(observed=False, pull=36.0, weight=10.0, spread_low=np.nan, spread_high=np.nan, treated=False)
     rows = report.words(table(row(), one, never)).to_dict("records")
     assert rows[0] == {
-        **{"runs": "kept back, math", "regulariser": "TSLoss, off-diagonal", "pairs read": "5 of 5, step 80"},
+        **{"runs": "kept back, math", "regulariser": "TSLoss", "pairs read": "5 of 5, step 80"},
         **{"H0 spread [95 %]": "0.50 [0.40, 0.60]", "more loops [95 %]": "12.0 [10.0, 14.0]", "pull": "2.00%"},
         **{"treated": "yes", "iterations [95 %]": "1.00 [0.90, 1.10]"},
     }
