@@ -153,12 +153,12 @@ def by_rate(*sides):
         ),
         (
             ["contains 1", "contains 1", "lies below 1"],
-            "Of three cases TSLoss is clearly faster in one and clearly slower in none. Gemma-3-270M at 0.01, factor "
+            "TSLoss is clearly faster in one of three cases and clearly slower in none. Gemma-3-270M at 0.01, factor "
             "1: R.",
         ),
         (
             ["lies above 1", "lies above 1"],
-            "Of two cases TSLoss is clearly faster in none and clearly slower in two. Gemma-3-270M at 0.01, factor 1: "
+            "TSLoss is clearly faster in none of two cases and clearly slower in two. Gemma-3-270M at 0.01, factor 1: "
             "R. Gemma-3-270M at 0.01",
         ),
     ],

@@ -44,5 +44,5 @@ def share(number: int, total: int) -> str:
 
 
 def upper(text: str) -> str:
-    """Return a text with a capital letter at its beginning, and the rest as it is."""
-    return text[:1].upper() + text[1:]
+    """Return a text with a capital letter at its beginning; a symbol such as λ stays what it is."""
+    return text[:1].upper() + text[1:] if text[:1].isascii() else text

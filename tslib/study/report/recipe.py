@@ -49,7 +49,7 @@ def change(setting: Setting, corner: Mapping[str, Any] = TRIALS) -> str:
     if not parts:
         return "As in the trials"
     said = listed(parts)
-    return upper(said) if said.isascii() else said  # there is no capital of β₂ to be read
+    return upper(said)
 
 
 OF_OTHERS = ("lr_unit", "superposed")

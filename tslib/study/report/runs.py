@@ -184,9 +184,9 @@ def read_pairs(table: pd.DataFrame, baseline: str = "none") -> str:
             continue
         ours, theirs = (stats.iterations(side).steps for side in stats.pair_up(table, method, baseline))
         fewer, more, same = ((ours < theirs).sum(), (ours > theirs).sum(), (ours == theirs).sum())
-        as_many = f" and {few(int(same))} as many" if same else ""
+        as_many = f", {few(int(same))} as many" if same else ""
         parts.append(
-            f"With {method_name(method)} {few(int(fewer))} of {few(len(ours))} pairs need fewer iterations and "
+            f"With {method_name(method)} {few(int(fewer))} of {few(len(ours))} pairs took fewer iterations, "
             f"{few(int(more))} more{as_many}."
         )
     return f"{' '.join(parts)} Each line is one pair; hollow ends are runs that were never correct."

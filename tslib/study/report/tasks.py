@@ -123,11 +123,19 @@ def read_untuned(table: pd.DataFrame) -> str:
         if reported := MAKERS.get((row["task"], row["shots"])):
             inside = row["low"] <= reported[0] <= row["high"]
             parts.append(
-                f"On {task_name(row['task'])}, {few(row['shots'])} shots, scored by {row['scoring']}, the makers' "
-                f"{reported[0]:.3f} lies {'in' if inside else 'outside of'} our interval, {_score(row)}."
+                f"On {task_name(row['task'])}, {_shots(row['shots'])}, scored by "
+                f"{SCORED.get(row['scoring'], row['scoring'])}, the makers' {reported[0]:.3f} lies "
+                f"{'in' if inside else 'outside of'} our interval, {_score(row)}."
             )
     widths = 100 * (table["high"] - table["low"])
     return f"{' '.join(parts)} So few rows leave intervals {widths.min():.0f} to {widths.max():.0f} points wide."
+
+
+SCORED = {"generate": "generation", "likelihood": "likelihood"}
+
+
+def _shots(number: int) -> str:
+    return f"with {plural(number, 'shot')}" if number else "without shots"
 
 
 def read_before_and_after(before: Evaluation, after: Evaluation, record: RunRecord) -> str:
