@@ -161,7 +161,7 @@ display(
 # One of the two counts can be had without any homology, which makes a check: the components of the graph of
 # joined points, counted by a graph algorithm.
 
-# %%
+# %% tags=["show"]
 for scale in scales:
     joined = distance_matrix(circle) <= scale * (1 + 1e-6)  # Ripser's scales are float32 numbers
     assert connected_components(joined)[0] == plots.betti_numbers(diagrams, scale)[0]

@@ -115,7 +115,7 @@ seed = 0
 # ## Ten lines
 
 
-# %%
+# %% tags=["show"]
 def tsloss(points, include_self=False):
     D = torch.cdist(points, points)
     if not include_self:

@@ -160,7 +160,7 @@ plt.show()
 display(Markdown("Cross-entropy of the runs that are not yet correct: the median, and the middle half of them."))
 
 # %% [markdown]
-# ## Table 3: every model, task and setting that was run
+# ## The paper's Table 3: every model, task and setting that was run
 #
 # The paper's own figure for its smallest model stands beside ours where a task has the same name. It is another model,
 # of two billion parameters, so only the direction can be compared; and MMLU stands for MMLU-CF. In brackets are runs
@@ -181,7 +181,7 @@ display(Markdown(report_evidence.read_table3(evidence)))
 # ### Two tasks that nothing was chosen on
 #
 # Rates, settings and variants were looked at on the tasks above. On MATH and BIG-Bench Hard nothing was: with the rate
-# of gsm8k, the off-diagonal variant alone, five pairs each.
+# of GSM8K, TSLoss alone without its printed variant, five pairs each.
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *claims.KEPT_BACK.values())))

@@ -218,7 +218,6 @@ display(Markdown(read_architectures()))
 architectures().style.hide(axis="index")
 
 # %% [markdown]
-# %% [markdown]
 # Tuning a prompt keeps the frozen weights, the activations of one pass through the model, and the logits of a few of
 # the target's positions at a time. The prompt itself, its gradient and its optimiser take next to nothing, so one
 # length of prompt is enough. The table is computed from each model's configuration, and a test compares it with the

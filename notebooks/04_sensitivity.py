@@ -28,10 +28,10 @@ from tslib.runs.grids import Grid
 from tslib.runs.store import RunStore
 from tslib.study import claims, parameters, plots
 from tslib.study.evidence import LEARNING_RATES, Evidence
+from tslib.study.names import setting_name
 from tslib.study.report import evidence as report_evidence
 from tslib.study.report import findings as report_findings
 from tslib.study.report import precision as report_precision
-from tslib.study.report import rates as report_rates
 from tslib.study.report import settings as report_settings
 
 plots.style()
@@ -69,10 +69,14 @@ records = [RunStore(parameters.folder(store)).get_or_run(config) for config in c
 # %% tags=["hide-input"]
 figure = plots.by_value(records, setting)
 plt.show()
-display(Markdown(f"What changes with {setting}: the loss, how hard TSLoss pulls, and the prompt's structure."))
+display(
+    Markdown(
+        f"What changes with the {setting_name(setting)}: the loss, how hard TSLoss pulls, and the prompt's structure."
+    )
+)
 
 # %% [markdown]
-# ## Table 4 and Figure 4: the weight λ
+# ## The paper's Table 4 and Figure 4: the weight λ
 #
 # The paper's iterations for Gemma-2B-IT fall from 154 without TSLoss to 88 at λ = 1; at λ = 10 it was never correct.
 # Ours, for SmolLM2-135M on one GSM8K problem, ten pairs, 300 steps. The gradients' ratio is the length of
@@ -149,16 +153,8 @@ report_precision.words(report_precision.factors(evidence)).style.hide(axis="inde
 # %% [markdown]
 # ## The learning rate
 #
-# Cross-entropy alone at six rates; a ring is the rate chosen ({doc}`03_convergence` says how):
-
-# %% tags=["hide-input"]
-rates = report_rates.rates(Evidence(LEARNING_RATES))
-figure = plots.learning_rates(rates)
-plt.show()
-display(Markdown(report_rates.read_rates(Evidence(LEARNING_RATES))))
-
-# %% [markdown]
-# At $5\cdot10^{-5}$, the rate that the paper prints, with and without TSLoss:
+# {doc}`03_convergence` has cross-entropy alone at six rates, and says how one was chosen. At $5\cdot10^{-5}$, the rate
+# that the paper prints, with and without TSLoss:
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, "preset paper")))
@@ -192,7 +188,8 @@ display(Markdown(report_evidence.read_by_rate(scale)))
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_evidence.METHODS)))
-methods = report_evidence.by_rate(evidence, report_evidence.METHODS).drop(columns=["model", "factor"], errors="ignore")
+methods = report_evidence.by_rate(evidence, report_evidence.METHODS)
+methods = methods.drop(columns=["model", "factor", "interval"], errors="ignore")
 methods.style.hide(axis="index")
 
 # %% [markdown]

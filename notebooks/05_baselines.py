@@ -29,7 +29,7 @@ from tslib.runs.store import RunStore
 from tslib.runs.sweeps import Grid
 from tslib.study import parameters, plots
 from tslib.study.evidence import Evidence, stacked
-from tslib.study.names import method_name
+from tslib.study.names import method_name, task_name
 from tslib.study.report import evidence as report_evidence
 from tslib.study.report import findings as report_findings
 from tslib.study.report import rates as report_rates
@@ -97,7 +97,7 @@ display(Markdown(f"{said} {report.read_ends(stacked(records, 'topology'), of_pro
 
 # %% tags=["hide-input"]
 for name in ("gsm8k", "mmlu"):
-    display(Markdown(f"**{name}**"))
+    display(Markdown(f"**{task_name(name)}**"))
     display(Markdown(report_evidence.not_there(evidence, f"one sample, {name}, SmolLM2", f"baselines, {name}")))
     comparison = report_evidence.baselines(evidence, name)
     if len(comparison):

@@ -19,7 +19,7 @@ RAW = sorted(
         *("dtype", "iterations_to_correct", "regularizer", "cross_entropy", "reg_share"),
         *("h0_count", "h1_count", "h0_mean_lifespan", "h1_mean_lifespan", "persistence_entropy", "h1_density"),
         *("mean_distance", "max_distance", "mean_norm", "token_accuracy"),
-        *(name for name in METHOD_NAMES if name != METHOD_NAMES[name] and name not in ("none", "pairwise")),
+        *(set(METHOD_NAMES) - {"none", "pairwise", "persistence", "orthogonality"}),  # these are English words
     },
     key=len,
     reverse=True,

@@ -32,7 +32,7 @@ def test_the_answer_of_the_committed_records(said):
 def test_every_page_has_the_same_answer(said):
     """The front page and the chapters take it from the same functions, and nothing else says it."""
     assert "{include} executed/headline.md" in (ROOT / "book" / "introduction.md").read_text(encoding="utf-8")
-    assert "report_front.answer(evidence)" in (ROOT / "tslib/study/book/build.py").read_text(encoding="utf-8")
+    assert "front.answer(evidence)" in (ROOT / "tslib/study/book/build.py").read_text(encoding="utf-8")
     assert said.startswith(headline.speed(Evidence()))
     assert "Markdown(speed(evidence))" in (ROOT / "notebooks" / "03_convergence.py").read_text(encoding="utf-8")
     assert "headline.short(" in (ROOT / "notebooks" / "11_what_tsloss_does.py").read_text(encoding="utf-8")

@@ -59,11 +59,11 @@ def test_settings_that_differ_have_a_sentence_each_and_those_that_do_not_share_o
     falls = curves(lambda step, run: 10 + run - step / 8, lambda step, run: 10 + run - step / 8)
     stays = curves(lambda step, run: 10 + run, lambda step, run: 10 + run)
     said = report.read_bands({"one sample": falls, "ten samples": stays})
-    assert "Loops become fewer during tuning, and just so in a random walk of equal steps: with one sample" in said
-    assert "). Tuning hardly changes the number of loops, nor does a random walk of equal steps: with ten" in said
+    assert "Loops become fewer during tuning, and just so in a random walk of equal steps. With one sample" in said
+    assert " runs. Tuning hardly changes the number of loops, nor does a random walk of equal steps. With ten" in said
     both = report.read_bands({"one sample": falls, "ten samples": falls})
     assert both.count("Loops become fewer") == 1
-    assert "(4 runs); with ten samples there are 11.5 at first" in both
+    assert "over 4 runs. With ten samples there are 11.5 at first" in both
 
 
 @pytest.mark.parametrize(

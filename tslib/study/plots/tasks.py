@@ -38,6 +38,7 @@ def lengths(tokens: Mapping[str, Sequence[int]], context: int) -> Figure:
     figure, ax = plt.subplots(figsize=(WIDTH, 0.7 + 0.26 * len(tokens)))
     names = list(tokens)[::-1]
     boxes = [np.asarray(tokens[name]) for name in names]
+    labels = [task_name(name) for name in names]
     ax.boxplot(
         boxes,
         orientation="horizontal",

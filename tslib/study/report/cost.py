@@ -8,12 +8,14 @@ import pandas as pd
 
 from tslib.study.bench.bench import LONG, SHORT, both
 from tslib.study.bench.cost import Setting, Steps, spread
+from tslib.study.names import model_name
 from tslib.study.report.phrases import few, plural
 
 __all__ = [
     "curves",
     "growth",
     "headline",
+    "named",
     "profiles",
     "read_curves",
     "read_growth",
@@ -49,6 +51,11 @@ class Asked(NamedTuple):
         }
 
 
+def named(setting: Setting) -> str:
+    """Name a setting as its ``str`` does, which names it in files, with the model's name as its makers write it."""
+    return str(setting).replace(setting.model, model_name(setting.model))
+
+
 def requirements(content: dict[str, Any]) -> pd.DataFrame:
     """What a step should cost at most, and what it does: one line each, those that were not measured left out."""
     return pd.DataFrame([asked.row() for asked in _asked(content["parts"])])
@@ -58,13 +65,13 @@ def _asked(parts: dict[str, Any]) -> Iterator[Asked]:
     for setting in (*both(SHORT), *both(LONG)):
         if found := _ratio(parts, setting, "prefix"):
             bound = 2.0 if setting.dtype == "float32" else 1.7
-            yield Asked(f"prefix step, PEFT's / ours: {setting}", bound, found)
+            yield Asked(f"prefix step, PEFT's / ours: {named(setting)}", bound, found)
     for setting in both(LONG):
         if found := _ratio(parts, setting, "suffix"):
-            yield Asked(f"suffix step, PEFT's prefix / ours: {setting}", 20, found)
+            yield Asked(f"suffix step, PEFT's prefix / ours: {named(setting)}", 20, found)
     longest = Setting(batch=1, question=4096, answer=8)
     if found := _ratio(parts, longest, "suffix"):
-        yield Asked(f"suffix step, PEFT's prefix / ours: {longest}", 60, found)
+        yield Asked(f"suffix step, PEFT's prefix / ours: {named(longest)}", 60, found)
     step = _median(parts, SHORT, "prefix")
     for n in (20, 100):
         if step and (times := parts.get(f"tsloss/{n}/576")):
@@ -77,12 +84,16 @@ def _asked(parts: dict[str, Any]) -> Iterator[Asked]:
         ours, theirs = (parts.get(f"memory/{setting}/{way}") for way in ("prefix", "peft"))
         if ours and theirs:
             share = ours / theirs
-            yield Asked(f"memory of a prefix step above the model, ours / PEFT's: {setting}", 0.6, (share,) * 3, False)
+            yield Asked(
+                f"memory of a prefix step above the model, ours / PEFT's: {named(setting)}", 0.6, (share,) * 3, False
+            )
     for setting, bound in zip(both(SHORT), (60, 45), strict=True):
         if (rate := parts.get(f"rate/{setting.dtype}")) and (part := parts.get(f"steps/{setting}")):
             seconds = part["ways"]["prefix"]["seconds"][1:]
             shares = spread(100 * part["flops"] / rate / one for one in seconds)
-            yield Asked(f"operations of a plain step at the peak rate / ours: {setting}", bound, shares, unit="%")
+            yield Asked(
+                f"operations of a plain step at the peak rate / ours: {named(setting)}", bound, shares, unit="%"
+            )
     if times := parts.get("topology/100"):
         yield Asked("exact homology and its summary, n = 100", 10, spread(1e3 * one for one in times), False, "ms")
     if size := parts.get("tsloss memory/4096/2048"):
@@ -116,7 +127,8 @@ def step_times(content: dict[str, Any]) -> pd.DataFrame:
         setting = Setting(**{name: part[name] for name in Setting.__dataclass_fields__})
         times = {way: _median(parts, setting, way) for way in ("peft", "prefix", "suffix")}
         ratios = {f"peft / {way}": _ratio(parts, setting, way) for way in ("prefix", "suffix")}
-        row = {name: part[name] for name in ("model", "dtype", "batch", "question", "answer")}
+        row = {"model": model_name(setting.model), "precision": setting.dtype}
+        row |= {name: part[name] for name in ("batch", "question", "answer")}
         rows.append(row | times | {name: ratio and ratio[0] for name, ratio in ratios.items()})
     return pd.DataFrame(rows)
 
@@ -175,7 +187,7 @@ def profiles(content: dict[str, Any]) -> pd.DataFrame:
         spent = content["parts"].get(f"profile/{setting}{suffix}")
         peft = _median(content["parts"], setting, "peft")
         if spent and peft:
-            row = {"setting": str(setting), "way": way} | spent
+            row = {"setting": named(setting), "way": way} | spent
             rows.append(row | {"PEFT's step": peft, "bound": peft / spent["products"]})
     return pd.DataFrame(rows)
 
@@ -247,7 +259,7 @@ def read_live(setting: Setting, steps: Mapping[str, Steps], content: dict[str, A
     committed = {way: _ratio(content["parts"], setting, way) for way in ("prefix", "suffix")}
     there = " and ".join(f"{ratio[0]:.1f} ({way})" for way, ratio in committed.items() if ratio)
     return (
-        f"Here and now, with {setting}, a step of PEFT takes {said} times as long as ours (medians of neighbours)"
+        f"Here and now, with {named(setting)}, a step of PEFT takes {said} times as long as ours, by medians"
         f"{f'; in the committed record, with the same setting, {there}' if there else ''}."
     )
 
