@@ -18,8 +18,8 @@
 #
 # The paper's main claim (its Table 3) is that adding TSLoss with $\lambda = 1$ to the cross-entropy cuts the
 # {term}`iterations <iteration>` until the model solves the training problems, from 154 to 88 on GSM8K with
-# Gemma-2B-IT. Here the same question is put to two small models: first on a pair of runs that is tuned while this
-# page is built, then on the committed records of real benchmark rows, with the interval that decides.
+# Gemma-2B-IT. Here the same question is put to two small models: on committed records of real benchmark rows, with the
+# interval that decides, and at the end on a pair of runs that is tuned while this page is built.
 
 # %%
 import timeit
@@ -45,91 +45,14 @@ committed = evidence.runs(MAIN)
 display(Markdown(speed(evidence)))
 
 # %% [markdown]
-# ## A pair of runs, live
-#
-# Each problem and initial prompt is tuned twice, with cross-entropy alone and with the regulariser, so that the two
-# runs of a {term}`pair` share everything else. A run stops when it is {term}`correct`: when the most probable token
-# is the target's at every position, given the target so far. Greedy decoding then reproduces the target word for word.
-#
-# The parameters can be changed with papermill, for instance on real problems (with `TSLIB_DATA_DIR` set, or a network):
-# `papermill notebooks/03_convergence.ipynb out.ipynb -p task gsm8k -p regularizer tsloss -p seeds 3`.
-
-# %% tags=["parameters"]
-model = "smollm2-135m"
-task = "gsm-symbolic"
-regularizer = "tsloss"
-weight = 1.0
-samples = 1
-problems = 1
-seeds = 1
-max_steps = 100
-answer_every = 0  # steps between decoded replies; 0: none
-preset = "tuned"
-store = "runs"
-device = "auto"  # cuda, then mps, then cpu
-dtype = "float32"
-lr = None  # None: the preset's
-n_tokens = 20
-settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
-
-# %% tags=["remove-stderr"]
-fields = parameters.fields(globals(), "regularizer", "sample_seed", "seed")
-configs = paired(["none", regularizer], sample_seeds=range(problems), seeds=range(seeds), **fields)
-runs = RunStore(parameters.folder(store))
-records = [runs.get_or_run(config, prompts=True) for config in configs]
-by_method = {name: [r for r in records if r.config.regularizer == name] for name in ("none", regularizer)}
-
-# %% tags=["hide-input"]
-figure = plots.losses(by_method)
-plt.show()
-live = runs.table(configs)
-display(Markdown(report.read_losses(live)))
-
-# %% [markdown]
-# A dot marks the step at which a run became correct. With a single problem that happens long before the cross-entropy
-# is zero: it is enough that the right token comes first everywhere, with a probability that may be well below one.
-
-# %% tags=["hide-input"]
-columns = {
-    "regularizer": "method",
-    "sample_seed": "problem",
-    "seed": "initial prompt",
-    "iterations_to_correct": "iterations to correct",
-    "final_cross_entropy": "cross-entropy at the end",
-}
-live[list(columns)].rename(columns=columns).style.format(precision=3).hide(axis="index")
-
-# %% [markdown]
-# ### Does the regulariser pull at all?
-#
-# A step adds the gradient of $\lambda L_{ts}$ to that of the cross-entropy ({eq}`eq-intro-loss`). How long the first
-# is beside the second, and whether they point the same way, says more than the loss curves.
-
-# %% tags=["hide-input"]
-figure = plots.gradients({regularizer: by_method[regularizer]})
-plt.show()
-display(Markdown(report.read_gradients(by_method[regularizer])))
-
-# %% [markdown]
-# AdamW divides each coordinate of the summed gradient by its own running size, so the *ratio* of the two gradients is
-# what counts, not their absolute size.
-#
-# ### What does it cost?
-
-# %%
-prompt = next(iter(records[-1].prompts.values())).requires_grad_()
-loss = TSLoss()
-seconds = min(timeit.repeat(lambda: loss(prompt).backward(), number=20, repeat=5)) / 20
-step = records[-1].steps["seconds"].median()
-display(Markdown(f"TSLoss, forward and backward, takes {seconds / step:.2%} of a tuning step's time."))
-
-# %% [markdown]
 # ## The paper's example: one problem of GSM8K
 #
-# Ten pairs, each a problem and an initial prompt of its own, are tuned with every method. A run that is not correct
-# within its steps is {term}`censored`: it stays in the table and in the {term}`Kaplan–Meier curve`, and counts with
-# the number of steps it had. The {term}`ratio` of iterations compares the {term}`restricted means <restricted mean>`
-# of paired runs; its interval is {term}`Fieller's <Fieller interval>`, over the pairs
+# Ten pairs, each a problem and an initial prompt of its own, are tuned with every method, so that the runs of a
+# {term}`pair` share everything else. A run stops when it is {term}`correct`: when the most probable token is the
+# target's at every position, given the target so far. Greedy decoding then reproduces the target word for word. One
+# that is not within its steps is {term}`censored`: it stays in the table and in the {term}`Kaplan–Meier curve`, and
+# counts with the number of steps it had. The {term}`ratio` of iterations compares the {term}`restricted means
+# <restricted mean>` of paired runs; its interval is {term}`Fieller's <Fieller interval>`, over the pairs
 # ({py:func}`tslib.stats.iteration_ratio`).
 
 # %% tags=["hide-input"]
@@ -218,6 +141,84 @@ report_rates.rate_table(rates).style.hide(axis="index")
 figure = plots.learning_rates(report_rates.rates(rates))
 plt.show()
 display(Markdown(report_rates.read_rates(rates)))
+
+# %% [markdown]
+# ## A pair of runs, live
+#
+# Each problem and initial prompt is tuned twice, with cross-entropy alone and with the regulariser. One pair shows what
+# it looks like, and decides nothing.
+#
+# The parameters can be changed with papermill, for instance on real problems (with `TSLIB_DATA_DIR` set, or a network):
+# `papermill notebooks/03_convergence.ipynb out.ipynb -p task gsm8k -p regularizer tsloss -p seeds 3`.
+
+# %% tags=["parameters"]
+model = "smollm2-135m"
+task = "gsm-symbolic"
+regularizer = "tsloss"
+weight = 1.0
+samples = 1
+problems = 1
+seeds = 1
+max_steps = 100
+answer_every = 0  # steps between decoded replies; 0: none
+preset = "tuned"
+store = "runs"
+device = "auto"  # cuda, then mps, then cpu
+dtype = "float32"
+lr = None  # None: the preset's
+n_tokens = 20
+settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
+
+# %% tags=["remove-stderr"]
+fields = parameters.fields(globals(), "regularizer", "sample_seed", "seed")
+configs = paired(["none", regularizer], sample_seeds=range(problems), seeds=range(seeds), **fields)
+runs = RunStore(parameters.folder(store))
+records = [runs.get_or_run(config, prompts=True) for config in configs]
+by_method = {name: [r for r in records if r.config.regularizer == name] for name in ("none", regularizer)}
+
+# %% tags=["hide-input"]
+figure = plots.losses(by_method)
+plt.show()
+live = runs.table(configs)
+display(Markdown(report.read_losses(live)))
+
+# %% [markdown]
+# A dot marks the step at which a run became correct. With a single problem that happens long before the cross-entropy
+# is zero: it is enough that the right token comes first everywhere, with a probability that may be well below one.
+
+# %% tags=["hide-input"]
+columns = {
+    "regularizer": "method",
+    "sample_seed": "problem",
+    "seed": "initial prompt",
+    "iterations_to_correct": "iterations to correct",
+    "final_cross_entropy": "cross-entropy at the end",
+}
+live[list(columns)].rename(columns=columns).style.format(precision=3).hide(axis="index")
+
+# %% [markdown]
+# ### Does the regulariser pull at all?
+#
+# A step adds the gradient of $\lambda L_{ts}$ to that of the cross-entropy ({eq}`eq-intro-loss`). How long the first
+# is beside the second, and whether they point the same way, says more than the loss curves.
+
+# %% tags=["hide-input"]
+figure = plots.gradients({regularizer: by_method[regularizer]})
+plt.show()
+display(Markdown(report.read_gradients(by_method[regularizer])))
+
+# %% [markdown]
+# AdamW divides each coordinate of the summed gradient by its own running size, so the *ratio* of the two gradients is
+# what counts, not their absolute size.
+#
+# ### What does it cost?
+
+# %%
+prompt = next(iter(records[-1].prompts.values())).requires_grad_()
+loss = TSLoss()
+seconds = min(timeit.repeat(lambda: loss(prompt).backward(), number=20, repeat=5)) / 20
+step = records[-1].steps["seconds"].median()
+display(Markdown(f"TSLoss, forward and backward, takes {seconds / step:.2%} of a tuning step's time."))
 
 # %% [markdown]
 # ## What this does and does not show

@@ -384,14 +384,15 @@ def test_figures_of_the_evidence(whole):
     left, right = plots.weights(report_settings.table4(whole)).axes
     assert [text.get_text() for text in left.get_xticklabels()] == ["0.1", "0.5", "1", "10"]
     assert right.lines[0].get_ydata() == pytest.approx([0.1, 0.1, 0.1, 5])
+    papers = next(line for line in left.lines if line.get_label() == "the paper")
+    assert papers.get_ydata() == pytest.approx([130 / 154, 112 / 154, 88 / 154])
 
     (ax,) = plots.progress(whole.progress).axes
     assert sum(bar.get_width() for bar in ax.patches) == whole.progress["runs"].sum()
 
-    (ax,) = plots.total_loss(claims.total_losses(whole)).axes
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
-        *("λ = 0 (n = 3)", "λ = 0.1 (n = 3)", "λ = 0.5 (n = 3)", "λ = 1 (n = 3)", "λ = 10 (n = 3)")
-    ]
+    axes = plots.total_loss(claims.total_losses(whole)).axes
+    assert [ax.get_title() for ax in axes] == ["λ = 0", "λ = 0.1", "λ = 0.5", "λ = 1", "λ = 10"]
+    assert axes[2].get_xlabel() == "optimiser step (n = 3 runs each)"
     (ax,) = plots.loss_bands(whole.steps(MAIN)).axes
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
         *("cross-entropy alone (n = 3)", "TSLoss (n = 3)", "TSLoss as printed (n = 3)")

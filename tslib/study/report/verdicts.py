@@ -39,7 +39,7 @@ def difference(registered: Finding, amended: Finding) -> str:
     if registered.verdict == amended.verdict:
         more = f"; said with it: {amended.but}" if amended.but and amended.verdict else ""
         return f"{word(registered)} by both rules{more}"
-    return f"{word(registered)} as registered, {word(amended)}{',' if amended.but else ''} as amended"
+    return f"{word(registered)} as registered; as amended {word(amended)}"
 
 
 def sections(
@@ -48,19 +48,18 @@ def sections(
     said: Mapping[str, Criterion],
     amendments: Mapping[str, Amendment],
 ) -> Iterator[str]:
-    """Yield a section in Markdown for each claim: both verdicts, both rules, the evidence, what would change it."""
+    """Yield a section in Markdown for each claim: both verdicts, the evidence, what was wrong, what would change it."""
     for name, finding in registered.items():
         rule, other = said[name], amended[name]
         parts = [
-            f"**{name}: {difference(finding, other)}.**",
+            f"**{name}, {SHORT[name]}: {difference(finding, other)}.**",
             f"*Claim.* {rule.says[0].upper()}{rule.says[1:]}.",
-            f"*Reproduced if* {rule.reproduced}. *Contradicted if* {rule.contradicted}.",
-            f"*Evidence as registered.* {finding.said}",
+            f"*Evidence as registered.* {finding.said}".rstrip(),
         ]
         if name in amendments:
             wrong = amendments[name].wrong
-            parts += [f"*What was wrong.* {wrong[0].upper()}{wrong[1:]}. *Amended rule:* {amendments[name].rule}."]
-        parts += [f"*Evidence as amended.* {other.said}", f"*What would change it.* {other.change}"]
+            parts += [f"*What was wrong.* {wrong[0].upper()}{wrong[1:]}."]
+        parts += [f"*Evidence as amended.* {other.said}".rstrip(), f"*What would change it.* {other.change}"]
         yield "\n\n".join(parts)
 
 
