@@ -327,7 +327,7 @@ def loops(curves: pd.DataFrame) -> Loops:
             stats.mean((ours - twins).mean(axis=1).to_numpy(float)),
         )
     ]
-    return Loops(lead, first, *ends, last, len(ours))
+    return Loops(lead, first, ends[0], ends[1], last, len(ours))
 
 
 def read_bands(curves: Mapping[str, pd.DataFrame]) -> str:
