@@ -83,8 +83,8 @@ def test_tasks_that_nothing_was_chosen_on(whole, nothing):
     assert table["task"].tolist() == ["MATH", "BIG-Bench Hard"]
     assert table[["alone", "with it", "paper, Gemma-2B-IT"]].to_numpy().tolist() == [["101.0", "91.0", ""]] * 2
     said = report_evidence.read_kept_back(whole)
-    assert re.search(r"is faster on MATH \(0\.90 \[[\d., ]+\]\) and BIG-Bench Hard \(0\.90 \[.*, 3 pairs each\.", said)
-    assert said in report_findings.baselines(whole)
+    assert said.startswith("Where nothing was chosen, TSLoss is faster on MATH and BIG-Bench Hard. On MATH the")
+    assert said.partition(" On MATH")[0] in report_findings.baselines(whole)
     assert report_evidence.table3(nothing, claims.KEPT_BACK).empty
     assert report_evidence.read_kept_back(nothing) == ""
 
@@ -233,7 +233,8 @@ def test_by_rate(whole):
 def test_what_is_said_of_intervals_by_rate(whole, nothing):
     rows = report_evidence.by_rate(whole, report_evidence.SCALES).assign(interval="contains 1")
     assert report_evidence.read_by_rate(rows) == (
-        "In none of eight cases is TSLoss clearly faster or slower. Each is of 3 pairs. By chance alone 0.4 would be e"
+        "In none of eight cases is TSLoss clearly faster or slower. Each is of 3 pairs. By chance alone 0.4 would be "
+        "either."
     )
     rows.loc[5, ["ratio [95 %]", "interval"]] = "0.97 [0.95, 0.99]", "lies below 1"
     assert report_evidence.read_by_rate(rows).startswith(
@@ -330,8 +331,8 @@ def test_verdicts_are_counted():
     registered = {"C1": found("contradicted"), "C2": found("reproduced"), "C3": found("undecided")}
     amended = {"C1": found("reproduced", "by construction"), "C2": found("reproduced"), "C3": found(None)}
     assert report_verdicts.summary(registered, amended) == (
-        "**Of the paper's fifteen claims two hold, one of them by construction or for noise as well.** For one runs ar"
-        "missing. By the rules as they were registered two are judged otherwise."
+        "**Of the paper's fifteen claims two hold, one of them by construction or for noise as well.** For one runs "
+        "are missing. By the rules as they were registered two are judged otherwise."
     )
     same = report_verdicts.summary(registered, registered)
     assert same.endswith("By the rules as they were registered nothing is judged otherwise.")

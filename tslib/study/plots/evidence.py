@@ -74,8 +74,8 @@ def bands(curves: Mapping[str, pd.DataFrame], quantities: Mapping[str, str] = QU
 
 def _band(ax: Axes, curves: pd.DataFrame, name: str, colour: object, line: str, label: str) -> None:
     mean = structure.drawn_curve(curves, name)
-    few = {"marker": "o"} if len(mean) < FEW else {}
-    ax.plot(mean["step"], mean["value"], line, color=colour, label=label, **few)
+    marker = "o" if len(mean) < FEW else "None"
+    ax.plot(mean["step"], mean["value"], line, color=colour, label=label, marker=marker)
     ax.fill_between(mean["step"], mean["low"], mean["high"], color=colour, alpha=0.2, linewidth=0)
 
 
