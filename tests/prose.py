@@ -37,6 +37,7 @@ _CODE = (
     r"<!--.*?-->",
 )
 _NUMBER = re.compile(r"(?<![\w.,-])[-+−]?\d[\d.]*(?!\w)")
+_POINT = re.compile(r"\(\d+, \d+\)")  # of a figure, by its coordinates
 _BRACKETS = re.compile(r"\[[^][]*\]|\([^()]*\)")
 
 
