@@ -13,8 +13,8 @@ def bench(file: Path | None = None, force: bool = False) -> None:
     Parameters
     ----------
     file
-        Where measurements are kept; parts that are there are not measured again. By default the committed one,
-        data/results/cost.json.
+        Where measurements are kept; parts that are there are not measured again. By default the committed one of
+        this processor, data/results/cost-PROCESSOR.json.
     force
         Measure all of it again.
 
@@ -25,7 +25,7 @@ def bench(file: Path | None = None, force: bool = False) -> None:
     from tslib.study.bench import bench
     from tslib.study.report import cost as report_cost
 
-    content = bench.run(bench.PATH if file is None else file, force=force)
+    content = bench.run(bench.here() if file is None else file, force=force)
     print(report_cost.requirements(content).to_string(index=False))
 
 
