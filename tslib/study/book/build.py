@@ -99,6 +99,7 @@ def assemble(root: Path = ROOT) -> Path:
     ResourceError
         If a page has a warning.
     """
+    from tslib.study.book import explorer
     from tslib.study.evidence import Evidence
     from tslib.study.report import front as report_front
     from tslib.study.report import questions as report_questions
@@ -114,6 +115,7 @@ def assemble(root: Path = ROOT) -> Path:
     (EXECUTED / "torture.md").write_text(torture() + "\n", encoding="utf-8")
     (EXECUTED / "running.md").write_text(costs() + "\n", encoding="utf-8")
     (EXECUTED / "mutation.md").write_text(mutation() + "\n", encoding="utf-8")
+    explorer.write(EXECUTED / "static" / "records.js", evidence)
     program = str(Path(sys.executable).parent / "jupyter-book")
     command = [program, "build", "--path-output", ".", "--warningiserror", "--keep-going"]
     if subprocess.run([*command, "."], cwd=root, check=False).returncode:
