@@ -289,7 +289,7 @@ def test_fetch_prints_the_folder(capsys, models_folder):
 
 
 def test_book_builds(capsys, monkeypatch):
-    monkeypatch.setattr("tslib.study.book.build.build", lambda: Path("_build/html/index.html"))
+    monkeypatch.setattr("tslib.study.book.build.build", lambda force: Path("_build/html/index.html"))
     assert main(["book"]) == 0
     assert capsys.readouterr().out == "_build/html/index.html\n"
 

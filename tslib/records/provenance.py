@@ -25,6 +25,7 @@ __all__ = [
     "machine",
     "same_bits",
     "same_weights",
+    "unlike",
     "weights",
     "weights_now",
 ]
@@ -185,11 +186,17 @@ def same_bits(one: dict[str, Any], other: dict[str, Any]) -> bool:
     No product of one shape may be by different kernels. Of a run that replays another's lengths these have to be the
     same, too; of one with pictures, the projector.
     """
+    return not unlike(one, other)
+
+
+def unlike(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Name what last bits depend on and two environments differ in, or one does not say."""
     promised = ("code", "packages", "platform", "machine", "device", "threads", "model", "dtype")
     first, second = (
         {name: SAME_CODE.get(value, value) if name == "code" else value for name, value in said.items()}
         for said in (one, other)
     )
-    same = all(first.get(name) == second.get(name) for name in ("replayed", "projector"))
+    found = [name for name in promised if name not in first or first[name] != second.get(name)]
+    found += [name for name in ("replayed", "projector") if first.get(name) != second.get(name)]
     kernels = choice.same(first.get("kernels", {}), second.get("kernels", {}))
-    return same and kernels and all(name in first and first[name] == second.get(name) for name in promised)
+    return found if kernels else [*found, "kernels"]
