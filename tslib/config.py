@@ -35,6 +35,17 @@ PUBLIC_CODE: dict[str, Any] = {
 prompt alone, which is float16 there: ``prompt_dtype``."""
 
 SETTINGS: dict[str, dict[str, Any]] = {"fast": FAST, "public-code": PUBLIC_CODE}
+"""Further fields by preset."""
+
+SUITED: dict[str, dict[str, Any]] = {name: FAST | {"n_tokens": 4} for name in ("grasp",)}
+"""Fields that a method sets where neither they nor a preset are given. A bank of noise is so short that the first step
+overshoots, and so alike that the gate has next to no gradient; from words of the vocabulary the loss falls at once."""
+
+
+def settings_of(preset: str | None, method: str | None) -> dict[str, Any]:
+    """Return the fields that a preset sets or, where none is given, the method; None: not given."""
+    return SUITED.get(method or "", {}) if preset is None else SETTINGS.get(preset, {})
+
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -306,15 +317,18 @@ class TuneConfig(Hashed):
     """``auto`` (cuda, then mps, then cpu), a torch device, or ``spread``: the model is divided over all devices."""
     preset: InitVar[Literal["paper", "tuned", "fast", "public-code"]] = "tuned"
     """Where the rate comes from when ``lr`` is not given: 5e-5 as printed; the sweep's; or, with the preset's other
-    settings where they are not given, a recipe's of fewer steps (`FAST`) or a public repository's (`PUBLIC_CODE`)."""
+    settings where they are not given, a recipe's of fewer steps (`FAST`) or a public repository's (`PUBLIC_CODE`).
+    Where no preset is given, grasp has settings of its own (`SUITED`)."""
 
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, given: ArgsKwargs) -> ArgsKwargs:
-        """Add what the preset says to what is given; only here is known what that is."""
+        """Add what preset or method say to what is given; only here is known what that is."""
         fields = given.kwargs or {}
-        preset = fields.get("preset")
-        return ArgsKwargs(given.args, SETTINGS.get(preset, {}) | fields) if isinstance(preset, str) else given
+        named = [fields.get(name) for name in ("preset", "method")]
+        if not all(isinstance(name, str | None) for name in named):
+            return given  # which is refused in a moment
+        return ArgsKwargs(given.args, settings_of(*named) | fields)
 
     def __post_init__(self, preset: str) -> None:
         """Fill in the preset's rate, and check what goes together."""

@@ -117,8 +117,7 @@ class GraspPrompt(SoftPrompt):
         if config.gate_queries == "constant":
             shapes["constant"] = (1, width)
         for name, shape in shapes.items() if config.gate in TRAINED else ():
-            scale = 1.0 if name == "constant" else width**-0.5
-            drawn = scale * torch.randn(shape, generator=generator)
+            drawn = (1.0 if name == "constant" else width**0.5) * torch.randn(shape, generator=generator)
             self.register_parameter(name, nn.Parameter(drawn if beside is None else beside[name].clone()))
         self.register_buffer("places", block_positions(config.blocks, width), persistent=False)
         sight.fuse = self.fuse
@@ -180,7 +179,10 @@ class GraspPrompt(SoftPrompt):
             asked = self.constant.expand(len(pairs), -1)  # type: ignore[operator]
         else:
             asked = _even(torch.stack([sight.question(pair.question) for pair in pairs]))
-        keys, queries = seen[config.gate_keys] @ self.keys.T, asked @ self.queries.T  # type: ignore[operator]
+        keys, queries = (
+            given @ matrix.T / self.weight.shape[1]  # type: ignore[operator]
+            for given, matrix in ((seen[config.gate_keys], self.keys), (asked, self.queries))
+        )
         found: Tensor = (keys * queries[:, None]).sum(-1) / config.gate_width**0.5
         return found
 
