@@ -4,7 +4,7 @@ import hashlib
 import pytest
 from pydantic import ValidationError
 
-from tslib.config import GUIDED, PRESETS, SCHEMA_VERSION, SETTINGS, TuneConfig, explain
+from tslib.config import FAST, GUIDED, PRESETS, SCHEMA_VERSION, SETTINGS, SUITED, TuneConfig, explain
 from tslib.losses.registry import REGULARIZERS
 from tslib.tasks import FAMILIES
 
@@ -162,6 +162,16 @@ def test_what_is_given_goes_before_a_preset(preset):
         assert getattr(made, name) == value != getattr(plain, name)
         given = TuneConfig(preset=preset, **{name: getattr(plain, name)})
         assert given == dataclasses.replace(made, **{name: getattr(plain, name)})
+
+
+@pytest.mark.parametrize("method", SUITED)
+def test_a_method_has_settings_where_no_preset_is_given(method):
+    made, plain = TuneConfig(method=method), TuneConfig(method=method, preset="tuned")
+    assert made == dataclasses.replace(plain, **SUITED[method])
+    for name in SUITED[method]:
+        given = TuneConfig(method=method, **{name: getattr(plain, name)})
+        assert given == dataclasses.replace(made, **{name: getattr(plain, name)})
+    assert TuneConfig(method=method, preset="fast") == dataclasses.replace(plain, lr=PRESETS["fast"], **FAST)
 
 
 def test_a_preset_is_the_same_config_as_its_learning_rate():

@@ -122,9 +122,9 @@ def test_terms_that_were_not_accepted(capsys, monkeypatch, tmp_path):
     assert "python -m tslib fetch gemma3-270m --accept-gemma-terms" in said
 
 
-@pytest.mark.parametrize("preset", [*PRESETS, None])
-def test_flags_that_are_given_go_before_a_preset(monkeypatch, tmp_path, preset):
-    """Also where they give a default; in both spellings, and wherever they stand."""
+@pytest.mark.parametrize(("method", "preset"), [*((None, preset) for preset in [*PRESETS, None]), ("grasp", None)])
+def test_flags_that_are_given_go_before_a_preset(monkeypatch, tmp_path, method, preset):
+    """And before what a method sets; also where they give a default, in both spellings, and wherever they stand."""
     seen = []
 
     def done(_, config):
@@ -134,11 +134,13 @@ def test_flags_that_are_given_go_before_a_preset(monkeypatch, tmp_path, preset):
     monkeypatch.setattr(RunStore, "done", done)
     flags = ["--init", "gaussian", "--n_tokens=20", "--seed", "3"]
     fields = {"init": "gaussian", "n_tokens": 20, "seed": 3}
-    for chosen in ([f"--preset={preset}"], ["--preset", preset]) if preset else ([],):
+    chooses = {name: value for name, value in (("method", method), ("preset", preset)) if value}
+    for spelt in (lambda name, value: [f"--{name}={value}"], lambda name, value: [f"--{name}", value]):
+        chosen = [part for choice in chooses.items() for part in spelt(*choice)]
         for given in (chosen, [*chosen, *flags], [*flags, *chosen]):
             assert main(["tune", "--store", str(tmp_path), *given]) == 1
             expected = fields if given != chosen else {}
-            assert seen.pop() == TuneConfig(**expected, preset=preset or "tuned")
+            assert seen.pop() == TuneConfig(**expected, **chooses)
 
 
 # what cannot be run
