@@ -3,8 +3,8 @@
 (() => {
   const { columns, fields, curves, example } = RECORDS;
   const MOST = 2; // runs beside each other
-  const root = document.querySelector(".explore");
-  const lib = root.dataset.lib;
+  const [runs, shown] = document.querySelectorAll(".explore");
+  const heading = document.querySelector("#the-chosen-runs h2");
   const get = (name, row) => (columns[name].of ? columns[name].of[columns[name].at[row]] : columns[name][row]);
   const places = new Map(columns.hash.map((hash, row) => [hash, row]));
   let chosen = []; // rows, in the order in which they were chosen
@@ -24,7 +24,7 @@
 
   // name, value of a row, options of DataTables
   const HEAD = [
-    ["compare", row => row, { orderable: false, searchable: false }],
+    ["compare", row => row, { orderable: false, searchable: false, type: "string" }],
     ["record", row => get("hash", row)],
     ["task", row => get("task", row)],
     ["model", row => get("model", row)],
@@ -32,7 +32,6 @@
     ["iterations", row => get("iterations", row)],
     ["last loss", row => get("loss", row)],
     ["pair", row => get("pair", row)],
-    ["problems", row => get("samples", row)],
     ["other settings", row => get("settings", row)],
     ["seconds", row => get("seconds", row)],
   ];
@@ -48,7 +47,7 @@
   const buildTable = () => {
     const table = make("table", { id: "runs", className: "display" });
     table.append(make("caption", { className: "visually-hidden", textContent: "All recorded runs" }));
-    root.querySelector(".runs").append(table);
+    runs.append(table);
     const api = new DataTable(table, {
       data: columns.hash.map((_, row) => HEAD.map(([, value]) => value(row))),
       columns: HEAD.map(([name, , more]) => ({ title: name, render: RENDER[name], ...more })),
@@ -66,12 +65,13 @@
         zeroRecords: "No run is like that.",
       },
     });
-    const filters = root.querySelector(".filters");
+    const filters = runs.querySelector(".filters");
     for (const [at, name, column] of [[2, "task", "task"], [3, "model", "model"], [4, "regulariser", "regularizer"]]) {
       const select = make("select", {}, make("option", { value: "", textContent: "all" }));
       select.append(...[...columns[column].of].sort().map(word => make("option", { value: word, textContent: word })));
       select.addEventListener("change", () => api.column(at).search(select.value, { exact: Boolean(select.value) }).draw());
-      filters.append(make("label", {}, `${name} `, select));
+      select.id = `explore-${column}`;
+      filters.append(make("span", {}, make("label", { htmlFor: select.id, textContent: name }), " ", select));
     }
     const reset = make("button", { type: "button", textContent: "Show all runs" });
     reset.addEventListener("click", () => {
@@ -86,9 +86,10 @@
       choose(event.target.checked ? [...others, row].slice(-MOST) : others);
     });
     api.on("draw", mark);
-    return api;
+    // DataTables marks its clicks so that the script of the theme's copy buttons takes them for its own.
+    runs.addEventListener("click", event => event.stopPropagation());
   };
-  const mark = () => root.querySelectorAll("input[data-row]").forEach(box => {
+  const mark = () => runs.querySelectorAll("input[data-row]").forEach(box => {
     box.checked = chosen.includes(Number(box.dataset.row));
   });
 
@@ -102,12 +103,12 @@
     ["entropy", "persistence entropy (nats)", "at", "linear"],
   ];
   const load = () => plotly ??= new Promise((done, failed) => {
-    const script = make("script", { src: `${lib}/plotly-basic.min.js`, onload: () => done(window.Plotly), onerror: failed });
+    const script = make("script", { src: `${shown.dataset.lib}/plotly-basic.min.js`, onload: () => done(window.Plotly), onerror: failed });
     document.head.append(script);
   });
 
   const draw = async () => {
-    const figure = root.querySelector(".curves");
+    const figure = shown.querySelector(".curves");
     figure.hidden = !chosen.length;
     if (!chosen.length) return;
     const Plotly = await load();
@@ -165,9 +166,9 @@
   ];
   const cells = (tag, words) => words.map(word => make(tag, { textContent: word ?? "" }));
   const tell = () => {
-    const said = root.querySelector(".said");
+    const said = shown.querySelector(".said");
     said.replaceChildren();
-    root.querySelector(".status").textContent = chosen.length
+    shown.querySelector(".status").textContent = chosen.length
       ? `${chosen.map(title).join(" against ")}.` : "No run is chosen.";
     if (!chosen.length) return;
     const differ = Object.entries(fields)
@@ -206,20 +207,20 @@
     const rows = fromAddress();
     if (!rows.length) return;
     choose(rows);
-    const heading = root.querySelector("h2");
     heading.scrollIntoView();
     heading.focus({ preventScroll: true });
   };
 
-  root.querySelector(".waiting").remove();
+  heading.tabIndex = -1; // for whoever follows a link to a run
+  runs.querySelector(".waiting").remove();
   buildTable();
-  root.querySelector(".example").href = `#${example.join("+")}`;
+  shown.querySelector(".example").href = `#${example.join("+")}`;
   window.addEventListener("hashchange", follow);
   new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-  let width = root.clientWidth;
+  let width = shown.clientWidth;
   window.addEventListener("resize", () => {
-    if ((root.clientWidth < 600) !== (width < 600)) draw();
-    width = root.clientWidth;
+    if ((shown.clientWidth < 600) !== (width < 600)) draw();
+    width = shown.clientWidth;
   });
   tell();
   follow();

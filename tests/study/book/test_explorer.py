@@ -82,7 +82,10 @@ def test_a_damaged_record_and_none(store, tmp_path):
         ({"method": "prefix-tuning"}, "prefix tuning"),
         ({"prompt_scale": "sqrt_d", "lambda_repel": 10.0}, "factor on the prompt = √d, λ repel = 10"),
         ({"answer_every": 25, "check_every": 5}, "a check every 5 steps, a reply every 25 steps"),
-        ({"max_context": 1024, "batch_size": 2, "samples": 10}, "2 problems a step, questions of 1024 tokens at most"),
+        (
+            {"max_context": 1024, "batch_size": 2, "samples": 10},
+            "10 problems at once, 2 problems a step, questions of 1024 tokens at most",
+        ),
         ({"dtype": "bfloat16", "device": "cpu", "seed": 3, "max_steps": 20}, "bfloat16"),
     ],
 )

@@ -101,6 +101,7 @@ def assemble(root: Path = ROOT) -> Path:
     """
     from tslib.study.book import explorer
     from tslib.study.evidence import Evidence
+    from tslib.study.report import figure_by_figure
     from tslib.study.report import front as report_front
     from tslib.study.report import questions as report_questions
     from tslib.study.report.mutation import mutation
@@ -115,6 +116,7 @@ def assemble(root: Path = ROOT) -> Path:
     (EXECUTED / "torture.md").write_text(torture() + "\n", encoding="utf-8")
     (EXECUTED / "running.md").write_text(costs() + "\n", encoding="utf-8")
     (EXECUTED / "mutation.md").write_text(mutation() + "\n", encoding="utf-8")
+    (EXECUTED / "figure_by_figure.md").write_text(figure_by_figure.page(evidence), encoding="utf-8")
     explorer.write(EXECUTED / "static" / "records.js", evidence)
     program = str(Path(sys.executable).parent / "jupyter-book")
     command = [program, "build", "--path-output", ".", "--warningiserror", "--keep-going"]

@@ -52,10 +52,11 @@ _WORDS = {
 """Names of fields of `TuneConfig` beside those of `setting_name`."""
 _NAMES = {"task": task_name, "model": model_name, "regularizer": method_name}
 _VALUES = {"sqrt_d": "√d", "prompt-tuning": "prompt tuning", "prefix-tuning": "prefix tuning", "p-tuning": "P-tuning"}
-_ELSEWHERE = ("task", "model", "regularizer", "samples", "sample_seed", "seed", "max_steps", "device")
+_ELSEWHERE = ("task", "model", "regularizer", "sample_seed", "seed", "max_steps", "device")
 """What has a column of its own in the table, stands with the iterations, or changes nothing."""
 _SENTENCES: dict[str, Callable[[Any], str]] = {
     "method": lambda value: _words("method", value),
+    "samples": lambda value: f"{value} problems at once",
     "stop_when_correct": lambda value: "" if value else "goes on when correct",
     "answer_every": lambda value: f"a reply every {value} steps" if value else "",
     "check_every": lambda value: f"a check every {value} steps",
@@ -225,7 +226,6 @@ def _columns(store: RunStore, runs: list[_Run]) -> dict[str, Any]:
         "folder": coded(store.path(one).name.removesuffix(f"_{one.hash}") for one in configs),
         **words,
         "settings": coded(map(changed, configs)),
-        "samples": [one.samples for one in configs],
         "pair": coded(f"{one.sample_seed}/{one.seed}" for one in configs),
         "most": [one.max_steps for one in configs],
         "status": coded(row["status"] for row in rows),
