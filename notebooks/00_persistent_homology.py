@@ -42,10 +42,9 @@ seed = 0
 dimension = 576  # of the high-dimensional cloud: the width of SmolLM2-135M, the model that this book ships with
 
 # %% [markdown] tags=["finding"]
-# Two facts decide how the paper's figures are read. A cloud of $n$ distinct points has $n$ bars in $H_0$, whatever it
-# looks like, so their number cannot change while a prompt is trained. And a prompt that starts as Gaussian noise in
-# hundreds of dimensions has points that are nearly all equally far from each other: its $H_0$ bars end together, its
-# loops are short, and its entropy is close to that of equally long $H_0$ bars, before anything is learnt.
+# **Much of what the paper's figures show would be there for noise.** A cloud of $n$ distinct points has $n$ bars in
+# $H_0$, so their number cannot change while a prompt is trained. And points of Gaussian noise in hundreds of dimensions
+# are about equally far apart: $H_0$ bars end together, and loops are short, before any learning.
 
 # %% [markdown]
 # ## From points to a complex
@@ -162,7 +161,7 @@ display(
 # One of the two counts can be had without any homology, which makes a check: the components of the graph of
 # joined points, counted by a graph algorithm.
 
-# %%
+# %% tags=["show"]
 for scale in scales:
     joined = distance_matrix(circle) <= scale * (1 + 1e-6)  # Ripser's scales are float32 numbers
     assert connected_components(joined)[0] == plots.betti_numbers(diagrams, scale)[0]

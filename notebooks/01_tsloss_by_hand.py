@@ -49,7 +49,7 @@ steps = 300  # of descent
 seed = 0
 
 # %% [markdown] tags=["finding"]
-# TSLoss computes no homology. It is a penalty on pairwise distances; read without the terms $j = i$, it vanishes
+# **TSLoss computes no homology.** It is a penalty on pairwise distances. Read without the terms $j = i$, it vanishes
 # exactly where all distances are equal, and at the paper's initialisation its soft minimum and maximum lie next to the
 # mean distance. Read as printed, with $D_{ii} = 0$, it pushes no pair apart for being close.
 
@@ -115,7 +115,7 @@ seed = 0
 # ## Ten lines
 
 
-# %%
+# %% tags=["show"]
 def tsloss(points, include_self=False):
     D = torch.cdist(points, points)
     if not include_self:

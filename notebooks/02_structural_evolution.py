@@ -30,6 +30,7 @@ from tslib.config import TuneConfig
 from tslib.runs.store import RunStore
 from tslib.study import parameters, plots
 from tslib.study.evidence import Evidence
+from tslib.study.names import task_name
 from tslib.study.plots import interactive
 from tslib.study.report import findings as report_findings
 from tslib.study.report import runs as report
@@ -152,7 +153,7 @@ report_structure.drifts(curves).style.hide(axis="index")
 quantities = {name: plots.QUANTITIES[name] for name in ("h1_count", "persistence_entropy")}
 datasets = report_structure.by_dataset(evidence)
 for count in (1, 10):
-    shown = {task: table for (task, samples), table in datasets.items() if samples == count}
+    shown = {task_name(task): table for (task, samples), table in datasets.items() if samples == count}
     if shown:
         figure = plots.bands(shown, quantities)
         plt.show()
@@ -162,7 +163,7 @@ for count in (1, 10):
         )
 
 # %% [markdown]
-# ## Table 2: does topology go with accuracy?
+# ## The paper's Table 2: does topology go with accuracy?
 #
 # The paper correlates topological features with accuracy over the checkpoints and finds ρ = 0.866 for the mean $H_0$
 # lifespan. What that table is of can be read from its own numbers ({py:func}`tslib.study.paper.rho_of_groups`), though

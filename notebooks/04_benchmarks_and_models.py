@@ -33,16 +33,8 @@ from tslib.study import parameters, plots
 from tslib.study.evidence import SWEEPS
 from tslib.study.experiments import prompts_held_out
 from tslib.study.report import catalogue
+from tslib.study.report import tasks as report_tasks
 from tslib.study.report.architectures import architectures, read_architectures
-from tslib.study.report.tasks import (
-    extracted,
-    read_before_and_after,
-    read_lengths,
-    read_memory,
-    read_untuned,
-    tour_table,
-    untuned_table,
-)
 from tslib.tuning import memory
 
 plots.style()
@@ -112,7 +104,7 @@ for name in tasks.loc[tasks["train"] != "", "task"]:
     tokens[name] = [len(encode(loaded.tokenizer, example).question) for example in rows]
 figure = plots.lengths(tokens, loaded.model.config.max_position_embeddings)
 plt.show()
-display(Markdown(read_lengths(tokens)))
+display(Markdown(report_tasks.read_lengths(tokens)))
 
 # %% [markdown]
 # ## How a reply is scored
@@ -128,7 +120,7 @@ replies = {
     "multiple-choice": ["(B)", "Answer: b", "A man walks."],
     "two-hop": ["Answer: the town of Ober", "yes, I think so", "no"],
 }
-extracted(replies).style.hide(axis="index")
+report_tasks.extracted(replies).style.hide(axis="index")
 
 # %% [markdown]
 # Closed questions can be scored in a second way: by the likelihood of each choice as the next token, which takes one
@@ -143,15 +135,15 @@ extracted(replies).style.hide(axis="index")
 
 # %% tags=["hide-input"]
 untuned = EvaluationStore().table(Sweep.load(SWEEPS / "untuned.yaml").as_they_are)
-untuned_table(untuned).style.hide(axis="index")
+report_tasks.untuned_table(untuned).style.hide(axis="index")
 
 # %% tags=["hide-input"]
 figure = plots.scores(untuned)
 plt.show()
-display(Markdown(read_untuned(untuned)))
+display(Markdown(report_tasks.read_untuned(untuned)))
 
 # %% tags=["finding"]
-display(Markdown(f"The small model before any tuning. {read_untuned(untuned)}"))
+display(Markdown(report_tasks.untuned(untuned)))
 
 # %% [markdown]
 # Why ours may differ: the makers' MMLU is "cloze", the likelihood of each choice's *text*, while here the model has to
@@ -191,7 +183,7 @@ before = evaluations.get_or_run(asked)
 after = evaluations.get_or_run(of_run(asked, record), record)
 
 # %% tags=["hide-input"]
-display(Markdown(read_before_and_after(before, after, record)))
+display(Markdown(report_tasks.read_before_and_after(before, after, record)))
 
 # %% [markdown]
 # ### All six, with both embedded models
@@ -204,7 +196,7 @@ display(Markdown(read_before_and_after(before, after, record)))
 tour = Sweep.load(SWEEPS / "tour.yaml")
 records = [RunStore().get(config) for config in tour.configs]
 heldout_scores = EvaluationStore().table(prompts_held_out(tour))
-tour_table([record for record in records if record], heldout_scores).style.hide(axis="index")
+report_tasks.tour_table([record for record in records if record], heldout_scores).style.hide(axis="index")
 
 # %% [markdown]
 # ## The models, and what fits where
@@ -226,7 +218,6 @@ display(Markdown(read_architectures()))
 architectures().style.hide(axis="index")
 
 # %% [markdown]
-# %% [markdown]
 # Tuning a prompt keeps the frozen weights, the activations of one pass through the model, and the logits of a few of
 # the target's positions at a time. The prompt itself, its gradient and its optimiser take next to nothing, so one
 # length of prompt is enough. The table is computed from each model's configuration, and a test compares it with the
@@ -237,7 +228,7 @@ architectures().style.hide(axis="index")
 fits = memory.table(context=contexts, n_tokens=[config.n_tokens])
 figure = plots.memory(fits)
 plt.show()
-display(Markdown(read_memory(fits)))
+display(Markdown(report_tasks.read_memory(fits)))
 
 # %% tags=["hide-input"]
 shown = fits[~fits["too_long"]].drop(columns=["n_tokens", "too_long"])

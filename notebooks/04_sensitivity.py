@@ -28,52 +28,20 @@ from tslib.runs.grids import Grid
 from tslib.runs.store import RunStore
 from tslib.study import claims, parameters, plots
 from tslib.study.evidence import LEARNING_RATES, Evidence
+from tslib.study.names import setting_name
 from tslib.study.report import evidence as report_evidence
 from tslib.study.report import findings as report_findings
 from tslib.study.report import precision as report_precision
-from tslib.study.report import rates as report_rates
 from tslib.study.report import settings as report_settings
 
 plots.style()
 evidence = Evidence()
 
 # %% tags=["finding"]
-found = report_findings.sensitivity(evidence, Evidence(LEARNING_RATES))
-display(Markdown(f"{found}\n\n{report_precision.read_factors(evidence)}"))
+display(Markdown(report_findings.sensitivity(evidence, Evidence(LEARNING_RATES))))
 
 # %% [markdown]
-# ## Live: a setting, a few values
-#
-# Any numeric setting of TSLoss can be named. The live runs' parameters can be changed with papermill, for instance
-# `papermill notebooks/04_sensitivity.ipynb out.ipynb -p task gsm8k -p max_steps 300`.
-
-# %% tags=["parameters"]
-model = "smollm2-135m"
-task = "gsm-symbolic"
-setting = "weight"
-values = [0.1, 1.0, 10.0]
-seed = 0
-max_steps = 12
-preset = "tuned"
-store = "runs"
-device = "auto"  # cuda, then mps, then cpu
-dtype = "float32"
-lr = None  # None: the preset's
-n_tokens = 20
-settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
-
-# %% tags=["remove-stderr"]
-fields = parameters.fields(globals(), regularizer="tsloss", topology_every=4, answer_every=0)
-configs = Grid(name="live", fields=fields | {setting: values}).configs()
-records = [RunStore(parameters.folder(store)).get_or_run(config) for config in configs]
-
-# %% tags=["hide-input"]
-figure = plots.by_value(records, setting)
-plt.show()
-display(Markdown(f"What changes with {setting}: the loss, how hard TSLoss pulls, and the prompt's structure."))
-
-# %% [markdown]
-# ## Table 4 and Figure 4: the weight λ
+# ## The paper's Table 4 and Figure 4: the weight λ
 #
 # The paper's iterations for Gemma-2B-IT fall from 154 without TSLoss to 88 at λ = 1; at λ = 10 it was never correct.
 # Ours, for SmolLM2-135M on one GSM8K problem, ten pairs, 300 steps. The gradients' ratio is the length of
@@ -111,12 +79,13 @@ if len(table4):
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_settings.SENSITIVITY.values())))
-settings = report_settings.settings_table(evidence)
-report_settings.words(settings).style.hide(axis="index")
+changed = report_settings.settings_table(evidence)
+changed = report_settings.varied(changed) if len(changed) else changed
+report_settings.words(changed).style.hide(axis="index")
 
 # %% tags=["hide-input"]
-if len(settings):
-    figure = plots.settings(settings)
+if len(changed):
+    figure = plots.settings(changed)
     plt.show()
     display(Markdown("Ratio of iterations with TSLoss to those without, by setting; left of 1 TSLoss is faster."))
     display(Markdown(report_settings.read_again(evidence)))
@@ -144,21 +113,14 @@ report_settings.words_by_itself(by_itself).style.hide(axis="index")
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_precision.GRIDS)))
 display(Markdown(f"{report_precision.read_twice(evidence)} {report_precision.read_audits(evidence)}"))
+display(Markdown(report_precision.read_factors(evidence)))
 report_precision.words(report_precision.factors(evidence)).style.hide(axis="index")
 
 # %% [markdown]
 # ## The learning rate
 #
-# Cross-entropy alone at six rates; a ring is the rate chosen ({doc}`03_convergence` says how):
-
-# %% tags=["hide-input"]
-rates = report_rates.rates(Evidence(LEARNING_RATES))
-figure = plots.learning_rates(rates)
-plt.show()
-display(Markdown(report_rates.read_rates(Evidence(LEARNING_RATES))))
-
-# %% [markdown]
-# At $5\cdot10^{-5}$, the rate that the paper prints, with and without TSLoss:
+# {doc}`03_convergence` has cross-entropy alone at six rates, and says how one was chosen. At $5\cdot10^{-5}$, the rate
+# that the paper prints, with and without TSLoss:
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, "preset paper")))
@@ -192,7 +154,8 @@ display(Markdown(report_evidence.read_by_rate(scale)))
 
 # %% tags=["hide-input"]
 display(Markdown(report_evidence.not_there(evidence, *report_evidence.METHODS)))
-methods = report_evidence.by_rate(evidence, report_evidence.METHODS).drop(columns=["model", "factor"], errors="ignore")
+methods = report_evidence.by_rate(evidence, report_evidence.METHODS)
+methods = methods.drop(columns=["model", "factor", "interval"], errors="ignore")
 methods.style.hide(axis="index")
 
 # %% [markdown]
@@ -203,3 +166,38 @@ methods.style.hide(axis="index")
 
 # %% tags=["hide-input"]
 report_evidence.distances(evidence, ["sensitivity, defaults", *report_evidence.METHODS]).style.hide(axis="index")
+
+# %% [markdown]
+# ## Live: a setting, a few values
+#
+# Any numeric setting of TSLoss can be named. The live runs' parameters can be changed with papermill, for instance
+# `papermill notebooks/04_sensitivity.ipynb out.ipynb -p task gsm8k -p max_steps 300`.
+
+# %% tags=["parameters"]
+model = "smollm2-135m"
+task = "gsm-symbolic"
+setting = "weight"
+values = [0.1, 1.0, 10.0]
+seed = 0
+max_steps = 12
+preset = "tuned"
+store = "runs"
+device = "auto"  # cuda, then mps, then cpu
+dtype = "float32"
+lr = None  # None: the preset's
+n_tokens = 20
+settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
+
+# %% tags=["remove-stderr"]
+fields = parameters.fields(globals(), regularizer="tsloss", topology_every=4, answer_every=0)
+configs = Grid(name="live", fields=fields | {setting: values}).configs()
+records = [RunStore(parameters.folder(store)).get_or_run(config) for config in configs]
+
+# %% tags=["hide-input"]
+figure = plots.by_value(records, setting)
+plt.show()
+display(
+    Markdown(
+        f"What changes with the {setting_name(setting)}: the loss, how hard TSLoss pulls, and the prompt's structure."
+    )
+)

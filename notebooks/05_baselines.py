@@ -29,7 +29,7 @@ from tslib.runs.store import RunStore
 from tslib.runs.sweeps import Grid
 from tslib.study import parameters, plots
 from tslib.study.evidence import Evidence, stacked
-from tslib.study.names import method_name
+from tslib.study.names import method_name, task_name
 from tslib.study.report import evidence as report_evidence
 from tslib.study.report import findings as report_findings
 from tslib.study.report import rates as report_rates
@@ -40,6 +40,51 @@ evidence = Evidence()
 
 # %% tags=["finding"]
 display(Markdown(report_findings.baselines(evidence)))
+
+# %% [markdown]
+# ## Committed: one problem of GSM8K, one question of MMLU
+#
+# Every method on the same pairs. Below 1 a method needs fewer iterations than cross-entropy alone. p-values of the
+# {term}`sign-flip test <sign flips>` are {term}`Holm-corrected <Holm correction>` over the methods.
+
+# %% tags=["hide-input"]
+for name in ("gsm8k", "mmlu"):
+    display(Markdown(f"**{task_name(name)}**"))
+    display(Markdown(report_evidence.not_there(evidence, f"one sample, {name}, SmolLM2", f"baselines, {name}")))
+    comparison = report_evidence.baselines(evidence, name)
+    if len(comparison):
+        display(report.method_table(comparison).style.hide(axis="index"))
+        figure = plots.ratios(comparison)
+        plt.show()
+        display(Markdown(report_evidence.read_baselines(comparison)))
+
+# %% [markdown]
+# ## Each method at its own best rate
+#
+# All methods above use the rate that suits cross-entropy alone. Might a regulariser prefer another? On the three
+# pairs that chose that rate, with the frozen model in bfloat16; in brackets runs that were censored or diverged, where
+# there were any:
+
+# %% tags=["hide-input"]
+display(Markdown(report_evidence.not_there(evidence, "own rates, gsm8k")))
+display(report_rates.own_rates(evidence).style.hide(axis="index"))
+display(Markdown(report_rates.read_own_rates(evidence)))
+
+# %% [markdown]
+# ## Exact homology, and weights that adapt
+#
+# Losses of exact homology are older than TSLoss: topological autoencoders {cite}`moor2020topological` and RTD-AE
+# {cite}`trofimov2023rtd` keep the topology of their data, of which a soft prompt has none. Here `persistence`
+# ({py:class}`tslib.losses.persistence.PersistencePenalty`) is the sum of the lifespans of $H_0$ and $H_1$ itself,
+# differentiated through the edges that make them, where TSLoss only resembles it. `tsloss-adaptive` sets λ at each step
+# so that the regulariser's gradient is as long as the cross-entropy's. The frozen model is in bfloat16, with all
+# methods of this table.
+
+# %% tags=["hide-input"]
+display(Markdown(report_evidence.not_there(evidence, "exact and adaptive")))
+exact = evidence.paired("sensitivity, defaults", "exact and adaptive")
+exact = report_evidence.compared(exact)
+exact.style.hide(axis="index")
 
 # %% [markdown]
 # ## Live: four ways to pull
@@ -88,48 +133,3 @@ figure = plots.by_method(stacked(records, "topology"), of_prompt)
 plt.show()
 said = "What a pull does to the cloud of tokens: how far they are from each other, and how long they are."
 display(Markdown(f"{said} {report.read_ends(stacked(records, 'topology'), of_prompt)}"))
-
-# %% [markdown]
-# ## Committed: one problem of GSM8K, one question of MMLU
-#
-# Every method on the same pairs. Below 1 a method needs fewer iterations than cross-entropy alone. p-values of the
-# {term}`sign-flip test <sign flips>` are {term}`Holm-corrected <Holm correction>` over the methods.
-
-# %% tags=["hide-input"]
-for name in ("gsm8k", "mmlu"):
-    display(Markdown(f"**{name}**"))
-    display(Markdown(report_evidence.not_there(evidence, f"one sample, {name}, SmolLM2", f"baselines, {name}")))
-    comparison = report_evidence.baselines(evidence, name)
-    if len(comparison):
-        display(report.method_table(comparison).style.hide(axis="index"))
-        figure = plots.ratios(comparison)
-        plt.show()
-        display(Markdown(report_evidence.read_baselines(comparison)))
-
-# %% [markdown]
-# ## Each method at its own best rate
-#
-# All methods above use the rate that suits cross-entropy alone. Might a regulariser prefer another? On the three
-# pairs that chose that rate, with the frozen model in bfloat16; in brackets runs that were censored or diverged, where
-# there were any:
-
-# %% tags=["hide-input"]
-display(Markdown(report_evidence.not_there(evidence, "own rates, gsm8k")))
-display(report_rates.own_rates(evidence).style.hide(axis="index"))
-display(Markdown(report_rates.read_own_rates(evidence)))
-
-# %% [markdown]
-# ## Exact homology, and weights that adapt
-#
-# Losses of exact homology are older than TSLoss: topological autoencoders {cite}`moor2020topological` and RTD-AE
-# {cite}`trofimov2023rtd` keep the topology of their data, of which a soft prompt has none. Here `persistence`
-# ({py:class}`tslib.losses.persistence.PersistencePenalty`) is the sum of the lifespans of $H_0$ and $H_1$ itself,
-# differentiated through the edges that make them, where TSLoss only resembles it. `tsloss-adaptive` sets λ at each step
-# so that the regulariser's gradient is as long as the cross-entropy's. The frozen model is in bfloat16, with all
-# methods of this table.
-
-# %% tags=["hide-input"]
-display(Markdown(report_evidence.not_there(evidence, "exact and adaptive")))
-exact = evidence.paired("sensitivity, defaults", "exact and adaptive")
-exact = report_evidence.compared(exact)
-exact.style.hide(axis="index")

@@ -43,7 +43,7 @@ display(Markdown(report_cost.headline(records)))
 # ## A few steps, live
 #
 # Times of a shared machine drift, so the ways take turns: after each step of the Trainer comes one of ours, with the
-# same frozen model, rows, initial prompt, learning rates and dtype. A ratio compares two such neighbours. Another
+# same frozen model, rows, initial prompt, learning rates and precision. A ratio compares two such neighbours. Another
 # setting: `papermill notebooks/06_cost.ipynb out.ipynb -p model gemma3-270m -p dtype bfloat16 -p question 500`.
 
 # %% tags=["parameters"]

@@ -43,6 +43,32 @@ evidence = Evidence()
 display(Markdown(report_findings.causation(evidence)))
 
 # %% [markdown]
+# ## Committed: held-out accuracy under each push
+#
+# Prompts are tuned on ten MMLU questions for 300 steps, in five pairs, and tested on 100 held-out questions.
+# Differences are paired: a push less cross-entropy alone. If the quantity caused accuracy, pushing it up and pushing it
+# down would move accuracy in opposite directions. {term}`Answer loss <answer loss>` is the finer measure.
+
+# %% tags=["hide-input"]
+display(Markdown(report_evidence.not_there(evidence, report_evidence.MEASURED, *report_evidence.PUSHES)))
+pushed = report_evidence.interventions(evidence)
+pushed.style.hide(axis="index")
+
+# %% [markdown]
+# ## Company: between runs at one and the same step
+#
+# Runs with a longer $H_0$, more loops or a lower entropy than other runs *at the same step*: are they more accurate?
+# Training time is the same for all, so it cannot make the correlation. Tasks can, since they differ in both: colours
+# are tasks. ρ has task and step taken out, over all checkpoints ({py:func}`tslib.study.structure.beside`).
+
+# %% tags=["hide-input"]
+curves = report_structure.by_setting(evidence)["one sample"]
+figure = plots.scatter_at(curves, ["h0_mean_lifespan", "persistence_entropy", "h1_count"], report_structure.STEP)
+plt.show()
+table = report_structure.table2(curves)
+display(Markdown(report_structure.read_table2(table)))
+
+# %% [markdown]
 # ## Live: pushing $H_0$
 #
 # A {term}`push` is {py:class}`tslib.losses.persistence.Push`: `push-h0-up` lengthens the $H_0$ bars and `push-h0-down`
@@ -83,29 +109,3 @@ figure = plots.by_method(stacked(records, "steps"), loss)
 plt.show()
 said = "The loss that is to be minimised, under each push."
 display(Markdown(f"{said} {report.read_ends(stacked(records, 'steps'), loss)}"))
-
-# %% [markdown]
-# ## Committed: held-out accuracy under each push
-#
-# Prompts are tuned on ten MMLU questions for 300 steps, in five pairs, and tested on 100 held-out questions.
-# Differences are paired: a push less cross-entropy alone. If the quantity caused accuracy, pushing it up and pushing it
-# down would move accuracy in opposite directions. {term}`Answer loss <answer loss>` is the finer measure.
-
-# %% tags=["hide-input"]
-display(Markdown(report_evidence.not_there(evidence, report_evidence.MEASURED, *report_evidence.PUSHES)))
-pushed = report_evidence.interventions(evidence)
-pushed.style.hide(axis="index")
-
-# %% [markdown]
-# ## Company: between runs at one and the same step
-#
-# Runs with a longer $H_0$, more loops or a lower entropy than other runs *at the same step*: are they more accurate?
-# Training time is the same for all, so it cannot make the correlation. Tasks can, since they differ in both: colours
-# are tasks. ρ has task and step taken out, over all checkpoints ({py:func}`tslib.study.structure.beside`).
-
-# %% tags=["hide-input"]
-curves = report_structure.by_setting(evidence)["one sample"]
-figure = plots.scatter_at(curves, ["h0_mean_lifespan", "persistence_entropy", "h1_count"], report_structure.STEP)
-plt.show()
-table = report_structure.table2(curves)
-display(Markdown(report_structure.read_table2(table)))

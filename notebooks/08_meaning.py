@@ -112,8 +112,7 @@ first, last = (manifold(enters[step], vocabulary) for step in (min(enters), max(
 display(Markdown(report_meaning.read_manifold(first, last)))
 
 # %% tags=["finding"]
-said = [report_meaning.read_drift(by_distance), report_meaning.read_manifold(first, last)]
-display(Markdown(" ".join(said)))
+display(Markdown(report_meaning.finding(by_distance, last)))
 
 # %% tags=["hide-input"]
 figure = plots.stability(record.topology)

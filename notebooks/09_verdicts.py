@@ -23,17 +23,14 @@
 # included.
 
 # %%
-import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
 from tslib.runs.store import RunStore
-from tslib.study import claims, parameters, plots
+from tslib.study import claims, parameters
 from tslib.study.evidence import SWEEP, Evidence
 from tslib.study.report import evidence as report_evidence
 from tslib.study.report import referee
 from tslib.study.report import verdicts as report_verdicts
-
-plots.style()
 
 # %% [markdown]
 # The records and the sweep file that asks for them are parameters. To judge runs of your own: `papermill
@@ -70,38 +67,19 @@ report_verdicts.table(registered, amended, said).style.hide(axis="index")
 display(Markdown("\n".join(referee.points(evidence, amended))))
 
 # %% [markdown]
-# ## The main claim, combination by combination
-#
-# Each dot is the ratio of iterations with TSLoss to iterations without, on pairs that share samples and initial
-# prompt. Left of 1 TSLoss is faster. The diamonds are the paper's ratios for Gemma-2B-IT, another model; it states no
-# interval.
-
-# %% tags=["hide-input"]
-figure = plots.combinations(claims.ratios(evidence))
-plt.show()
-display(Markdown(report_evidence.read_table3(evidence)))
-
-# %% [markdown]
 # ## What the verdicts rest on
 #
 # Runs that were never correct within their steps are {term}`censored`: they stay in every table, and count with the
-# steps that they had. A run that {term}`diverged` counts as censored.
+# steps that they had. A run that {term}`diverged` counts as censored. {doc}`03_convergence` has the comparisons behind
+# the main claim.
 
 # %% tags=["hide-input"]
-figure = plots.progress(evidence.progress)
-plt.show()
 display(Markdown(report_evidence.read_progress(evidence)))
-
-# %% tags=["hide-input"]
-figure = plots.survival(evidence.runs("one sample, gsm8k, SmolLM2"))
-plt.show()
-caption = (
-    "The paper's own example, one problem of GSM8K, with the embedded model: the share of runs not yet right, by step."
-)
-display(Markdown(caption))
 
 # %% [markdown]
 # ## Claim by claim
+#
+# What counts as reproduced or contradicted stands, claim by claim, with the [criteria](../claims).
 
 # %% tags=["hide-input"]
 display(Markdown("\n\n".join(report_verdicts.sections(registered, amended, said, amendments))))

@@ -18,8 +18,9 @@
 #
 # TSLoss is one term of a sum in a loop of your own, and one call in transformers' `Trainer` or TRL's `SFTTrainer`.
 # What is tuned with tslib is an {term}`adapter` that PEFT loads, and a PEFT adapter made anywhere can be analysed
-# here. All of that runs on this page, on a real model. Whether it is worth doing is another question:
-# {doc}`03_convergence` has the answer so far.
+# here. All of that runs on this page, on a real model. Whether it is worth doing is another question, which
+# {doc}`03_convergence` answers. The weight here is 0.1: where a prompt starts with PEFT's noise, fifty times the
+# paper's, TSLoss with λ = 1 would pull much harder than it did there.
 
 # %%
 import matplotlib.pyplot as plt
@@ -41,6 +42,7 @@ from tslib.prompts.methods import METHODS
 from tslib.prompts.soft_prompt import SoftPrompt, model_inputs
 from tslib.runs.store import RunStore
 from tslib.study import parameters, plots
+from tslib.study.evidence import Evidence
 from tslib.study.report import topology as report_topology
 from tslib.study.report import training as report_training
 
@@ -82,7 +84,7 @@ labels = torch.tensor([[-100] * len(row.question) + row.target], device=language
 # The soft prompt is a parameter of shape $(n, d)$ that stands before the embedded tokens. TSLoss is called with it,
 # and what it returns is added to the cross-entropy: the line with `ts_loss`.
 
-# %% tags=["remove-stderr"]
+# %% tags=["remove-stderr", "show"]
 embed = language_model.get_input_embeddings()
 torch.manual_seed(0)
 prompt = torch.nn.Parameter(0.02 * torch.randn(config.n_tokens, embed.weight.shape[1]).to(ids.device))
@@ -116,7 +118,7 @@ display(Markdown(report_training.read_loss(by_hand, "cross-entropy")))
 # takes PEFT's `PromptTuningConfig`, `PromptEncoderConfig` (P-tuning) and `PrefixTuningConfig`; other regularisers of
 # tslib go in the same way.
 
-# %% tags=["remove-stderr"]
+# %% tags=["remove-stderr", "show"]
 torch.manual_seed(0)
 virtual_tokens = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=config.n_tokens)
 tuned = get_peft_model(language_model, virtual_tokens)
@@ -183,7 +185,7 @@ display(Markdown(report_training.read_loss(logged, "loss")))
 # What the Trainer saved is read without running any code of its own (JSON and safetensors only); a name on the
 # Hugging Face hub works, too. On the command line: `python -m tslib topology runs/adapter --figure diagram.png`.
 
-# %%
+# %% tags=["show"]
 points = cloud(f"{runs.root}/adapter").numpy()
 print(report_topology.describe(points))
 
@@ -200,7 +202,7 @@ display(Markdown(f"{said} die, and loops live and die, in one narrow range of di
 # The other way round, a record's prompt becomes an adapter with a model card (`python -m tslib adapter runs/RECORD
 # my-adapter`, and `--push USER/NAME` for the hub). PEFT then computes what tslib computes:
 
-# %% tags=["remove-stderr"]
+# %% tags=["remove-stderr", "show"]
 record = runs.get_or_run(config, prompts=True)
 save_adapter(record, runs.root / "from-tslib")
 again = PeftModel.from_pretrained(language_model, f"{runs.root}/from-tslib").eval()
@@ -214,10 +216,10 @@ display(Markdown(difference))
 
 # %% tags=["finding"]
 said = (
-    "One line adds TSLoss to a loop of plain PyTorch, and one call to transformers' `Trainer` or TRL's `SFTTrainer`. "
+    "**One line adds TSLoss to a loop of plain PyTorch, and one call to transformers' `Trainer` or TRL's "
+    "`SFTTrainer`.** The prompt that comes out is an adapter that PEFT loads, with tslib's logits. "
 )
-said += "The prompt that comes out is an adapter that PEFT loads; here its logits are compared with tslib's. "
-display(Markdown(said + difference))
+display(Markdown(said + report_training.warning(Evidence())))
 
 # %% [markdown]
 # ## Prompt methods and regularisers by name

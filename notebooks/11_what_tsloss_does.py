@@ -27,6 +27,7 @@ from IPython.display import Markdown, display
 
 from tslib.study import parameters, plots, shapes
 from tslib.study.evidence import Evidence
+from tslib.study.report import headline
 from tslib.study.report import treatment as report_treatment
 from tslib.study.treatment import followed, pairs, treatment
 
@@ -36,7 +37,8 @@ to_the_end = followed(evidence, *report_treatment.TO_THE_END)
 rows = treatment(evidence, *(grid.name for grid in evidence.sweep.grids))
 
 # %% tags=["finding"]
-display(Markdown(report_treatment.finding(to_the_end, rows)))
+cloud = headline.short(*headline.lines(evidence))
+display(Markdown(report_treatment.finding(cloud, rows)))
 
 # %% [markdown]
 # The parameters are those of the clouds that are made while this page is built, further down.

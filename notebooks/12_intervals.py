@@ -41,7 +41,7 @@ draws = 1000
 # %% tags=["finding"]
 parameters.check(globals())
 found = coverage.load()
-display(Markdown(report_coverage.finding(found)))
+display(Markdown(report_coverage.read(found)))
 
 # %% [markdown]
 # ## Measured

@@ -95,8 +95,8 @@ stronger = tried("stronger")
 # too high. The first runs of prefix tuning and P-tuning, at two rates each:
 
 # %% tags=["hide-input"]
-methods = report_evidence.by_rate(evidence, report_evidence.METHODS).drop(columns=["model", "factor"], errors="ignore")
-display(methods.drop(columns="interval", errors="ignore").style.hide(axis="index"))
+methods = report_evidence.by_rate(evidence, report_evidence.METHODS)
+display(methods.drop(columns=["model", "factor", "interval"], errors="ignore").style.hide(axis="index"))
 display(Markdown(report_evidence.read_by_rate(report_evidence.by_rate(evidence, report_evidence.METHODS))))
 
 # %% [markdown]
@@ -158,12 +158,10 @@ display(Markdown(claims.judge(evidence, amended=True)["C14"].said))
 # %% [markdown]
 # ## "Another model, another setting"
 #
-# The paper's models are larger than ours, and its learning rate is smaller. The combinations of model, task and setting
-# in the first runs:
+# The paper's models are larger than ours, and its learning rate is smaller. {doc}`03_convergence` draws the first runs'
+# combinations of model, task and setting:
 
 # %% tags=["hide-input"]
-figure = plots.combinations(claims.ratios(evidence))
-plt.show()
 display(Markdown(report_evidence.read_table3(evidence)))
 
 # %% [markdown]

@@ -75,7 +75,16 @@ LOOK = r"""() => {
         not_set: all('.math').filter(formula => !formula.querySelector('mjx-container')).map(name),
         formula_errors: all('mjx-merror').map(error => error.getAttribute('data-mjx-error')),
         raw_formulas: raw,
-        unfolded: all('.cell_input').filter(code => !code.closest('details:not([open])')).map(name),
+        unfolded: all('.cell_input').filter(
+            code => !code.closest('details:not([open])') && !code.closest('.tag_show')
+        ).map(name),
+        crammed: all('figcaption, .admonition.important p').map(text => text.innerText),
+        boxes: all('.bd-article > section > .admonition.important').map(box => box.innerText),
+        prose: all('main p, main li, main figcaption, main h1, main h2, main h3').map(text => {
+            const copy = text.cloneNode(true);
+            copy.querySelectorAll('code, pre, a, script, style, ul, ol, .sig').forEach(one => one.remove());
+            return copy.textContent;
+        }),
         next: document.querySelector('a.right-next')?.href ?? null,
         previous: document.querySelector('a.left-prev')?.href ?? null,
     };

@@ -1,11 +1,21 @@
 """What figures, tables, sentences and verdicts call methods, models, tasks, settings and features: a person's words."""
 
-__all__ = ["METHOD_NAMES", "feature_name", "method_name", "model_name", "setting_name", "task_name"]
+__all__ = [
+    "METHOD_NAMES",
+    "PROMPT_METHODS",
+    "feature_name",
+    "grid_name",
+    "method_name",
+    "model_name",
+    "prompt_method_name",
+    "setting_name",
+    "task_name",
+]
 
 METHOD_NAMES = {
     "none": "cross-entropy alone",
-    "tsloss": "TSLoss, off-diagonal",
-    "tsloss-printed": "TSLoss, as printed",
+    "tsloss": "TSLoss",
+    "tsloss-printed": "TSLoss as printed",
     "tsloss-normalized": "TSLoss, normalised",
     "l2": "L2",
     "pairwise": "pairwise distance",
@@ -16,11 +26,11 @@ METHOD_NAMES = {
     "tsloss-balanced": "TSLoss, H0 and H1 balanced",
     "random-direction": "random direction",
     "random-direction-matched": "random direction, as long as in TSLoss's run",
-    "persistence": "exact persistent homology",
-    "push-h0-up": "longer H0",
-    "push-h0-down": "shorter H0",
-    "push-h1-up": "more H1",
-    "push-h1-down": "less H1",
+    "persistence": "exact homology",
+    "push-h0-up": "longer H0 bars",
+    "push-h0-down": "shorter H0 bars",
+    "push-h1-up": "longer H1 bars",
+    "push-h1-down": "shorter H1 bars",
     "push-entropy-up": "more entropy",
     "push-entropy-down": "less entropy",
 }
@@ -29,6 +39,20 @@ METHOD_NAMES = {
 def method_name(regularizer: str) -> str:
     """Return what figures and tables call a regulariser."""
     return METHOD_NAMES.get(regularizer, regularizer)
+
+
+PROMPT_METHODS = {
+    "prompt-tuning": "prompt tuning",
+    "p-tuning": "P-tuning",
+    "prefix-tuning": "prefix tuning",
+    "p-tuning-v2": "P-tuning v2",
+    "lora": "LoRA",
+}
+
+
+def prompt_method_name(method: str) -> str:
+    """Return what people call a prompt method."""
+    return PROMPT_METHODS.get(method, method)
 
 
 _MODELS = {
@@ -65,6 +89,18 @@ def task_name(task: str) -> str:
     return ", ".join(filter(None, (_TASKS.get(whole, whole), subset)))
 
 
+def grid_name(grid: str) -> str:
+    """Return the name of a grid of a sweep with the names of tasks, models and settings that people use.
+
+    Examples
+    --------
+    >>> grid_name("one sample, gsm8k, SmolLM2"), grid_name("sensitivity, n_tokens"), grid_name("baselines, mmlu")
+    ('one sample, GSM8K, SmolLM2', 'sensitivity, prompt length', 'baselines, MMLU')
+    """
+    words = (_TASKS.get(word) or _SETTINGS.get(word) or word for word in grid.split(", "))
+    return ", ".join(words).replace("gsm8k's rate", "GSM8K's rate").replace("init vocabulary", "vocabulary start")
+
+
 _SETTINGS = {
     "weight": "λ",
     "tau": "τ",
@@ -75,9 +111,10 @@ _SETTINGS = {
     "n_tokens": "prompt length",
     "init": "initialisation",
     "dtype": "precision",
-    "prompt_scale": "factor on the prompt",
+    "prompt_scale": "factor",
     "prompt_dtype": "precision of the prompt",
     "lr": "learning rate",
+    "method": "prompt method",
 }
 _VALUES = {
     ("init", "vocabulary"): "vocabulary initialisation",
@@ -85,6 +122,8 @@ _VALUES = {
     ("init", "superposition"): "sums of embeddings",
     ("init", "text"): "text initialisation",
     ("init", "gaussian"): "Gaussian initialisation",
+    ("prompt_scale", "none"): "factor 1",
+    ("prompt_scale", "sqrt_d"): "factor √d",
     ("metric", "euclidean"): "Euclidean distance",
     ("metric", "cosine"): "cosine distance",
 }
@@ -106,6 +145,8 @@ def setting_name(field: str, value: object = None) -> str:
     shown = f"{value:g}" if isinstance(value, float) else value
     if field == "n_tokens":
         return f"{shown} virtual tokens"
+    if field == "lr":
+        return f"learning rate {shown}"
     return _VALUES.get((field, str(value)), f"{name} = {shown}")
 
 

@@ -6,6 +6,7 @@ from functools import cache
 from urllib.parse import unquote, urldefrag
 
 import nbformat
+import prose
 import pytest
 from browser import (
     BOOK,
@@ -80,6 +81,21 @@ def test_a_page_shows_every_picture_and_table_of_its_notebook(visited, path):
     )
     assert (visited(path).facts["figures"], visited(path).facts["tables"]) == (pictures, tables)
     assert "IPython.core.display" not in visited(path).facts["text"]
+
+
+@every_page
+def test_prose_has_no_names_of_code(visited, path):
+    """But where it is about them: the reference, and pages on how to run and extend things say them as code."""
+    facts = visited(path).facts
+    assert {name for text in facts["prose"] for name in prose.raw_names(text)} == set()
+
+
+@every_page
+def test_boxes_are_short_and_sentences_not_crammed(visited, path):
+    facts = visited(path).facts
+    assert [text for text in facts["crammed"] if prose.crammed(text)] == []
+    boxes = facts["boxes"] if "executed" in path else []
+    assert [box for box in boxes if prose.words(box.partition("\n")[2]) > 60] == []
 
 
 @every_page

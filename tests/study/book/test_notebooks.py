@@ -105,7 +105,7 @@ def test_runs_with_other_settings_and_without_a_word_on_stderr(path, tiny_folder
             progress = "remove-stderr" in cell.metadata.get("tags", [])
             assert output.get("name") != "stderr" or progress, output.text
             figures += "image/png" in output.get("data", {})
-    assert figures >= 3
+    assert figures >= (0 if path.stem == "09_verdicts" else 3), "but for the verdicts, which are words"
     if {"settings", "store"} <= own.keys():
         table = RunStore(tmp_path / "runs").table()
         arrived = (table[list(CHANGED)] == list(CHANGED.values())).all(axis=1)

@@ -1,8 +1,10 @@
 """From a notebook that was run to a page: finding, folded code, captions, and lines that run it."""
 
+import base64
 import os
 import re
 import shlex
+import struct
 import subprocess
 import sys
 
@@ -80,10 +82,46 @@ def test_nothing_said_is_not_shown():
 def test_code_is_folded_and_progress_bars_are_left_out():
     bar = new_output("stream", name="stderr", text="100 %")
     silent = new_code_cell("tune()", outputs=[bar], metadata={"tags": ["remove-stderr"]})
-    _, plain, tuned = page(new_code_cell("1 + 1"), silent).cells
+    _, plain = page(silent, new_code_cell("1 + 1", outputs=[said("2")])).cells
     assert plain.metadata["tags"] == ["hide-input"]
-    assert tuned.metadata["tags"] == ["remove-stderr", "hide-input"]
-    assert tuned.outputs == []
+    assert plain.source == "tune()\n\n1 + 1", "no fold stands alone"
+    assert plain.outputs == [said("2")]
+
+
+def test_code_without_an_output_goes_with_the_next_that_has_one():
+    cells = [
+        new_code_cell("import a"),
+        new_markdown_cell("## Section"),
+        new_code_cell("b = 1"),
+        new_code_cell("print(b)", outputs=[said("1")]),
+        new_code_cell("c = 2"),
+    ]
+    _, section, shown = page(*cells).cells
+    assert (section.source, shown.source) == ("## Section", "import a\n\nb = 1\n\nprint(b)\n\nc = 2")
+    (_, alone) = page(new_code_cell("import a")).cells
+    assert (alone.source, alone.metadata["tags"]) == ("import a", ["hide-input"])
+
+
+def test_code_that_a_page_is_about_is_shown_where_it_stands():
+    cells = [new_code_cell("loss = ts(p)", metadata={"tags": ["show"]}), new_code_cell("loss", outputs=[said("0")])]
+    _, shown, folded = page(new_code_cell("import a"), *cells).cells
+    assert (shown.source, shown.metadata["tags"]) == ("loss = ts(p)", ["show"])
+    assert (folded.source, folded.metadata["tags"]) == ("import a\n\nloss", ["hide-input"])
+
+
+@pytest.mark.parametrize(("columns", "wide"), [(6, False), (7, True)])
+def test_wide_tables_take_the_margins_room(columns, wide):
+    html = f"<table><thead><tr>{'<th>a</th>' * columns}</tr></thead><tr>{'<th>b</th>' * 9}</tr></table>"
+    _, cell = page(new_code_cell("table", outputs=[shown("text/html", html)])).cells
+    assert ("full-width" in cell.metadata["tags"]) == wide
+
+
+@pytest.mark.parametrize(("pixels", "wide"), [(782, False), (847, True)])
+def test_wide_pictures_take_the_margins_room(pixels, wide):
+    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", pixels, 300)
+    encoded = base64.b64encode(head + bytes(20)).decode()
+    _, cell = page(new_code_cell("plot", outputs=[shown("image/png", encoded)])).cells
+    assert ("full-width" in cell.metadata["tags"]) == wide
 
 
 @pytest.mark.parametrize(
@@ -137,8 +175,9 @@ def test_what_colab_runs_first_finds_the_committed_records(tmp_path):
 def test_the_box_has_a_line_that_papermill_takes(tmp_path, monkeypatch):
     source = 'task = "a task"\nvalues = [0.1, 1.0]  # of the weight\nlimit = None\nsteps = 3\nempty = ""'
     cell = new_code_cell(source, metadata={"tags": ["parameters"]})
-    box = page(cell).cells[2].source
+    box = page(cell).cells[0].source
     assert command(cell, "03_x") in box
+    assert box.index(":::{dropdown} Change a parameter") < box.index("What it is about.")
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notebooks").mkdir()

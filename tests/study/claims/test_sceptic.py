@@ -87,13 +87,13 @@ def test_older_pairs_are_judged_with_the_new_ones(tmp_path):
     assert every["ratio"].tolist() == pytest.approx([(3 * 100 + 3 * 99) / (3 * 50 + 3 * 100)] * 3)
     assert set(every["found"]) == {"undecided"}
     said = report.read(rows)
-    assert said.startswith("*Undecided*: TSLoss, off-diagonal, SmolLM2-135M, 1.33 [")
+    assert said.startswith("Undecided: TSLoss, SmolLM2-135M, 1.33 [")
     assert said.endswith("Ratios of 6 pairs.")
     figure = plots.forest(report.labelled(rows))
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert labels[-2:] == [
-        "TSLoss, off-diagonal, SmolLM2-135M (new pairs)",
-        "TSLoss, off-diagonal, SmolLM2-135M",
+        "TSLoss, SmolLM2-135M (new pairs)",
+        "TSLoss, SmolLM2-135M",
     ]
     table = report.table(rows, EXPERIMENTS["to 30 pairs, to 20 pairs"])
     assert table["found"].tolist() == rows["found"].tolist()
@@ -119,7 +119,7 @@ def test_rates_are_told_apart_and_l2_needs_no_even_cloud(tmp_path):
     ]
     assert rows[rows["lr"] == 0.3][["only_ours", "only_theirs"]].to_numpy().tolist() == [[0, 3], [0, 3]]
     said = report.failing(rows, rates)
-    assert "TSLoss, off-diagonal, learning rate = 0.3: none with it and 3 without it (p = 0.25)" in said
+    assert "TSLoss, learning rate 0.3: none with it and 3 without it, p = 0.25." in said
     assert said.endswith("By the rule a p below 0.017 counts.")
     assert "λ" not in said, "each regulariser has one weight"
 
@@ -131,7 +131,7 @@ def test_what_is_missing_is_counted(tmp_path):
     rows = judged(second, second, EXPERIMENTS["stronger"])
     said = report.answer(rows, second, EXPERIMENTS["stronger"])
     assert said == "*24 of the 24 runs of this experiment are still to be made.*"
-    assert report.summary(second, second) == "Of the ten experiments none is whole yet."
+    assert report.summary(second, second) == "**No reply can be judged yet: of ten experiments none is whole.**"
 
 
 def none(config):

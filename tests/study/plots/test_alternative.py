@@ -12,7 +12,7 @@ from tslib.study.plots import describe
 
 def test_each_panel_has_its_title_axes_and_series():
     figure, (left, right, hidden) = plt.subplots(1, 3)
-    left.plot([1, 2], [3, 4], label="TSLoss, off-diagonal")
+    left.plot([1, 2], [3, 4], label="TSLoss")
     left.plot([1, 2], [4, 3], label="cross-entropy alone")
     left.set(xlabel="optimiser\nstep", ylabel="$L_{ce}$", title="Live")
     right.barh(["none", "tsloss"], [2, 3])
@@ -20,7 +20,7 @@ def test_each_panel_has_its_title_axes_and_series():
     hidden.set_axis_off()
     figure.canvas.draw()
     assert describe(figure) == (
-        "2 panels. (1) Live. Lines: L_{ce} against optimiser step; TSLoss, off-diagonal; cross-entropy alone. "
+        "2 panels. (1) Live. Lines: L_{ce} against optimiser step; TSLoss; cross-entropy alone. "
         "(2) Bars: ratio, for none, tsloss."
     )
 

@@ -67,7 +67,7 @@ def test_survival_falls_at_the_iterations():
     ax = plots.survival(table([(100, 50), (120, None)])).axes[0]
     alone = lines(ax)["cross-entropy alone (n = 2)"]
     assert list(zip(alone.get_xdata(), alone.get_ydata(), strict=True))[:3] == [(0, 1), (100, 0.5), (120, 0)]
-    assert min(lines(ax)["TSLoss, off-diagonal (n = 2)"].get_ydata()) == 0.5  # one run is censored
+    assert min(lines(ax)["TSLoss (n = 2)"].get_ydata()) == 0.5  # one run is censored
 
 
 def test_paired_iterations_marks_censored_runs_hollow():
@@ -84,7 +84,7 @@ def test_ratios_draws_each_interval():
     assert ax.containers[0].lines[0].get_xdata().tolist() == [row["ratio"]]
     spread = ax.containers[0].lines[2][0].get_segments()[0][:, 0]
     assert spread.tolist() == pytest.approx([row["low"], row["high"]])
-    assert ax.get_yticklabels()[0].get_text() == "TSLoss, off-diagonal"
+    assert ax.get_yticklabels()[0].get_text() == "TSLoss"
 
 
 SEVERAL = pd.DataFrame(

@@ -39,8 +39,8 @@ def test_with_and_without(followed):
     spread, _, loops = figure.axes[:3]
     drawn = lines(spread)
     assert drawn["cross-entropy alone"] == pytest.approx([0.05, 0.2, 0.2])
-    assert drawn["TSLoss, off-diagonal"] == pytest.approx([0.05] * 3)
-    assert lines(loops)["TSLoss, off-diagonal"] == pytest.approx([12.5] * 3)
+    assert drawn["TSLoss"] == pytest.approx([0.05] * 3)
+    assert lines(loops)["TSLoss"] == pytest.approx([12.5] * 3)
     half = next(line for line in spread.lines if line.get_label().startswith("half"))
     assert list(half.get_xdata()) == [35, 35]
 

@@ -3,12 +3,20 @@
 from pathlib import Path
 
 import made_runs
+import pandas as pd
 import pytest
+import torch
 from made_runs import record
+from peft import PromptTuningConfig, PromptTuningInit
 
+from tslib.config import TuneConfig
 from tslib.models.registry import MODELS
+from tslib.prompts.initial import INITIALIZERS
+from tslib.stats import Interval
+from tslib.study import plots
 from tslib.study.claims.sceptic import EXPERIMENTS, SCEPTIC, judged
 from tslib.study.evidence import Evidence
+from tslib.study.paper import GSM8K_RATIO
 from tslib.study.report import front
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,28 +34,32 @@ def at_the_papers_rate(folder, alone, ours):
         (
             (None, None, None),
             (None, None, None),
-            "The paper's baseline could not be reproduced either: at its learning rate, 5e-05, with prompts as they "
-            "are, none of 3 runs is correct within 300 steps without TSLoss, and none of 3 with it (SmolLM2-135M, "
-            "GSM8K); the paper has 154 iterations and 88.",
+            "The paper's baseline could not be reproduced either. At the paper's learning rate, 5e-05, none of 3 runs "
+            "is correct within 300 steps without TSLoss, and none of 3 with it (SmolLM2-135M, GSM8K); the paper has "
+            "154 steps and 88.",
         ),
         (
             (None, 60, None),
             (30, 60, 90),
-            "At the paper's learning rate, 5e-05, with prompts as they are, 1 of 3 runs is correct within 300 steps "
-            "without TSLoss, and 3 of 3 with it (SmolLM2-135M, GSM8K). Without it they take 220 on average; the paper "
-            "has 154 iterations and 88.",
+            "At the paper's learning rate, 5e-05, 1 of 3 runs is correct within 300 steps without TSLoss, and 3 of 3 "
+            "with it (SmolLM2-135M, GSM8K). Without it they take 220 steps on average; the paper has 154 and 88.",
         ),
         (
             (100, 60, 110),
             (None, None, None),
-            "At the paper's learning rate, 5e-05, with prompts as they are, all 3 runs are correct within 300 steps "
-            "without TSLoss, and none of 3 with it (SmolLM2-135M, GSM8K). Without it they take 90 on average; the "
-            "paper has 154 iterations and 88.",
+            "At the paper's learning rate, 5e-05, all 3 runs are correct within 300 steps without TSLoss, and none of "
+            "3 with it (SmolLM2-135M, GSM8K). Without it they take 90 steps on average; the paper has 154 and 88.",
         ),
     ],
 )
 def test_the_papers_rate(tmp_path, alone, ours, said):
     assert front.papers_rate(at_the_papers_rate(tmp_path, alone, ours)) == said
+
+
+def helped(value, high):
+    """A setting that takes seven tenths of the steps."""
+    setting = "n_tokens" if isinstance(value, int) else "init"
+    return {"setting": setting, "value": value, "ratio": 0.7, "low": 0.6, "high": high, "pairs": 5}
 
 
 def scaled(second):
@@ -65,9 +77,9 @@ def test_the_papers_rate_where_prompts_are_scaled(tmp_path):
     (tmp_path / "one").mkdir()
     both = made_runs.evidence(tmp_path, grids, make, of=SCEPTIC)
     assert scaled(both) == (
-        "Where prompts are multiplied by √d, as Gemma did under transformers 4, the same rate takes 150.0 iterations "
-        "on SmolLM2-135M without TSLoss (ratio with it: 1.00 [1.00, 1.00]) and 200.0 (1 censored) iterations on "
-        "Gemma-3-270M without TSLoss (ratio with it: 1.00 [1.00, 1.00]); 3 pairs, intervals of 97.5%."
+        "Gemma multiplied prompts by √d under transformers 4. With this factor, at the same rate: SmolLM2-135M takes "
+        "150.0 without TSLoss, and the ratio with it is 1.00 [1.00, 1.00]. Gemma-3-270M takes 200.0 (1 censored) "
+        "without TSLoss, and the ratio with it is 1.00 [1.00, 1.00]. That is on 3 pairs, with intervals of 97.5%."
     )
     one = made_runs.evidence(
         tmp_path / "one", grids, lambda c: make(c) if c.model != "gemma3-270m" else None, of=SCEPTIC
@@ -83,10 +95,10 @@ def test_of_missing_runs_nothing_is_said(tmp_path):
 
 def test_weights_are_said_to_be_of_the_kind_that_their_file_is_named_by():
     assert front.weights(["smollm2-135m", "gemma3-270m", "gemma-2b-it", "a/b"]) == (
-        "Our models' weights were rounded before any run: they come from GGUF files of four-bit kinds, Q4_1 "
-        "(SmolLM2-135M) and Q4_K_M (Gemma-3-270M), in which some numbers, the embeddings among them, keep more bits."
+        "Our models' weights were rounded to four bits before any run: they come from GGUF files, Q4_1 for "
+        "SmolLM2-135M and Q4_K_M for Gemma-3-270M, in which some numbers, the embeddings among them, keep more bits."
     )
-    assert "four-bit kinds, Q4_1 (SmolLM2-135M), in" in front.weights(["smollm2-135m"])
+    assert "GGUF files, Q4_1 for SmolLM2-135M, in" in front.weights(["smollm2-135m"])
     assert front.weights(["gemma-2b-it"]) == ""
     assert MODELS["gemma-2b-it"].quantisation is None
 
@@ -108,6 +120,44 @@ def test_readme_holds_what_the_committed_records_say():
     """Renewed by ``python -m tslib readme``."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert front.readme(text, Evidence()) == text
-    assert "95 % interval" in text
     assert "could not be reproduced either" in text
-    assert "GGUF files of four-bit kinds, Q4_1 (SmolLM2-135M), in which" in text
+    assert "GGUF files, Q4_1 for SmolLM2-135M" in text
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize(
+    ("speed", "rows", "said"),
+    [
+        (Interval(1.0, 0.9, 1.1), [], "Do not add TSLoss to save steps. "),
+        (Interval(0.8, 0.7, 0.9), [], "Try TSLoss, with λ = 1. "),
+        (
+            Interval(1.0, 0.9, 1.1),
+            [helped("vocabulary", 0.8)],
+            "Do not add TSLoss to save steps. Start prompts from words: `--init vocabulary` here, "
+            '`prompt_tuning_init="SAMPLE_VOCAB"` in PEFT, whose default is noise fifty times as large as the '
+            "paper's. ",
+        ),
+        (Interval(1.0, 0.9, 1.1), [helped("vocabulary", 1.1)], "Do not add TSLoss to save steps. "),
+        (Interval(1.0, 0.9, 1.1), [helped(50, 0.8)], "Do not add TSLoss to save steps. "),
+    ],
+)
+def test_what_to_do_and_the_figure_follow_the_records(monkeypatch, speed, rows, said):
+    monkeypatch.setattr(front.claims, "geometric", lambda evidence: (speed, 60, 7))
+    monkeypatch.setattr(front.settings, "by_itself", lambda evidence: pd.DataFrame(rows))
+    assert front.to_do(None) == f"{said}Both are small models' answers: on yours, [compare for yourself](running.md)."
+    shown = front.rows(None)
+    assert len(shown) == 2 + len(rows)
+    assert shown.iloc[:2]["value"].tolist() == [GSM8K_RATIO, speed.value]
+    faster = (shown["high"] < 1).any()
+    assert front.caption(shown).startswith("Shorter bars are faster" if faster else "Bars at the dashed line")
+    bars = plots.steps_needed(shown).axes[0].patches
+    assert [bar.get_width() for bar in bars] == [100 * value for value in shown["value"][::-1]]
+
+
+def test_noise_of_peft_is_as_large_as_is_said():
+    """PEFT's default start is that of an embedding of torch."""
+    embed = torch.nn.Embedding(1000, 1000)
+    ours = INITIALIZERS["gaussian"](TuneConfig(n_tokens=1000), embed, None, 1.0)
+    assert (embed.weight.std() / ours.std()).item() == pytest.approx(50, rel=0.01)
+    assert PromptTuningConfig().prompt_tuning_init == PromptTuningInit.RANDOM
+    assert set(front.IN_PEFT.values()) <= set(PromptTuningInit.__members__)

@@ -41,21 +41,3 @@ def test_how_many_are(number, total, said):
 )
 def test_share(number, total, said):
     assert phrases.share(number, total) == said
-
-
-@pytest.mark.parametrize(
-    ("below", "above", "total", "said"),
-    [
-        (0, 0, 1, "The interval includes 1"),
-        (0, 0, 8, "All 8 intervals include 1"),
-        (1, 0, 8, "Of 8 intervals 1 lies below 1; the others include 1"),
-        (0, 2, 8, "Of 8 intervals 2 lie above 1; the others include 1"),
-        (1, 2, 8, "Of 8 intervals 1 lies below 1 and 2 lie above 1; the others include 1"),
-        (8, 0, 8, "All 8 intervals lie below 1"),
-        (0, 1, 1, "The interval lies above 1"),
-        (1, 1, 2, "Of 2 intervals 1 lies below 1 and 1 lies above 1"),
-        (7, 0, 8, "Of 8 intervals 7 lie below 1; the other includes 1"),
-    ],
-)
-def test_sides_of_1(below, above, total, said):
-    assert phrases.sides(below, above, total) == said

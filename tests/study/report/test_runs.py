@@ -1,6 +1,9 @@
 """What the book and the README say in words is what the records hold."""
 
+from types import SimpleNamespace
+
 import pandas as pd
+import pytest
 from made_tables import table
 
 from tslib import stats
@@ -9,10 +12,11 @@ from tslib.study.report import runs as report
 
 def test_method_table_words():
     words = report.method_table(stats.comparison(table([(100, 50), (120, None), (80, 38)])))
-    assert words["method"].tolist() == ["cross-entropy alone", "TSLoss, off-diagonal"]
-    assert words["censored"].tolist() == [0, 1]
-    assert words["restricted mean"].tolist() == ["100.0", f"{(50 + 300 + 38) / 3:.1f}"]
-    assert words["interval"].tolist() == ["", "contains 1"]
+    assert words["method"].tolist() == ["cross-entropy alone", "TSLoss"]
+    assert words["never correct"].tolist() == [0, 1]
+    assert "diverged" not in words, "none did"
+    assert words["mean"].tolist() == ["100.0", f"{(50 + 300 + 38) / 3:.1f}"]
+    assert report.shortened(words.assign(diverged=[0, 1]))["diverged"].tolist() == [0, 1]
 
 
 def test_a_median_that_was_not_reached_is_no_number_and_a_small_p_is_not_zero():
@@ -22,7 +26,7 @@ def test_a_median_that_was_not_reached_is_no_number_and_a_small_p_is_not_zero():
     assert words["median"].tolist() == ["88", "not reached"]
     assert words["p (signs flipped, Holm)"].tolist() == ["", "< 0.01"], "1 / 256"
     assert report.read_survival(pairs) == (
-        "Half of the runs are correct by step 88 (cross-entropy alone), not within 300 (TSLoss, off-diagonal); "
+        "Half of the runs are correct by step 88 with cross-entropy alone, not within 300 with TSLoss; "
         "single runs of any method range from 80 to more than 300."
     )
 
@@ -37,9 +41,10 @@ def test_the_ends_of_curves_are_means_over_the_runs_of_a_method():
 
 def test_readings():
     pairs = table([(100, 50), (120, None), (80, 80)])
-    assert "needed fewer iterations in 1, more in 1 and as many in 1 of 3 pairs" in report.read_pairs(pairs)
-    assert "TSLoss, off-diagonal: 50, more than 300, 80" in report.read_losses(pairs)
-    assert "100 (cross-entropy alone), 80 (TSLoss, off-diagonal)" in report.read_survival(pairs)
+    said = report.read_pairs(pairs)
+    assert said.startswith("With TSLoss one of three pairs took fewer iterations, one more, one as many. Each line is")
+    assert "TSLoss: 50, more than 300, 80" in report.read_losses(pairs)
+    assert "100 with cross-entropy alone, 80 with TSLoss" in report.read_survival(pairs)
 
 
 def test_reading_of_the_ratios_counts_the_intervals_that_hold_the_papers():
@@ -49,5 +54,40 @@ def test_reading_of_the_ratios_counts_the_intervals_that_hold_the_papers():
         ("tsloss", 1.1, 0.9, 1.2, "undecided"),
     ]
     text = report.read_ratios(pd.DataFrame(rows, columns=["regularizer", "ratio", "low", "high", "verdict"]))
-    assert "that of L2 lies below 1 and that of TSLoss, off-diagonal contains 1" in text
-    assert "0.57 with Gemma-2B-IT, lies in 1 of the 2 intervals" in text
+    assert text.startswith(
+        "L2 is faster and TSLoss makes no clear difference: left of 1 a method needs fewer iterations."
+    )
+    assert "0.57 with Gemma-2B-IT, lies in one of two intervals." in text
+
+
+def gradients(ratio, cosine):
+    steps = pd.DataFrame({"grad_norm_reg": [ratio], "grad_norm_ce": [1.0], "grad_cosine": [cosine]})
+    return SimpleNamespace(steps=steps)
+
+
+@pytest.mark.usefixtures("without_type_checks")
+@pytest.mark.parametrize(
+    ("ratio", "cosine", "said"),
+    [
+        (
+            0.02,
+            0.0,
+            "Hardly: in the median step the regulariser's gradient is 2.0% as long as the cross-entropy's, and at ",
+        ),
+        (
+            0.1,
+            0.5,
+            "A little: in the median step the regulariser's gradient is 10.0% as long as the cross-entropy's, and ",
+        ),
+        (
+            2.0,
+            -0.5,
+            "Clearly: in the median step the regulariser's gradient is 200.0% as long as the cross-entropy's, and",
+        ),
+    ],
+)
+def test_whether_a_regulariser_pulls(ratio, cosine, said):
+    told = report.read_gradients([gradients(ratio, cosine)])
+    assert told.startswith(said)
+    way = {0.0: "at right angles to it", 0.5: "in the same direction", -0.5: "against it"}[cosine]
+    assert told.endswith(f"and {way}: the cosine is {cosine:+.2f}.")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import prose
 import pytest
 
 from tslib.stats import Interval
@@ -48,20 +49,21 @@ def test_loops_at_steps_that_runs_share():
     early = few[(few["run"] == 0) & (few["step"] < 40)].assign(run="early", h1_count=99)
     assert structure.drawn_curve(pd.concat([few, early]), "h1_count")["step"].tolist() == [0, 20, 40]
     said = report.read_bands({"one sample": pd.concat([few, early])})
-    assert said.startswith("Loops vanish during tuning, and sooner in a random walk of equal steps: with one sample ")
-    assert "there are 10.5 at first, 0.50 [" in said
-    assert said.endswith("in the random walk (4 runs).")
+    assert said.startswith("Loops vanish during tuning, and sooner in a random walk of equal steps. With one sample ")
+    assert "there are 10.5 at first. At step 40 there are 0.50 [" in said
+    assert said.endswith("then, mean over 4 runs.")
+    assert prose.crammed(said) == []
 
 
 def test_settings_that_differ_have_a_sentence_each_and_those_that_do_not_share_one():
     falls = curves(lambda step, run: 10 + run - step / 8, lambda step, run: 10 + run - step / 8)
     stays = curves(lambda step, run: 10 + run, lambda step, run: 10 + run)
     said = report.read_bands({"one sample": falls, "ten samples": stays})
-    assert "Loops become fewer during tuning, and just so in a random walk of equal steps: with one sample" in said
-    assert "). Tuning hardly changes the number of loops, nor does a random walk of equal steps: with ten" in said
+    assert "Loops become fewer during tuning, and just so in a random walk of equal steps. With one sample" in said
+    assert " runs. Tuning hardly changes the number of loops, nor does a random walk of equal steps. With ten" in said
     both = report.read_bands({"one sample": falls, "ten samples": falls})
     assert both.count("Loops become fewer") == 1
-    assert "(4 runs); with ten samples there are 11.5 at first" in both
+    assert "over 4 runs. With ten samples there are 11.5 at first" in both
 
 
 @pytest.mark.parametrize(
@@ -107,23 +109,25 @@ def table2(**intervals):
         (
             {},
             "Within tasks none of four features goes with accuracy beyond chance, as anything does that changes with "
-            "time: mean norm +0.10 [-0.20, +0.40]. With task and step taken out none of four features goes with "
-            "accuracy beyond chance: mean $H_0$ lifespan +0.10 [-0.20, +0.40]; ",
+            "time. So does the mean norm: +0.10 [-0.20, +0.40]. With task and step taken out none of four features "
+            "goes with accuracy beyond chance. Mean $H_0$ lifespan: +0.10 [-0.20, +0.40]. ",
         ),
         (
             {"h0_mean_lifespan": (-0.3, -0.4, -0.2)},
-            "With task and step taken out one of four features goes with accuracy beyond chance: mean $H_0$ lifespan "
+            "With task and step taken out one of four features goes with accuracy beyond chance. Mean $H_0$ lifespan: "
             "-0.30 [-0.40, -0.20].",
         ),
         (
             {"h0_mean_lifespan": (-0.3, -0.4, -0.2), "h1_count": (0.3, 0.1, 0.5)},
-            "With task and step taken out two of four features go with accuracy beyond chance: mean $H_0$ lifespan "
-            "-0.30 [-0.40, -0.20]; number of loops +0.30 [+0.10, +0.50].",
+            "With task and step taken out two of four features go with accuracy beyond chance. Mean $H_0$ lifespan: "
+            "-0.30 [-0.40, -0.20]. Number of loops: +0.30 [+0.10, +0.50].",
         ),
     ],
 )
 def test_what_goes_with_accuracy(clear, said):
-    assert said in report.read_table2(table2(**clear))
+    told = report.read_table2(table2(**clear))
+    assert said in told
+    assert prose.crammed(told) == []
 
 
 def test_the_papers_table_2_is_told_as_what_it_is_consistent_with():
@@ -134,15 +138,13 @@ def test_the_papers_table_2_is_told_as_what_it_is_consistent_with():
     assert r"0.866, or $\sqrt{3}/2$, is what any quantity has that only rises." in said
 
 
-@pytest.mark.parametrize(("runs", "said"), [(1, "(1 run)."), (25, "(25 runs).")])
+@pytest.mark.parametrize(("runs", "said"), [(1, "over 1 run."), (25, "over 25 runs.")])
 def test_prompts_beside_their_twins_by_halves(runs, said):
     row = {"feature": "h0_mean_lifespan", "paper": 0.866, "runs": runs, "prompts": 0.5, "prompts_low": 0.4}
     row |= {"prompts_high": 0.6, "twins": 0.8, "twins_low": 0.7, "twins_high": 0.9}
     told = report.read_by_halves(pd.DataFrame([row]))
-    assert (
-        "the mean $H_0$ lifespan has a ρ of +0.50 [+0.40, +0.60] in the prompts and of +0.80 [+0.70, +0.90] in" in told
-    )
-    assert told.endswith(said)
+    assert f"the mean $H_0$ lifespan has a ρ of +0.50 [+0.40, +0.60] {said} Their random twins, which" in told
+    assert told.endswith("have +0.80 [+0.70, +0.90].")
     assert report.words_by_halves(pd.DataFrame([row])).to_numpy().tolist() == [
         ["mean H0 lifespan", "+0.866", "+0.50 [+0.40, +0.60]", "+0.80 [+0.70, +0.90]"]
     ]

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pandas as pd
+import prose
 import pytest
 from made_tables import FITS
 
@@ -43,15 +44,13 @@ def test_untuned_table_and_what_it_says_of_the_makers():
         evaluation(0.02, 0.01, 0.07, task="gsm8k", shots=5),
     )
     shown = report.untuned_table(rows)
-    assert shown["task"].tolist() == ["gsm8k", "gsm8k", "bbh", "mmlu"]
+    assert shown["task"].tolist() == ["GSM8K", "GSM8K", "BIG-Bench Hard", "MMLU"]
     assert shown["makers report"].tolist() == ["", "0.014 (5-shot)", "0.282 (3-shot)", "0.293 (cloze)"]
     assert shown["score [95 %]"].tolist()[2] == "0.100 [0.060, 0.180]"
     text = report.read_untuned(rows)
-    assert "on mmlu (0 shots, scored by likelihood) the makers' 0.293 (cloze) lies in our interval 0.300 [0.200" in text
-    assert (
-        "on bbh (0 shots, scored by generate) the makers' 0.282 (3-shot) lies outside of our interval 0.100 [0.060"
-        in text
-    )
+    assert "On MMLU, without shots, scored by likelihood, the makers' 0.293 lies in our interval, 0.300 [0.200" in text
+    assert "On BIG-Bench Hard, without shots, scored by generation, the makers' 0.282 lies outside of our" in text
+    assert prose.crammed(text) == []
     assert text.count("the makers'") == 3
     assert text.endswith("So few rows leave intervals 6 to 20 points wide.")
 
@@ -86,16 +85,16 @@ def test_replies_and_the_answers_taken_from_them():
     found = report.extracted({"multiple-choice": ["(B) < (C)"], "gsm-symbolic": ["no number", r"\$1,234.50"]})
     assert found.to_dict("split")["data"] == [
         ["multiple-choice", "<code>&#x27;(B) &lt; (C)&#x27;</code>", "<code>&#x27;B&#x27;</code>"],
-        ["gsm-symbolic", "<code>&#x27;no number&#x27;</code>", "none"],
-        ["gsm-symbolic", "<code>&#x27;\\\\$1,234.50&#x27;</code>", "<code>&#x27;1234.50&#x27;</code>"],
+        ["GSM-Symbolic", "<code>&#x27;no number&#x27;</code>", "none"],
+        ["GSM-Symbolic", "<code>&#x27;\\\\$1,234.50&#x27;</code>", "<code>&#x27;1234.50&#x27;</code>"],
     ]
 
 
 def test_lengths_and_their_figure():
     tokens = {"short": [10, 30, 20], "long": [1000, 3000, 9000]}
     assert report.read_lengths(tokens) == (
-        "The shortest prompts are those of short (median 20 tokens), the longest those of long "
-        "(median 3000, at most 9000)."
+        "The shortest prompts are those of short, with a median of 20 tokens. The longest are those of long, with a "
+        "median of 3000 and at most 9000."
     )
     (axes,) = plots.lengths(tokens, 8192).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["long", "short"]
@@ -107,7 +106,7 @@ def test_figure_of_scores():
     few, likely = {"task": "bbh", "shots": 3}, {"task": "mmlu", "scoring": "likelihood"}
     rows = table(evaluation(0.3, 0.2, 0.4, **few), evaluation(0.1, 0, 0.2, **likely))
     (axes,) = plots.scores(rows).axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["mmlu, likelihood", "bbh, 3 shots"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["MMLU, likelihood", "BIG-Bench Hard, 3 shots"]
     assert [float(box.lines[0].get_xdata()[0]) for box in axes.containers] == [0.1, 0.3]
 
 

@@ -44,7 +44,7 @@ def test_tables_are_made_of_records(tiny_model):
     record = tune(TuneConfig(**settings, regularizer="tsloss"), progress=False)
     (row,) = report_training.regularizers([record]).to_dict("records")
     first = record.steps.iloc[0]
-    assert (row["regularizer"], row[""]) == ("tsloss", "TSLoss, off-diagonal")
+    assert (row["regularizer"], row[""]) == ("tsloss", "TSLoss")
     assert row["gradient ratio"] == pytest.approx(first["grad_norm_reg"] / first["grad_norm_ce"])
 
 

@@ -102,7 +102,6 @@ def assemble(root: Path = ROOT) -> Path:
     from tslib.study.book import explorer
     from tslib.study.evidence import Evidence
     from tslib.study.report import figure_by_figure
-    from tslib.study.report import front as report_front
     from tslib.study.report import questions as report_questions
     from tslib.study.report.mutation import mutation
     from tslib.study.report.running import costs
@@ -110,8 +109,7 @@ def assemble(root: Path = ROOT) -> Path:
 
     EXECUTED.mkdir(exist_ok=True)
     evidence = Evidence()
-    (EXECUTED / "headline.md").write_text(report_front.answer(evidence), encoding="utf-8")
-    front_figure(evidence)
+    front_page(evidence)
     (EXECUTED / "questions.md").write_text(report_questions.page(evidence), encoding="utf-8")
     (EXECUTED / "torture.md").write_text(torture() + "\n", encoding="utf-8")
     (EXECUTED / "running.md").write_text(costs() + "\n", encoding="utf-8")
@@ -125,22 +123,29 @@ def assemble(root: Path = ROOT) -> Path:
     return root / "_build" / "html" / "index.html"
 
 
-def front_figure(evidence: "Evidence") -> None:
-    """Draw the one figure of the front page; write the page's part that shows it, and what rounding does to it."""
-    from tslib.study import claims, plots
-    from tslib.study.report.evidence import read_table3
+def front_page(evidence: "Evidence") -> None:
+    """Draw the one figure of the front page, and write its parts that records decide."""
+    from tslib.study import plots
+    from tslib.study.report import front
     from tslib.study.report.precision import read_twice
 
     plots.style()
-    figure = plots.combinations(claims.ratios(evidence))
+    rows = front.rows(evidence)
+    figure = plots.steps_needed(rows)
     figure.savefig(EXECUTED / "front.png", dpi=110, bbox_inches="tight")
     directive = (
         f"```{{figure}} executed/front.png\n:name: figure-front\n:alt: {plots.describe(figure)}\n\n"
-        "Iterations with TSLoss over iterations without, on the same samples from the same initial prompts, with 95 % "
-        f"intervals. Left of 1 TSLoss is faster; diamonds are the paper's, with another model. {read_table3(evidence)}"
-        "\n```\n"
+        f"{front.caption(rows)}\n```"
     )
-    (EXECUTED / "front.md").write_text(f"{directive}\n{read_twice(evidence)}\n", encoding="utf-8")
+    parts = {
+        "headline": front.answer(evidence),
+        "front": directive,
+        "to_do": front.to_do(evidence),
+        "limits": f"{front.limits(evidence)}\n\n{read_twice(evidence)}",
+        "verdicts": front.verdicts(evidence),
+    }
+    for name, text in parts.items():
+        (EXECUTED / f"{name}.md").write_text(f"{text.strip()}\n", encoding="utf-8")
 
 
 def write_readme(root: Path = ROOT) -> Path:

@@ -1,7 +1,9 @@
 """From a notebook that was run to a page of the book: finding first, code folded, captions, ways to run it."""
 
 import ast
+import base64
 import json
+import re
 import shlex
 from typing import Any
 
@@ -10,15 +12,20 @@ from nbformat import NotebookNode
 
 FINDING = "finding"
 """Tag of the cell whose text, or whose Markdown output, is the box at the head of its page."""
+SHOWN = "show"
+"""Tag of a cell whose code is what the page is about: it is not folded."""
+COLUMNS, PIXELS = 7, 800
+"""From so many columns on a table, and from so wide on a picture, takes the room of the margin, too."""
 
 
 def finish(notebook: NotebookNode, name: str, repository: str = "") -> NotebookNode:
     """Turn a notebook that was run into a page of the book.
 
-    Its code is folded. Every picture is a figure of its own: its caption is the Markdown that is displayed after it,
+    Its code is folded, but where it is tagged `SHOWN`; code without an output goes with the next that has one, so that
+    no fold stands alone. Every picture is a figure of its own: its caption is the Markdown that is displayed after it,
     in the same cell or as the only output of the next one, and its alternative text the one in its metadata (see
-    ``tslib.study.plots.style``). What the cell with the tag ``finding`` says stands below the title. The parameters
-    have a box with the line that changes them.
+    ``tslib.study.plots.style``). What the cell with the tag ``finding`` says stands below the title. The line that
+    changes the parameters is folded beside the links. Wide tables and pictures take the margin's room.
 
     Parameters
     ----------
@@ -31,14 +38,17 @@ def finish(notebook: NotebookNode, name: str, repository: str = "") -> NotebookN
     """
     page: NotebookNode = nbformat.reads(nbformat.writes(notebook), as_version=4)
     finding = _take_finding(page.cells)
-    cells = [piece for cell in _joined(page.cells) for piece in _one_picture_each(cell)]
+    box = "".join(_box(cell, name) for cell in page.cells)
+    for cell in page.cells:
+        if cell.cell_type == "code":
+            _fold(cell)
+    cells = [piece for cell in _joined(_gathered(page.cells)) for piece in _one_picture_each(cell)]
     pictures = 0
     for cell in cells:
         if cell.cell_type == "code":
-            _fold(cell)
+            _widen(cell)
             pictures += _caption(cell, f"{name}-figure-{pictures + 1}")
-    boxed = [piece for cell in cells[1:] for piece in (cell, *_box(cell, name))]
-    page.cells = [_head(cells[0], name, repository, finding), *boxed]
+    page.cells = [_head(cells[0], name, repository, finding, box), *cells[1:]]
     return page
 
 
@@ -64,6 +74,41 @@ def _take_finding(cells: list[NotebookNode]) -> str:
     said = [output for output in cell.outputs if _kind(output) == "markdown"]
     cell.outputs = [output for output in cell.outputs if output not in said]
     return "\n\n".join(output.data["text/markdown"] for output in said)
+
+
+def _gathered(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """Put folded code without an output before the next folded code that has one; at the end, behind the last."""
+    gathered: list[NotebookNode] = []
+    waiting: list[str] = []
+    for cell in cells:
+        if cell.cell_type != "code" or "hide-input" not in _tags(cell):
+            gathered.append(cell)
+        elif cell.outputs:
+            cell.source = "\n\n".join([*waiting, cell.source])
+            waiting = []
+            gathered.append(cell)
+        else:
+            waiting.append(cell.source)
+    if waiting:
+        last = next((cell for cell in reversed(gathered) if cell.cell_type == "code" and cell.outputs), None)
+        if last is None or "hide-input" not in _tags(last):
+            last = nbformat.v4.new_code_cell("", metadata={"tags": ["hide-input"]})
+            gathered.append(last)
+        last.source = "\n\n".join(filter(None, [last.source, *waiting]))
+    return gathered
+
+
+def _widen(cell: NotebookNode) -> None:
+    """Let a cell with a wide table or picture take the room of the margin."""
+    for output in cell.outputs:
+        data = output.get("data", {})
+        row = re.search(r"<tr>(.*?)</tr>", str(data.get("text/html", "")), re.DOTALL)
+        wide = row is not None and row[1].count("<th") >= COLUMNS
+        if "image/png" in data:
+            head = base64.b64decode(str(data["image/png"])[:32])
+            wide = len(head) == 24 and int.from_bytes(head[16:20], "big") > PIXELS
+        if wide and "full-width" not in _tags(cell):
+            _tags(cell).append("full-width")
 
 
 def _joined(cells: list[NotebookNode]) -> list[NotebookNode]:
@@ -108,7 +153,9 @@ def _one_picture_each(cell: NotebookNode) -> list[NotebookNode]:
 def _fold(cell: NotebookNode) -> None:
     """Fold the code, and leave out what progress bars left."""
     tags = _tags(cell)
-    if "hide-input" not in tags and "remove-input" not in tags:
+    if SHOWN in tags and "hide-input" in tags:
+        tags.remove("hide-input")
+    if not {"hide-input", "remove-input", SHOWN} & set(tags):
         tags.append("hide-input")
     for output in cell.outputs:
         output.get("data", {}).pop("application/vnd.plotly.v1+json", None)  # for JupyterLab, as a page has HTML
@@ -131,19 +178,19 @@ def _caption(cell: NotebookNode, name: str) -> bool:
     return True
 
 
-def _head(cell: NotebookNode, name: str, repository: str, finding: str) -> NotebookNode:
+def _head(cell: NotebookNode, name: str, repository: str, finding: str, box: str) -> NotebookNode:
     """Put the finding and the ways to run the notebook between the title and what follows it."""
     title, _, rest = cell.source.partition("\n")
     parts = [title]
     if finding:
         parts.append(f"::::{{admonition}} In short\n:class: important\n{finding}\n::::")
-    parts += [_ways(name, repository), rest.strip()]
+    parts += [_ways(name, repository, box), rest.strip()]
     head: NotebookNode = nbformat.v4.new_markdown_cell("\n\n".join(filter(None, parts)), metadata=cell.metadata)
     return head
 
 
-def _ways(name: str, repository: str) -> str:
-    """Return the line of links: the notebook to keep, and to run elsewhere."""
+def _ways(name: str, repository: str, box: str) -> str:
+    """Return the line of links, the notebook to keep, and to run elsewhere; and the folded box."""
     links, first = [f"{{download}}`Download the notebook <../../notebooks/{name}.ipynb>`"], ""
     if repository:
         path = f"notebooks/{name}.ipynb"
@@ -153,7 +200,7 @@ def _ways(name: str, repository: str) -> str:
         # Committed records are in a checkout only; Python looks first into the folder where it works.
         clone = f"!git clone --depth 1 https://github.com/{repository} book"
         first = f"\n\nOn Colab, first run in a cell of its own:\n\n```\n{clone}\n%cd book\n%pip install .[study]\n```"
-    return f":::{{div}} ways\n{' · '.join(links)}{first}\n:::"
+    return f"::::{{div}} ways\n{' · '.join(links)}{first}\n\n{box}::::"
 
 
 def parameters(cell: NotebookNode) -> dict[str, Any]:
@@ -194,13 +241,12 @@ def command(cell: NotebookNode, name: str) -> str:
     return " \\\n  ".join(lines)
 
 
-def _box(cell: NotebookNode, name: str) -> list[NotebookNode]:
-    """Return a box with that line for the cell of the parameters; for other cells nothing."""
+def _box(cell: NotebookNode, name: str) -> str:
+    """Return a folded box with that line for the cell of the parameters; for other cells nothing."""
     if "parameters" not in cell.metadata.get("tags", []):
-        return []
-    text = (
-        "::::{admonition} Change a parameter\n:class: tip\n"
+        return ""
+    return (
+        ":::{dropdown} Change a parameter\n"
         "These are all of them, at their defaults; keep the lines that you change. `out.ipynb` is the notebook "
-        f"that was run.\n\n```bash\n{command(cell, name)}\n```\n::::"
+        f"that was run.\n\n```bash\n{command(cell, name)}\n```\n:::\n"
     )
-    return [nbformat.v4.new_markdown_cell(text)]

@@ -17,6 +17,7 @@ from tslib.study.claims import amended_structure, held_out, iterations
 from tslib.study.claims.criteria import MULTI, SINGLE, Finding, decided, not_yet
 from tslib.study.claims.iterations import COMBINATIONS, TWO_LOOKS
 from tslib.study.evidence import Evidence
+from tslib.study.lists import items
 from tslib.study.names import method_name, task_name
 
 __all__ = ["AMENDED", "counted", "geometric"]
@@ -127,13 +128,13 @@ def largest_for_the_smallest(evidence: Evidence) -> Finding:
     treated = [task for task in tasks if set(rows.loc[rows["task"] == task, "model"]) >= set(models)]
     left_out = [task for task in tasks if task not in treated]
     found = {task: _apart(evidence, *grids[task]) for task in treated}
-    parts = "; ".join(f"{task} {one}" for task, one in found.items()) or "no task"
+    parts = ". ".join(f"on {task_name(task)} {one}" for task, one in found.items()) or "on no task"
     verdict = decided(
         bool(found) and all(one.high < 0 for one in found.values()), any(one.low > 0 for one in found.values())
     )
     said = f"SmolLM2-135M's log ratio less Gemma-3-270M's, where both are treated: {parts}."
     if left_out:
-        said += f" Not judged, since one of them is not treated: {', '.join(left_out)}."
+        said += f" Not judged, since one of them is not treated: {', '.join(map(task_name, left_out))}."
     return Finding(verdict, said, "Further models: two cannot say more than in which direction two differ.")
 
 
@@ -167,17 +168,15 @@ def stable_and_compact(evidence: Evidence) -> Finding:
     first = decided(min(one.low for one in rho.values()) > 0, min(one.high for one in rho.values()) < 0)
     second = decided(max(one.high for one in paired.values()) < 0, max(one.low for one in paired.values()) > 0)
     verdict = decided(first == second == "reproduced", "contradicted" in (first, second))
-    goes = "; ".join(f"{said} {rho[name]}" for name, said in names.items())
-    moves = "; ".join(f"{said} {paired[name]}" for name, said in names.items())
-    said = (
-        f"First half ({first}): ρ with the held-out answer loss among the runs of one method and task: {goes}. Second "
-        f"half ({second}): with TSLoss less without, over pairs: {moves}."
-    )
+    goes = f"First half, {first}: ρ with the held-out answer loss among the runs of one method and task, of the"
+    said = items(goes, [f"{words} {rho[name]}" for name, words in names.items()])
+    moves = f"Second half, {second}: with TSLoss less without, over pairs, the"
+    said += items(moves, [f"{words} {paired[name]}" for name, words in names.items()])
     change = (
         "Either half contradicts alone: compact and steady prompts would need the smaller held-out loss, and TSLoss "
         "would have to make prompts both."
     )
-    return Finding(verdict, said, change)
+    return Finding(verdict, said.rstrip(), change)
 
 
 def held_out_accuracy(evidence: Evidence) -> Finding:
@@ -200,18 +199,19 @@ def held_out_accuracy(evidence: Evidence) -> Finding:
         bool(gains) and min(gain.low for gain in gains.values()) > 0,
         bool(gains) and min(gain.high for gain in gains.values()) < 0,
     )
-    parts = "; ".join(f"{task_name(task)} {gain}" for task, gain in above.items())
-    said = (
+    said = items(
         "Held-out accuracy after tuning with cross-entropy alone, less its floor (the untuned model's, or that of "
-        f"guessing): {parts}."
+        "guessing), on",
+        [f"{task_name(task)} {gain}" for task, gain in above.items()],
     )
     if gains:
-        said += f" With TSLoss less that with {'; '.join(f'{method_name(n)} {gain}' for n, gain in gains.items())}."
+        parts = [f"{method_name(name)} {gain}" for name, gain in gains.items()]
+        said += items("With TSLoss less that with", parts)
     else:
-        said += " No task lies above its floor, so that accuracy cannot tell methods apart."
-    worse = "; ".join(f"{method_name(name)} {loss}" for name, loss in losses.items())
-    said += f" The held-out answer loss, of which higher is worse, is with TSLoss less that with {worse}."
-    return Finding(verdict, said, "Tasks and models on which tuning on ten samples lifts held-out accuracy.")
+        said += "No task lies above its floor, so that accuracy cannot tell methods apart. "
+    worse = [f"{method_name(name)} {loss}" for name, loss in losses.items()]
+    said += items("The held-out answer loss, of which higher is worse, is with TSLoss less that with", worse)
+    return Finding(verdict, said.rstrip(), "Tasks and models on which tuning on ten samples lifts held-out accuracy.")
 
 
 GUESSING = {"mmlu": 0.25}

@@ -1,6 +1,6 @@
 """C1 to C8 by the amended rules of ``book/claims.md``: twins as pairs, tasks apart, correlations within groups."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import pandas as pd
@@ -12,6 +12,8 @@ from tslib.study.claims import structure as registered
 from tslib.study.claims.criteria import Finding, decided, not_yet
 from tslib.study.claims.iterations import TWO_LOOKS
 from tslib.study.evidence import Evidence
+from tslib.study.lists import items
+from tslib.study.names import task_name
 
 __all__ = ["JUDGES"]
 
@@ -57,9 +59,8 @@ def beyond_the_twin(
         found = {words: stats.mean(structure.per_run(curves, of).to_numpy()) for words, of in apart.values()}
         beyond = next(iter(found.values())).low > 0
         but = ("more than noise" if beyond else "as for noise") if verdict == "reproduced" else ""
-        parts = "; ".join(f"{words} {interval}" for words, interval in found.items())
-        said = f"{said.removesuffix(' So it does for noise.')} Each run against its own twin: {parts}."
-        return Finding(verdict, said, change, but=but)
+        parts = items("Each run against its own twin,", [f"{words} {interval}" for words, interval in found.items()])
+        return Finding(verdict, f"{said.removesuffix(' So it does for noise.')} {parts}".rstrip(), change, but=but)
 
     return judge
 
@@ -98,17 +99,21 @@ def multi_falls_faster(evidence: Evidence) -> Finding:
         for name, statistic in statistics.items():
             values = [structure.per_run(side, statistic).to_numpy() for side in sides]
             found.setdefault(name, []).append(stats.difference(*values, confidence=TWO_LOOKS))
-            parts.append(f"{task}, {name}: {found[name][-1]}")
+            parts.append(f"{task_name(str(task))}, {name}: {found[name][-1]}")
     every = [interval for of_name in found.values() for interval in of_name]
     verdict = decided(min(one.low for one in every) > 0, max(one.high for one in every) < 0)
     change = "Both differences on the same side of 0 in both tasks: more runs, in the same precision."
-    return Finding(verdict, f"Ten samples less one, task by task ({TWO_LOOKS:.1%}): {'; '.join(parts)}.", change)
+    return Finding(verdict, items(f"Ten samples less one, task by task ({TWO_LOOKS:.1%})", parts).rstrip(), change)
 
 
 def density_falls(evidence: Evidence) -> Finding:
     """C6: the registered rule with t intervals."""
     curves, missing = registered.on_record(evidence)
     return not_yet(missing) if missing else Finding(*registered.density_falls(curves, "t"))
+
+
+GROUPED = "ρ with accuracy, mean over groups of runs of one task and number of samples, of"
+BESIDE = "With group and step taken out, of"
 
 
 def _correlations(curves: pd.DataFrame, column: str) -> tuple[Interval, Interval]:
@@ -125,17 +130,20 @@ def goes_with_accuracy(evidence: Evidence) -> Finding:
     (within, beside), (_, of_twin), _ = found.values()
     there = within.value > 0.5 and within.low > 0
     verdict = decided(there and beside.low > 0 and not of_twin.low > 0, within.high < 0 or beside.high < 0)
-    parts = [f"{said} {found[name][0]}, and {found[name][1]}" for name, said in names.items()]
-    said = (
-        f"ρ with accuracy within groups of runs of the same task and number of samples (mean over groups), and with "
-        f"group and step taken out: {'; '.join(parts)}."
-    )
     drift = there and verdict == "undecided"
     change = (
         "Runs in which accuracy is higher where lifespans are longer at the same step, and not where a random twin's "
         "are: that alone tells a relation from quantities that all change with time."
     )
-    return Finding(verdict, said, change, but="drift only" if drift else "")
+    return Finding(verdict, _correlated(names, found), change, but="drift only" if drift else "")
+
+
+def _correlated(names: Mapping[str, str], found: Mapping[str, tuple[Interval, Interval]]) -> str:
+    said = (
+        items(lead, [f"{words} {found[name][at]}" for name, words in names.items()])
+        for at, lead in enumerate((GROUPED, BESIDE))
+    )
+    return "".join(said).rstrip()
 
 
 def other_features(evidence: Evidence) -> Finding:
@@ -149,11 +157,9 @@ def other_features(evidence: Evidence) -> Finding:
     there = max(entropy.high, loops.high) < 0 and lifespan.low >= -0.2 and lifespan.high <= 0.2
     against = max(entropy.low, loops.low, entropy_beside.low, loops_beside.low) > 0
     verdict = decided(there and max(entropy_beside.high, loops_beside.high) < 0, against)
-    parts = [f"{said} {found[name][0]}, and {found[name][1]}" for name, said in names.items()]
-    said = f"ρ with accuracy within groups (mean over groups), and with group and step taken out: {'; '.join(parts)}."
     drift = max(entropy.high, loops.high) < 0 and verdict == "undecided"
     change = "Entropy and loops that are lower where accuracy is higher at the same step."
-    return Finding(verdict, said, change, but="drift only" if drift else "")
+    return Finding(verdict, _correlated(names, found), change, but="drift only" if drift else "")
 
 
 JUDGES: dict[str, Callable[[Evidence], Finding]] = {

@@ -13,6 +13,7 @@ from tslib.stats import Interval, Kind
 from tslib.study import structure
 from tslib.study.claims.criteria import MULTI, SINGLE, Finding, decided, not_yet
 from tslib.study.evidence import Evidence
+from tslib.study.lists import items
 from tslib.study.names import method_name
 
 
@@ -30,14 +31,13 @@ def stable_and_compact(evidence: Evidence) -> Finding:
     first = decided(min(found.low for found in rho.values()) > 0, min(found.high for found in rho.values()) < 0)
     second = decided(max(found.high for found in paired.values()) < 0, max(found.low for found in paired.values()) > 0)
     verdict = decided(first == second == "reproduced", "contradicted" in (first, second))
-    goes = "; ".join(f"{said} {rho[name]}" for name, said in names.items())
-    among = "; ".join(f"{said} {of_method[name]}" for name, said in names.items())
-    moves = "; ".join(f"{said} {paired[name]}" for name, said in names.items())
-    said = (
-        f"First half ({first}): ρ with the held-out answer loss over {len(table)} runs of ten samples: {goes}. "
-        f"Among the runs of one method, which does not decide here: {among}. "
-        f"Second half ({second}): with TSLoss less without, over pairs: {moves}. {left_out(evidence, *SINGLE, *MULTI)}"
-    )
+    of_all = f"First half, {first}: ρ with the held-out answer loss over {len(table)} runs of ten samples, of the"
+    said = items(of_all, [f"{words} {rho[name]}" for name, words in names.items()])
+    among = "Among the runs of one method, which does not decide here, of the"
+    said += items(among, [f"{words} {of_method[name]}" for name, words in names.items()])
+    moves = f"Second half, {second}: with TSLoss less without, over pairs, the"
+    said += items(moves, [f"{words} {paired[name]}" for name, words in names.items()])
+    said += left_out(evidence, *SINGLE, *MULTI)
     change = (
         "Either half contradicts alone: compact and steady prompts would need the smaller held-out loss, and TSLoss "
         "would have to make prompts both."
@@ -107,11 +107,11 @@ def held_out(evidence: Evidence) -> Finding:
     gains = {name: held_out_gain(scores, name, "score", kind="bca") for name in ("none", "l2", "pairwise")}
     losses = {name: held_out_gain(scores, name, "answer_loss", kind="bca") for name in gains}
     verdict = decided(min(gain.low for gain in gains.values()) > 0, min(gain.high for gain in gains.values()) < 0)
-    parts = "; ".join(f"{method_name(name)} {gains[name]} (answer loss {losses[name]})" for name in gains)
-    said = (
-        f"Held-out accuracy with TSLoss less that with {parts}; mean difference over pairs, 100 rows each. "
-        f"{left_out(evidence, *grids)}"
+    said = items("Held-out accuracy with TSLoss less that with", [f"{method_name(n)} {gains[n]}" for n in gains])
+    said += items(
+        "The answer loss, of which higher is worse, less that with", [f"{method_name(n)} {losses[n]}" for n in losses]
     )
+    said += f"Mean differences over pairs, 100 rows each. {left_out(evidence, *grids)}"
     return Finding(verdict, said, "More pairs; models large enough to solve held-out problems.")
 
 

@@ -11,6 +11,7 @@ from tslib import stats
 from tslib.stats import Interval, Kind, Ratio, Verdict
 from tslib.study.claims.criteria import SINGLE, Finding, decided, not_yet
 from tslib.study.evidence import Evidence
+from tslib.study.names import model_name, task_name
 from tslib.study.paper import table3_ratio
 
 TWO_LOOKS = 0.975
@@ -115,7 +116,8 @@ def by_censoring(table: pd.DataFrame) -> str:
 
 def _smallest(table: pd.DataFrame) -> str:
     row = table.nsmallest(1, "value").iloc[0]
-    return f"{Interval(row['value'], row['low'], row['high'])} ({row['model']}, {row['task']}, {row['setting']})"
+    place = f"{model_name(row['model'])}, {task_name(row['task'])}, {row['setting']}"
+    return f"{Interval(row['value'], row['low'], row['high'])}, of {place}"
 
 
 def largest_for_the_smallest(evidence: Evidence) -> Finding:
@@ -138,7 +140,7 @@ def largest_for_the_smallest(evidence: Evidence) -> Finding:
     mean = stats.bootstrap(apart, *sides, paired=True)
     each = [float(apart(*sides[i : i + 4])) for i in range(0, len(sides), 4)]
     verdict = decided(mean.high < 0 and max(each) < 0, mean.low > 0)
-    parts = ", ".join(f"{value:+.2f} on {task}" for value, task in zip(each, tasks, strict=True))
+    parts = ", ".join(f"{value:+.2f} on {task_name(task)}" for value, task in zip(each, tasks, strict=True))
     said = f"SmolLM2-135M's log ratio less Gemma-3-270M's: {parts}; mean {mean}."
     return Finding(verdict, said, "Further models: two cannot say more than in which direction two differ.")
 
@@ -165,8 +167,8 @@ def weight(evidence: Evidence, kind: Kind = "bca") -> Finding:
     right = int(at_ten["iterations_to_correct"].notna().sum())
     verdict = decided(trend < 0.05 and at_one.high < 1 and right == 0, right >= len(at_ten) / 2 or against < 0.05)
     said = (
-        f"Page's trend of fewer iterations from λ = 0 to 1 has p = {trend:.2g} (of more: {against:.2g}); the ratio at "
-        f"1 is {at_one}; at 10, {right} of {len(at_ten)} runs are correct within 300 steps."
+        f"Page's trend of fewer iterations from λ = 0 to 1 has p = {trend:.2g} (of more: {against:.2g}). The ratio at "
+        f"1 is {at_one}, at {TWO_LOOKS:.1%}. At 10, {right} of {len(at_ten)} runs are correct within 300 steps."
     )
     change = (
         "A weight of 10 that keeps most runs from being correct, as the paper has it: that would take a larger "

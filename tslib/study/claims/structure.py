@@ -12,6 +12,8 @@ from tslib.stats import Interval, Kind, Verdict
 from tslib.study import structure
 from tslib.study.claims.criteria import MULTI, SINGLE, Finding, decided, not_yet
 from tslib.study.evidence import Evidence
+from tslib.study.lists import items
+from tslib.study.names import setting_name
 
 
 def on_record(evidence: Evidence) -> tuple[pd.DataFrame, int]:
@@ -62,10 +64,9 @@ def h0_count(evidence: Evidence) -> Finding:
             return Finding(None, said, "The missing runs, in principle.", missing)
         return Finding("reproduced", said, "Nothing: it is a theorem.", missing)
     last = max(step for steps in differs.values() for step in steps)
-    begun = ", ".join(sorted({record.config.init for record in changed}))
+    begun = ", ".join(sorted({setting_name("init", record.config.init) for record in changed}))
     said += (
-        f" These runs begin with init = {begun}, and differ up to step {last}: tokens that coincide are one feature "
-        "until they part."
+        f" These runs have {begun}, and differ up to step {last}: tokens that coincide are one feature until they part."
     )
     return Finding(
         "contradicted", said, "Leaving out prompts with tokens that coincide: then it is a theorem.", missing
@@ -86,8 +87,8 @@ def h1_falls(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]:
     noise = rho.low <= null.high and null.low <= rho.high
     verdict = decided(rho.high < 0 and rest.value <= 0.2, rho.low > 0 or (rho.value < 0 and rest.low > 0.5))
     said = (
-        f"Spearman's ρ of the $H_1$ count with the step is {rho} per run; for the random twin {null}. In the last "
-        f"third the count is {rest} of that at the first checkpoint."
+        f"Spearman's ρ of the $H_1$ count with the step is {rho} per run. For the random twin it is {null}. In the "
+        f"last third the count is {rest} of that at the first checkpoint."
     )
     change = (
         "Runs whose loops stay: a trend that may be 0, or more than a fifth of them left. That loops vanish because "
@@ -112,8 +113,8 @@ def multi_falls_faster(evidence: Evidence) -> Finding:
     )
     verdict = decided(min(falls.low, steady.low) > 0, max(falls.high, steady.high) < 0)
     said = (
-        f"Ten samples less one: the relative fall of the $H_1$ count after 100 steps differs by {falls}, the share of "
-        f"checkpoints at which it does not rise by {steady}."
+        f"Ten samples less one: the relative fall of the $H_1$ count after 100 steps differs by {falls}. The share of "
+        f"checkpoints at which it does not rise differs by {steady}."
     )
     precisions = [", ".join(sorted({config.dtype for config in evidence.asked(*of)})) for of in (MULTI, SINGLE)]
     change = (
@@ -131,8 +132,8 @@ def h0_lengthens(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]:
     norm = _of_runs(scaled, partial(structure.relative, column="share"), kind)
     verdict = decided(ratio.low > 1, ratio.high < 1)
     said = (
-        f"The mean $H_0$ lifespan of the last third is {ratio} times that of the first checkpoint; for the random "
-        f"twin {null}; relative to the tokens' mean norm {norm}."
+        f"The mean $H_0$ lifespan of the last third is {ratio} times that of the first checkpoint. For the random "
+        f"twin it is {null} times. Relative to the tokens' mean norm it is {norm} times."
     )
     change = (
         "Lifespans that shrink. The claim is about absolute lengths, which grow with the norm of whatever moves away "
@@ -149,7 +150,7 @@ def entropy_drops(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]:
     null = _of_runs(curves, partial(structure.fall, column="null_persistence_entropy", step=60), kind)
     verdict = decided(early.low > 0 and early.value <= 0.2 and slope.value <= 0.25, early.high < 0)
     said = (
-        f"At step 60 the entropy has fallen by {early} of its first value (the twin's by {null}); its mean absolute "
+        f"At step 60 the entropy has fallen by {early} of its first value. The twin's has by {null}. Its mean absolute "
         f"slope after that is {slope} of that before."
     )
     change = (
@@ -166,8 +167,8 @@ def density_falls(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]:
     one, all_, apart = (stats.mean(values.to_numpy(), kind=kind) for values in (loops, overall, overall - loops))
     verdict = decided(one.high <= 0.5 and all_.low >= 0.8, one.low > 1 or apart.high <= 0)
     said = (
-        f"In the last third the $H_1$ density is {one} of its first value, the overall density {all_}; the second less "
-        f"the first is {apart}."
+        f"In the last third the $H_1$ density is {one} of its first value. The overall density is {all_} of it. The "
+        f"second less the first is {apart}."
     )
     change = (
         "An overall density that keeps four fifths of its first value would make it reproduced, one that falls as far "
@@ -187,10 +188,10 @@ def goes_with_accuracy(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, 
     parted = structure.per_run(curves, _thirds_are_apart)
     verdict = decided(rho.value > 0.5 and rho.low > 0 and given.low > 0, rho.high < 0 or given.high < 0)
     said = (
-        f"ρ of the mean $H_0$ lifespan with accuracy (samples that are exact) over checkpoints is {rho}; given the "
-        f"step {given}. With accuracy token by token, which does not decide here, it is {tokens[0]}; given the step "
-        f"{tokens[1]}. In {parted.sum():.0f} of {len(parted)} runs the first and the last third do not overlap (U = 0 "
-        "or its largest value)."
+        f"ρ of the mean $H_0$ lifespan with accuracy (samples that are exact) over checkpoints is {rho}. Given the "
+        f"step it is {given}. With accuracy token by token, which does not decide here, it is {tokens[0]}. Given the "
+        f"step that is {tokens[1]}. In {parted.sum():.0f} of {len(parted)} runs the first and the last third do "
+        "not overlap (U = 0 or its largest value)."
     )
     drift = rho.value > 0.5 and rho.low > 0 and given.low <= 0 <= given.high
     change = (
@@ -214,9 +215,11 @@ def other_features(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]
     verdict = decided(
         max(first.high, second.high) < 0 and third.low >= -0.2 and third.high <= 0.2, first.low > 0 or second.low > 0
     )
-    parts = [f"{said} {rho[name]}, given the step {given[name]}" for name, said in names.items()]
+    over = "ρ with accuracy (samples that are exact) over checkpoints, of"
+    said = items(over, [f"{words} {rho[name]}" for name, words in names.items()])
+    said += items("Given the step, of", [f"{words} {given[name]}" for name, words in names.items()])
     change = (
         "More runs: whole runs are drawn, and checkpoints of one run are much alike. Intervals below 0 for the first "
         "two, and within ±0.2 for the third, would make it reproduced."
     )
-    return verdict, f"ρ with accuracy (samples that are exact) over checkpoints: {'; '.join(parts)}.", change
+    return verdict, said, change

@@ -59,6 +59,7 @@ from tslib.study.plots.runs import (
     paired_iterations,
     ratios,
     stability,
+    steps_needed,
     survival,
     training,
 )
@@ -127,6 +128,7 @@ __all__ = [
     "starts",
     "step_by_step",
     "step_times",
+    "steps_needed",
     "style",
     "survival",
     "thresholds",

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from tslib.records.record import RunRecord
 from tslib.study import structure
 from tslib.study.names import feature_name, method_name, model_name, setting_name, task_name
-from tslib.study.paper import TABLE2
+from tslib.study.paper import TABLE2, TABLE4
 from tslib.study.plots.clouds import H0_COLOUR, H1_COLOUR, POINT_COLOUR, WIDTH, legend_below
 from tslib.study.plots.runs import around, forest, method_colours
 
@@ -107,17 +107,21 @@ def weights(rows: pd.DataFrame) -> Figure:
         `tslib.study.report.settings.by_setting` with the field ``weight``.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
-    x = np.arange(len(rows))
-    left.errorbar(
-        x, rows["ratio"], yerr=around(rows, "ratio"), fmt="o", capsize=3, color=method_colours(["tsloss"])["tsloss"]
-    )
+    x, colour = rows["value"], method_colours(["tsloss"])["tsloss"]
+    left.errorbar(x, rows["ratio"], yerr=around(rows, "ratio"), fmt="o", capsize=3, color=colour, label="ours")
+    theirs = TABLE4.dropna()
+    theirs = theirs[theirs["weight"] > 0].assign(ratio=theirs["iterations"] / theirs["iterations"].iloc[0])
+    left.plot(theirs["weight"], theirs["ratio"].astype(float), "D", mfc="none", color="black", label="the paper")
     left.axhline(1, color="grey", linewidth=0.8)
     left.set(ylabel="iterations, relative to λ = 0", ylim=(0, None))
-    right.plot(x, rows["reg_share"], marker="o", color=method_colours(["tsloss"])["tsloss"])
+    left.legend()
+    right.plot(x, rows["reg_share"], marker="o", color=colour)
     right.axhline(1, color="grey", linewidth=0.8)
     right.set(ylabel="gradient norm,\nregulariser / cross-entropy", yscale="log")
     for ax in (left, right):
-        ax.set_xticks(x, [f"{value:g}" for value in rows["value"]])
+        ax.set_xscale("log")
+        ax.set_xticks(x, [f"{value:g}" for value in x], minor=False)
+        ax.minorticks_off()
         ax.set_xlabel("weight λ")
     return figure
 
@@ -136,14 +140,14 @@ def total_loss(totals: Mapping[float, Sequence[pd.Series]]) -> Figure:
     totals
         `tslib.study.claims.total_losses`.
     """
-    figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
-    colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(totals)))
-    for (value, runs), colour in zip(totals.items(), colours, strict=True):
+    figure, axes = plt.subplots(1, len(totals), figsize=(WIDTH, 2.6), sharex=True, sharey=True, squeeze=False)
+    for ax, (value, runs) in zip(axes[0], totals.items(), strict=True):
         low, middle, high = (pd.concat(runs, axis=1).quantile(share, axis=1) for share in (0.25, 0.5, 0.75))
-        ax.plot(middle.index, middle, color=colour, label=f"λ = {value:g} (n = {len(runs)})")
-        ax.fill_between(middle.index, low, high, color=colour, alpha=0.2, linewidth=0)
-    ax.set(xlabel="optimiser step", ylabel="total loss: median, middle half", yscale="log")
-    ax.legend()
+        ax.plot(middle.index, middle, color=POINT_COLOUR)
+        ax.fill_between(middle.index, low, high, color=POINT_COLOUR, alpha=0.2, linewidth=0)
+        ax.set(title=f"λ = {value:g}", yscale="log")
+    axes[0, 0].set_ylabel("total loss: median, middle half")
+    axes[0, len(totals) // 2].set_xlabel(f"optimiser step (n = {len(runs)} runs each)")
     return figure
 
 

@@ -230,6 +230,29 @@ def forest(rows: pd.DataFrame, paper: str | None = None, against: str = method_n
     return figure
 
 
+def steps_needed(rows: pd.DataFrame) -> Figure:
+    """Steps until correct, of a hundred that plain tuning takes: a bar each, with its interval where it has one.
+
+    Parameters
+    ----------
+    rows
+        ``label``, and the ratio ``value`` with ``low`` and ``high``, which may be NaN; a hollow bar where they are.
+    """
+    rows = rows.iloc[::-1]
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.8 + 0.55 * len(rows)))
+    for y, row in enumerate(rows.to_dict("records")):
+        ours = not np.isnan(row["low"])
+        ax.barh(y, 100 * row["value"], 0.6, color=POINT_COLOUR if ours else "none", edgecolor=POINT_COLOUR, alpha=0.6)
+        ax.text(2, y, f"{100 * row['value']:.0f}", va="center", color="black", fontweight="bold")
+        if ours:
+            ax.plot([100 * row["low"], 100 * row["high"]], [y, y], color="black", linewidth=1.5)
+    ax.axvline(100, color="black", linewidth=1, linestyle="--")
+    ax.set_yticks(range(len(rows)), rows["label"])
+    ax.set_xlim(0, 120)
+    ax.set_xlabel("steps until correct, where plain tuning takes 100")
+    return figure
+
+
 def ratios(comparison: pd.DataFrame) -> Figure:
     """Ratio of iterations to the baseline, with its interval, one row a method.
 

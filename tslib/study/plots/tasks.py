@@ -8,6 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from tslib.study.names import task_name
 from tslib.study.plots.clouds import POINT_COLOUR, WIDTH, legend_below
 
 
@@ -26,7 +27,7 @@ def scores(table: pd.DataFrame) -> Figure:
         ax.errorbar(row["score"], y, xerr=spread, fmt="o", capsize=3, color=POINT_COLOUR)
     shots = [f", {row['shots']} shots" if row["shots"] else "" for row in rows]
     ways = [", likelihood" if row["scoring"] == "likelihood" else "" for row in rows]
-    names = [row["task"] + shown + way for row, shown, way in zip(rows, shots, ways, strict=True)]
+    names = [task_name(row["task"]) + shown + way for row, shown, way in zip(rows, shots, ways, strict=True)]
     ax.set_yticks(range(len(rows)), names)
     ax.set(xlim=(-0.02, 1.02), xlabel="score, with its 95 % interval")
     return figure
@@ -37,7 +38,14 @@ def lengths(tokens: Mapping[str, Sequence[int]], context: int) -> Figure:
     figure, ax = plt.subplots(figsize=(WIDTH, 0.7 + 0.26 * len(tokens)))
     names = list(tokens)[::-1]
     boxes = [np.asarray(tokens[name]) for name in names]
-    ax.boxplot(boxes, orientation="horizontal", whis=(0, 100), tick_labels=names, medianprops={"color": POINT_COLOUR})
+    labels = [task_name(name) for name in names]
+    ax.boxplot(
+        boxes,
+        orientation="horizontal",
+        whis=(0, 100),
+        tick_labels=labels,
+        medianprops={"color": POINT_COLOUR},
+    )
     ax.axvline(context, color="grey", linewidth=0.8, linestyle=":")
     ax.set(xscale="log", xlabel=f"tokens of a prompt with the chat template (dotted: the context of {context})")
     return figure

@@ -8,13 +8,15 @@ import pandas as pd
 
 from tslib.study.bench.bench import DECODED, LONG, PROBLEM, SHORT, both, place
 from tslib.study.bench.cost import Setting, Steps, spread
-from tslib.study.report.phrases import plural
+from tslib.study.names import model_name
+from tslib.study.report.phrases import few, plural
 
 __all__ = [
     "aims",
     "curves",
     "growth",
     "headline",
+    "named",
     "profiles",
     "read_curves",
     "read_growth",
@@ -50,6 +52,11 @@ class Asked(NamedTuple):
         }
 
 
+def named(setting: Setting) -> str:
+    """Name a setting as its ``str`` does, which names it in files, with the model's name as its makers write it."""
+    return str(setting).replace(setting.model, model_name(setting.model))
+
+
 def requirements(content: dict[str, Any]) -> pd.DataFrame:
     """What a step should cost at most, and what it does: one line each, those that were not measured left out."""
     return pd.DataFrame([asked.row() for asked in _asked(content["parts"])])
@@ -63,16 +70,16 @@ def _asked(parts: dict[str, Any]) -> Iterator[Asked]:
     for setting in (*both(SHORT), *both(LONG), PROBLEM):
         if found := _ratio(parts, setting, "prefix"):
             bound = next(bound for like, bound in AIMS.items() if setting in both(like))
-            yield Asked(f"prefix step, PEFT's / ours: {setting}", bound, found)
+            yield Asked(f"prefix step, PEFT's / ours: {named(setting)}", bound, found)
     slowest = min(_ratios(parts), key=lambda found: found[0], default=None)
     if slowest is not None:
         yield Asked("prefix step, PEFT's / ours: the worst of all settings", 1, slowest)
     for setting in both(LONG):
         if found := _ratio(parts, setting, "suffix"):
-            yield Asked(f"suffix step, PEFT's prefix / ours: {setting}", 13, found)
+            yield Asked(f"suffix step, PEFT's prefix / ours: {named(setting)}", 13, found)
     longest = Setting(batch=1, question=4096, answer=8)
     if found := _ratio(parts, longest, "suffix"):
-        yield Asked(f"suffix step, PEFT's prefix / ours: {longest}", 50, found)
+        yield Asked(f"suffix step, PEFT's prefix / ours: {named(longest)}", 50, found)
     for rows in DECODED:
         if part := parts.get(f"decode/{rows}"):
             times = part["seconds"]
@@ -88,12 +95,16 @@ def _asked(parts: dict[str, Any]) -> Iterator[Asked]:
         ours, theirs = (parts.get(f"memory/{setting}/{way}") for way in ("prefix", "peft"))
         if ours and theirs:
             share = ours / theirs
-            yield Asked(f"memory of a prefix step above the model, ours / PEFT's: {setting}", 0.6, (share,) * 3, False)
+            yield Asked(
+                f"memory of a prefix step above the model, ours / PEFT's: {named(setting)}", 0.6, (share,) * 3, False
+            )
     for setting, bound in ((SHORT, 75), (PROBLEM, 60)):
         if (rate := parts.get(f"rate/{setting.dtype}")) and (part := parts.get(f"steps/{setting}")):
             seconds = part["ways"]["prefix"]["seconds"][1:]
             shares = spread(100 * part["flops"] / rate / one for one in seconds)
-            yield Asked(f"operations of a plain step at the peak rate / ours: {setting}", bound, shares, unit="%")
+            yield Asked(
+                f"operations of a plain step at the peak rate / ours: {named(setting)}", bound, shares, unit="%"
+            )
     if times := parts.get("topology/100"):
         yield Asked("exact homology and its summary, n = 100", 10, spread(1e3 * one for one in times), False, "ms")
     if size := parts.get("tsloss memory/4096/2048"):
@@ -137,7 +148,8 @@ def step_times(content: dict[str, Any]) -> pd.DataFrame:
         setting = _setting(part)
         times = {way: _median(parts, setting, way) for way in ("peft", "prefix", "suffix")}
         ratios = {f"peft / {way}": _ratio(parts, setting, way) for way in ("prefix", "suffix")}
-        row = {name: part[name] for name in ("model", "dtype", "batch", "question", "answer")}
+        row = {"model": model_name(setting.model), "precision": setting.dtype}
+        row |= {name: part[name] for name in ("batch", "question", "answer")}
         row["rows"] = "in one template" if setting.alike else "share nothing"
         rows.append(row | times | {name: ratio and ratio[0] for name, ratio in ratios.items()})
     return pd.DataFrame(rows)
@@ -197,7 +209,7 @@ def profiles(content: dict[str, Any]) -> pd.DataFrame:
         spent = content["parts"].get(f"profile/{setting}{suffix}")
         peft = _median(content["parts"], setting, "peft")
         if spent and peft:
-            row = {"setting": str(setting), "way": way} | spent
+            row = {"setting": named(setting), "way": way} | spent
             rows.append(row | {"PEFT's step": peft, "bound": peft / spent["products"]})
     return pd.DataFrame(rows)
 
@@ -209,8 +221,8 @@ def read_profiles(content: dict[str, Any]) -> str:
     lines = []
     for row in spent.to_dict("records"):
         setting, way = row["setting"], row["way"]
-        asked = [f"{way} step, PEFT's{' prefix' if way == 'suffix' else ''} / ours: {setting}"]
-        asked += [f"operations of a plain step at the peak rate / ours: {setting}"] if way == "prefix" else []
+        asked = [f"{way} step, PEFT's{' prefix' if way == 'suffix' else ''} / ours: {named(setting)}"]
+        asked += [f"operations of a plain step at the peak rate / ours: {named(setting)}"] if way == "prefix" else []
         if not any(one in missed for one in asked):
             continue
         total = row["products"] + row["attention"] + row["rest"]
@@ -234,18 +246,23 @@ def read_profiles(content: dict[str, Any]) -> str:
 
 def headline(records: Sequence[dict[str, Any]]) -> str:
     """What the chapter opens with, of all records; the aims are those of the first."""
-    newest, *_ = records
-    said = f"{_between(newest['parts'])} times as long as ours on {place(newest)}"
-    said += "".join(f", and {_between(content['parts'])} times on {place(content)}" for content in records[1:])
-    long = [ratio[0] for content in records if (ratio := _ratio(content["parts"], LONG, "suffix"))]
-    suffix = f" With the prompt behind a question of {LONG.question} tokens, {_range(long)} times." if long else ""
-    table = requirements(newest)
-    missed = int((table["met"] == "no").sum())
-    met = f"Of the {len(table)} aims in the table below, {len(table) - missed} are met and {missed} are not"
-    return (
-        f"**A step of PEFT's prompt tuning under transformers' Trainer takes {said}, for the same "
-        f"losses.**{suffix} {met}{'; where they are not, the profile says why' if missed else ''}."
-    )
+    newest, *older = records
+    parts, place_of = newest["parts"], place(newest)
+    said = [
+        f"**A step of PEFT takes {_between(parts)} times as long as ours, for the same losses.** That is over "
+        f"{plural(len(_ratios(parts)), 'setting')}, on {place_of}"
+        + "".join(f"; on {place(content)} it was {_between(content['parts'])} times" for content in older)
+        + "."
+    ]
+    if long := _ratio(parts, LONG, "suffix"):
+        said.append(f"With the prompt behind a question of {LONG.question} tokens it is {long[0]:.0f} times.")
+    step, table = _median(parts, SHORT, "prefix"), requirements(newest)
+    if step and (times := parts.get("tsloss/20/576")):
+        said.append(f"TSLoss adds {spread(times)[0] / step:.2%} to a step.")
+    met = int((table["met"] == "yes").sum())
+    why = "." if met == len(table) else "; the profile says why not the others."
+    said.append(f"Of {len(table)} aims {met if met else few(0)} {'is' if met == 1 else 'are'} met{why}")
+    return " ".join(said)
 
 
 def _between(parts: dict[str, Any]) -> str:
@@ -280,7 +297,7 @@ def read_live(setting: Setting, steps: Mapping[str, Steps], content: dict[str, A
     committed = {way: _ratio(content["parts"], setting, way) for way in ("prefix", "suffix")}
     there = " and ".join(f"{ratio[0]:.1f} ({way})" for way, ratio in committed.items() if ratio)
     return (
-        f"Here and now, with {setting}, a step of PEFT takes {said} times as long as ours (medians of neighbours)"
+        f"Here and now, with {named(setting)}, a step of PEFT takes {said} times as long as ours, by medians"
         f"{f'; in the committed record, with the same setting, {there}' if there else ''}."
     )
 
@@ -314,7 +331,7 @@ def read_tsloss(content: dict[str, Any]) -> str:
     assert step is not None
     said = (
         f"TSLoss with its gradient takes {ours[20]:.1f} ms at n = 20 and {ours.iloc[-1]:.0f} ms at "
-        f"n = {ours.index[-1]}; a prefix step with {SHORT} takes {step:.1f} s."
+        f"n = {ours.index[-1]}; a step of ours on {SHORT.batch} rows takes {step:.1f} s."
     )
     parts = content["parts"]
     if (exact := parts.get("exact/100")) and (times := parts.get("tsloss/100/576")):

@@ -9,19 +9,22 @@ from tslib.config import TuneConfig
 from tslib.stats import Interval
 from tslib.study import claims
 from tslib.study.evidence import Evidence
-from tslib.study.names import METHOD_NAMES, method_name, model_name, task_name
+from tslib.study.names import METHOD_NAMES, method_name, model_name, prompt_method_name, task_name
 from tslib.study.paper import TABLE3
-from tslib.study.report.phrases import few, listed, mean_of_runs, plural, sides, upper
-from tslib.study.report.runs import method_table
+from tslib.study.report.phrases import few, listed, mean_of_runs, plural, upper
+from tslib.study.report.runs import SIDES, method_table, shortened
 from tslib.study.treatment import gradients
 
 __all__ = [
+    "TOPOLOGICAL",
+    "acts",
     "baselines",
     "both_readings",
     "by_rate",
     "compared",
     "distances",
     "interventions",
+    "kept_back",
     "name_rates",
     "not_there",
     "pushes",
@@ -93,38 +96,48 @@ def read_table3(evidence: Evidence) -> str:
     never = ~table["observed"].astype(bool)
     seen = table[~never]
     low, high = TABLE3["ratio"].min(), TABLE3["ratio"].max()
-    parts = [_below_and_above(seen) + f"; {_reach(seen)} a gain of a quarter." if len(seen) else ""]
+    parts = [f"{_below_and_above(seen)} {upper(_reach(seen))} a gain of a quarter." if len(seen) else ""]
     if never.any():
         rows = "one row" if never.sum() == 1 else f"{few(int(never.sum()))} rows"
-        parts.append(f"In {rows} no run is correct within its steps: a ratio of 1 says nothing there.")
+        parts.append(f"In {rows} no run is correct within its steps, so that a ratio of 1 says nothing.")
     parts.append(f"The paper's {len(TABLE3)} ratios lie between {low:.2f} and {high:.2f}, with no interval given.")
     return " ".join(filter(None, parts))
 
 
 def _below_and_above(table: pd.DataFrame) -> str:
-    return sides(int((table["high"] < 1).sum()), int((table["low"] > 1).sum()), len(table))
+    """Say how often TSLoss is clearly faster or slower: how many intervals do not include 1."""
+    below, above, total = int((table["high"] < 1).sum()), int((table["low"] > 1).sum()), len(table)
+    if total == 1:
+        return f"TSLoss is {'clearly faster' if below else 'clearly slower' if above else 'neither faster nor slower'}."
+    if not below and not above:
+        return f"In none of {few(total)} comparisons is TSLoss clearly faster or slower."
+    return f"Of {few(total)} comparisons TSLoss is clearly faster in {few(below)} and clearly slower in {few(above)}."
 
 
 def _reach(table: pd.DataFrame) -> str:
     """Say how many intervals reach down to three quarters."""
     reaching = int((table["low"] <= 0.75).sum())
-    return f"{few(reaching)} {'reaches' if reaching <= 1 else 'reach'}"
+    return f"{few(reaching)} {'interval reaches' if reaching == 1 else 'intervals reach' if reaching else 'reaches'}"
+
+
+def kept_back(rows: pd.DataFrame) -> str:
+    """Say whether TSLoss needs fewer iterations on the tasks that nothing was chosen on; of no rows nothing."""
+    said: dict[str, list[str]] = {}
+    for row in rows.to_dict("records"):
+        does = "is faster" if row["high"] < 1 else "is slower" if row["low"] > 1 else "makes no clear difference"
+        said.setdefault(does, []).append(task_name(row["task"]))
+    parts = [f"{does} on {listed(tasks)}" for does, tasks in said.items()]
+    return f"Where nothing was chosen, TSLoss {listed(parts)}." if parts else ""
 
 
 def read_kept_back(evidence: Evidence) -> str:
-    """Say whether TSLoss needs fewer iterations on the tasks that nothing was chosen on; while runs miss, nothing."""
-    rows = claims.ratios(evidence, combinations=claims.KEPT_BACK).to_dict("records")
-    if not rows:
-        return ""
-    said: dict[str, list[str]] = {}
-    for row in rows:
-        does = "is faster" if row["high"] < 1 else "is slower" if row["low"] > 1 else "makes no clear difference"
-        said.setdefault(does, []).append(
-            f"{task_name(row['task'])} ({Interval(row['value'], row['low'], row['high'])})"
-        )
-    parts = [f"{does} on {listed(tasks)}" for does, tasks in said.items()]
-    pairs = plural(rows[0]["pairs"], "pair")
-    return f"Where nothing was chosen, TSLoss {listed(parts)}: ratios of iterations, {pairs} each."
+    """Say the same with the ratios; while runs miss, nothing."""
+    rows = claims.ratios(evidence, combinations=claims.KEPT_BACK)
+    each = [
+        f"On {task_name(row['task'])} the ratio is {Interval(row['value'], row['low'], row['high'])}."
+        for row in rows.to_dict("records")
+    ]
+    return " ".join([kept_back(rows), *each, f"Each is of {plural(rows['pairs'].iloc[0], 'pair')}."]) if each else ""
 
 
 def baselines(evidence: Evidence, task: str) -> pd.DataFrame:
@@ -139,31 +152,41 @@ def baselines(evidence: Evidence, task: str) -> pd.DataFrame:
     return stats.comparison(table.sort_values("regularizer", key=lambda names: names.map(order), kind="stable"))
 
 
-def read_baselines(comparison: pd.DataFrame) -> str:
-    """Say what helps, what slows tuning down, and whether topology does anything that others do not."""
-    rows = comparison.dropna(subset="ratio").set_index("regularizer")
-    topological = rows.index.str.startswith(("tsloss", "persistence"))
+TOPOLOGICAL = ("tsloss", "persistence")
+"""How the names of regularisers with topology begin."""
+
+
+def acts(rows: pd.DataFrame) -> str:
+    """Say in half a sentence what helps, what slows tuning down, and whether topology does what others do not.
+
+    Parameters
+    ----------
+    rows
+        ``stats.comparison``, of the methods alone.
+    """
+    rows = rows.set_index("regularizer")
+    topological = rows.index.str.startswith(TOPOLOGICAL)
     helps, slows = rows["high"] < 1, rows["low"] > 1
     control, made = rows[helps & ~topological].nsmallest(1, "ratio"), rows[helps & topological]
     if len(control):
-        beside = _beside(control, rows[topological].nsmallest(1, "ratio"))
-        parts = [f"without topology, {_named(control)} helps{beside}"]
+        parts = [f"{_saves(control)} without any topology{_beside(control, rows[topological].nsmallest(1, 'ratio'))}"]
     elif len(made):
-        parts = [f"{_named(made)} {'helps' if len(made) == 1 else 'help'}, and nothing without topology does"]
+        parts = [f"{_saves(made)}, and nothing without topology does"]
     else:
-        parts = ["nothing helps"]
+        parts = [] if slows.any() else ["no method makes a clear difference"]
     if slows.any():
-        parts.append(f"{_named(rows[slows], '.1f', '-fold')} {'slows' if slows.sum() == 1 else 'slow'} tuning down")
-    return (
-        f"{upper('; '.join(parts))}. That is on {plural(int(rows['runs'].min()), 'pair')}, with intervals uncorrected "
-        f"for {few(len(rows))} method{'' if len(rows) == 1 else 's'}; the smallest p of flipped signs after Holm's "
-        "correction is "
-        f"{rows['p_holm'].min():.2g}."
-    )
+        times = listed([f"{ratio:.1f}-fold" for ratio in rows.loc[slows, "ratio"]])
+        parts.append(f"{_names(rows[slows])} {'slows' if slows.sum() == 1 else 'slow'} tuning down, {times}")
+    return "; ".join(parts)
 
 
-def _named(rows: pd.DataFrame, form: str = ".2f", unit: str = "") -> str:
-    return listed([f"{method_name(str(name))} ({ratio:{form}}{unit})" for name, ratio in rows["ratio"].items()])
+def _names(rows: pd.DataFrame) -> str:
+    return listed([method_name(str(name)) for name in rows.index])
+
+
+def _saves(rows: pd.DataFrame) -> str:
+    shares = listed([f"{1 - ratio:.0%}" for ratio in rows["ratio"]])
+    return f"{_names(rows)} {'saves' if len(rows) == 1 else 'save'} {shares} of the steps"
 
 
 def _beside(control: pd.DataFrame, best: pd.DataFrame) -> str:
@@ -172,7 +195,17 @@ def _beside(control: pd.DataFrame, best: pd.DataFrame) -> str:
         return ""
     low, high, ratio = control["low"].iloc[0], control["high"].iloc[0], best["ratio"].iloc[0]
     than = "as much as" if low <= ratio <= high else "more than" if high < ratio else "less than"
-    return f" {than} the best with it, {_named(best)}"
+    return f", {than} {_names(best)}"
+
+
+def read_baselines(comparison: pd.DataFrame) -> str:
+    """Say what helps and what slows tuning down, on how many pairs, and how sure that is."""
+    rows = comparison.dropna(subset="ratio")
+    methods = plural(len(rows), "method") if len(rows) == 1 else f"{few(len(rows))} methods"
+    return (
+        f"{upper(acts(rows))}. That is on {plural(int(rows['runs'].min()), 'pair')}, with intervals uncorrected for "
+        f"{methods}. The smallest p of flipped signs after Holm's correction is {rows['p_holm'].min():.2g}."
+    )
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
@@ -189,19 +222,19 @@ def by_rate(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
     for grid in grids:
         table = evidence.runs(grid)
         for (lr, scale), runs in table.groupby(["lr", "prompt_scale"], sort=False):
-            (row,) = method_table(stats.comparison(runs)).iloc[1:].to_dict("records")
+            (row,) = stats.comparison(runs).iloc[1:].to_dict("records")
             alone, ours = (of_side for _, of_side in runs.groupby(runs["regularizer"] != "none"))
             rows.append(
                 {
                     "model": model_name(runs["model"].iloc[0]),
-                    "method": runs["method"].iloc[0],
+                    "method": prompt_method_name(runs["method"].iloc[0]),
                     "learning rate": f"{lr:g}",
                     "factor": FACTORS[str(scale)],
                     "pairs": len(alone),
                     "alone": mean_of_runs(stats.mean_iterations(alone), **stats.ended(alone)),
                     "TSLoss": mean_of_runs(stats.mean_iterations(ours), **stats.ended(ours)),
-                    "ratio [95 %]": row["ratio [95 %]"],
-                    "interval": row["interval"],
+                    "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])),
+                    "interval": SIDES[row["verdict"]],
                 }
             )
     return pd.DataFrame(rows)
@@ -211,20 +244,29 @@ def read_by_rate(table: pd.DataFrame) -> str:
     """Say which intervals of `by_rate` do not contain 1, and how many would not by chance."""
     if table.empty:
         return ""
-    below, above = (int((table["interval"] == side).sum()) for side in ("lies below 1", "lies above 1"))
-    apart = table[table["interval"] != "contains 1"]
-    named = f" ({'; '.join(name_rates(apart))})" if len(apart) else ""
-    chance = f", and by chance alone {0.05 * len(table):.1f} of them would not include 1" if len(table) > 1 else ""
-    return f"{sides(below, above, len(table), named)}. Each is of {plural(int(table['pairs'].max()), 'pair')}{chance}."
+    below, above = (table[table["interval"] == side] for side in ("lies below 1", "lies above 1"))
+    total = few(len(table))
+    if below.empty and above.empty:
+        said = f"In none of {total} cases is TSLoss clearly faster or slower."
+        if len(table) == 1:
+            said = "TSLoss is neither clearly faster nor clearly slower."
+    else:
+        said = (
+            f"TSLoss is clearly faster in {few(len(below))} of {total} cases and clearly slower in {few(len(above))}."
+        )
+        said += "".join(f" {name}." for name in name_rates(pd.concat([below, above])))
+    chance = f" By chance alone {0.05 * len(table):.1f} would be either." if len(table) > 1 else ""
+    return f"{said} Each is of {plural(int(table['pairs'].max()), 'pair')}.{chance}"
 
 
 def name_rates(table: pd.DataFrame) -> list[str]:
     """Name each ratio of `by_rate` by its model and factor, or by another prompt method, and by its learning rate."""
+    default = prompt_method_name(TuneConfig().method)
     return [
         (
-            f"{row['model']}, {row['learning rate']}, factor {row['factor']}: {row['ratio [95 %]']}"
-            if row["method"] == TuneConfig().method
-            else f"{row['method'].replace('-', ' ')}, {row['learning rate']}: {row['ratio [95 %]']}"
+            f"{row['model']} at {row['learning rate']}, factor {row['factor']}: {row['ratio [95 %]']}"
+            if row["method"] == default
+            else f"{upper(row['method'])} at {row['learning rate']}: {row['ratio [95 %]']}"
         )
         for row in table.to_dict("records")
     ]
@@ -256,7 +298,7 @@ def distances(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
         alone, ours = of_rate[~of_rate["with"]], of_rate[of_rate["with"]]
         rows.append(
             {
-                "method": method,
+                "method": prompt_method_name(method),
                 "learning rate": f"{lr:g}",
                 "at the start": f"{of_rate['start'].median():,.1f}",
                 "alone": f"{alone['end'].median():,.1f}",
@@ -313,11 +355,11 @@ def both_readings(evidence: Evidence) -> pd.DataFrame:
                 "method": method_name(name),
                 "runs": len(runs),
                 "whole solution": f"{solution.steps.mean():.1f}",
-                "censored": int((~solution.correct).sum()),
+                "never correct": int((~solution.correct).sum()),
                 "answer": f"{answer.steps.mean():.1f}",
-                "censored by the answer": int((~answer.correct).sum()),
+                "never right by the answer": int((~answer.correct).sum()),
                 "diverged": stats.ended(runs)["diverged"],
                 "runs whose answer is right first": int((answer.steps < solution.steps).sum()),
             }
         )
-    return pd.DataFrame(rows)
+    return shortened(pd.DataFrame(rows))

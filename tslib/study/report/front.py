@@ -9,18 +9,30 @@ from tslib.config import PRESETS
 from tslib.models.registry import MODELS
 from tslib.stats import Interval
 from tslib.study import claims
+from tslib.study.claims.recipe import RECIPE
 from tslib.study.claims.sceptic import EXPERIMENTS, SCEPTIC, judged
 from tslib.study.evidence import MAIN, Evidence
-from tslib.study.names import model_name, task_name
-from tslib.study.paper import TABLE4
+from tslib.study.names import model_name, setting_name, task_name
+from tslib.study.paper import GSM8K_RATIO, TABLE4
+from tslib.study.report import headline, recipe, settings
 from tslib.study.report import sceptic as report_sceptic
-from tslib.study.report import settings as report_settings
 from tslib.study.report import verdicts as report_verdicts
-from tslib.study.report.headline import headline
 from tslib.study.report.phrases import few, listed, of_all, plural
 from tslib.study.report.runs import method_table
 
-__all__ = ["README_MARKS", "answer", "papers_rate", "papers_scale", "readme", "weights"]
+__all__ = [
+    "README_MARKS",
+    "answer",
+    "caption",
+    "limits",
+    "papers_rate",
+    "papers_scale",
+    "readme",
+    "rows",
+    "to_do",
+    "verdicts",
+    "weights",
+]
 
 PAPERS_RATE = "preset paper"
 """The grid at the learning rate that the paper prints."""
@@ -30,16 +42,70 @@ PAPERS_SETTING = EXPERIMENTS["the paper's setting"]
 
 
 def answer(evidence: Evidence) -> str:
-    """Return the box of the book's front page in Markdown: a paragraph each."""
-    parts = (
-        headline(evidence),
-        papers_rate(evidence),
-        _scaled(evidence),
-        weights(dict.fromkeys(config.model for config in evidence.sweep.configs)),
-        report_settings.read_by_itself(report_settings.by_itself(evidence)),
-        report_verdicts.summary(claims.judge(evidence), claims.judge(evidence, amended=True)),
+    """Return the box of the book's front page in Markdown: three short paragraphs."""
+    cloud = headline.cloud(*headline.lines(evidence))
+    return "\n\n".join((headline.speed(evidence), cloud, recipe.finding(evidence, Evidence(RECIPE)))) + "\n"
+
+
+def to_do(evidence: Evidence) -> str:
+    """Say what a reader should do, chosen by what the records show."""
+    speed, _, _ = claims.geometric(evidence)
+    use = "Try TSLoss, with λ = 1." if speed.high < 1 else "Do not add TSLoss to save steps."
+    rows = settings.by_itself(evidence)
+    best = rows.nsmallest(1, "ratio").to_dict("records") if len(rows) else []
+    if best and best[0]["high"] < 1 and best[0]["value"] in IN_PEFT:
+        ours, theirs = best[0]["value"], IN_PEFT[best[0]["value"]]
+        use += (
+            f" Start prompts from words: `--init {ours}` here, "
+            f'`prompt_tuning_init="{theirs}"` in PEFT, whose default is noise fifty times as large as the paper\'s.'
+        )
+    return f"{use} Both are small models' answers: on yours, [compare for yourself](running.md)."
+
+
+def rows(evidence: Evidence) -> pd.DataFrame:
+    """Return the three rows of the front page's figure: the paper's ratio, TSLoss's here, and that of what helps.
+
+    Returns
+    -------
+    DataFrame
+        ``label``, and the ratio of steps to those of plain tuning, ``value``, with ``low`` and ``high``.
+    """
+    speed, pairs, _ = claims.geometric(evidence)
+    nothing = float("nan")
+    found = [("the paper: with TSLoss", GSM8K_RATIO, nothing, nothing), (f"here: with TSLoss, {pairs} pairs", *speed)]
+    alone = settings.by_itself(evidence)
+    for row in alone.nsmallest(1, "ratio").to_dict("records") if len(alone) else []:
+        what = {"vocabulary": "started from words", "text": "started from a text"}.get(
+            row["value"], setting_name(row["setting"], row["value"])
+        )
+        found.append((f"here: {what}, {plural(row['pairs'], 'pair')}", row["ratio"], row["low"], row["high"]))
+    return pd.DataFrame(found, columns=["label", "value", "low", "high"])
+
+
+def caption(rows: pd.DataFrame) -> str:
+    """Say what the figure shows, by its last rows."""
+    shorter = int((rows["high"] < 1).sum())
+    said = "Shorter bars are faster" if shorter else "Bars at the dashed line are as fast as plain tuning"
+    return (
+        f"{said}. Lines are intervals of 95 %; the paper, on GSM8K with Gemma-2B-IT, gives none. "
+        "[](executed/03_convergence) has each comparison."
     )
-    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+IN_PEFT = {"vocabulary": "SAMPLE_VOCAB", "text": "TEXT"}
+"""What PEFT calls our initialisations."""
+
+
+def limits(evidence: Evidence) -> str:
+    """Say how the paper's own setting fares here, and what the models' weights are."""
+    models = dict.fromkeys(config.model for config in evidence.sweep.configs)
+    return " ".join(filter(None, (papers_rate(evidence), _scaled(evidence), weights(models))))
+
+
+def verdicts(evidence: Evidence) -> str:
+    """Return the verdicts by the amended rules as a table, and which differ from the registered ones."""
+    registered, amended = claims.judge(evidence), claims.judge(evidence, amended=True)
+    return f"{report_verdicts.named(amended)}\n\n{report_verdicts.otherwise(registered, amended)}"
 
 
 def papers_rate(evidence: Evidence) -> str:
@@ -50,17 +116,17 @@ def papers_rate(evidence: Evidence) -> str:
     alone, ours = (of_side for _, of_side in runs.groupby(runs["regularizer"] != "none"))
     right, with_it = (len(side) - stats.ended(side)["censored"] for side in (alone, ours))
     printed = TABLE4.set_index("weight")["iterations"]
-    at = f"learning rate, {PRESETS['paper']:g}, with prompts as they are"
+    where = f"{model_name(runs['model'].iloc[0])}, {task_name(runs['task'].iloc[0])}"
     said = (
-        f"{of_all(right, len(alone), 'run')} correct within {alone['max_steps'].iloc[0]} steps without TSLoss, and "
-        f"{with_it or 'none'} of {len(ours)} with it ({model_name(runs['model'].iloc[0])}, "
-        f"{task_name(runs['task'].iloc[0])})"
+        f"At the paper's learning rate, {PRESETS['paper']:g}, {of_all(right, len(alone), 'run')} correct within "
+        f"{alone['max_steps'].iloc[0]} steps without TSLoss, and {with_it or 'none'} of {len(ours)} with it ({where})"
     )
-    paper = f"the paper has {printed[0.0]} iterations and {printed[1.0]}"
+    paper = f"the paper has {printed[0.0]} steps and {printed[1.0]}"
     if not right:
-        return f"The paper's baseline could not be reproduced either: at its {at}, {said}; {paper}."
+        return f"The paper's baseline could not be reproduced either. {said}; {paper}."
     mean = stats.mean_iterations(alone)
-    return f"At the paper's {at}, {said}. Without it they take {mean:.0f} on average; {paper}."
+    theirs = paper.replace(" steps", "")
+    return f"{said}. Without it they take {mean:.0f} steps on average; {theirs}."
 
 
 def papers_scale(second: Evidence, rows: pd.DataFrame) -> str:
@@ -75,16 +141,17 @@ def papers_scale(second: Evidence, rows: pd.DataFrame) -> str:
     """
     without = report_sceptic.alone(second)
     parts = [
-        f"{without[row['grid']]} iterations on {model_name(row['model'])} without TSLoss (ratio with it: "
-        f"{Interval(row['ratio'], row['ratio_low'], row['ratio_high'])})"
+        f"{model_name(row['model'])} takes {without[row['grid']]} without TSLoss, and the ratio with it is "
+        f"{Interval(row['ratio'], row['ratio_low'], row['ratio_high'])}."
         for row in rows.to_dict("records")
         if row["regularizer"] == "tsloss"
     ]
     if not parts:
         return ""
     return (
-        f"Where prompts are multiplied by √d, as Gemma did under transformers 4, the same rate takes {listed(parts)}; "
-        f"{plural(int(rows['pairs'].max()), 'pair')}, intervals of {PAPERS_SETTING.confidence:.1%}."
+        "Gemma multiplied prompts by √d under transformers 4. With this factor, at the same rate: "
+        f"{' '.join(parts)} That is on {plural(int(rows['pairs'].max()), 'pair')}, with intervals of "
+        f"{PAPERS_SETTING.confidence:.1%}."
     )
 
 
@@ -99,11 +166,11 @@ def weights(models: Iterable[str]) -> str:
     kinds = {model: kind for model, kind in kinds.items() if kind}
     if not kinds:
         return ""
-    bits = listed([f"{few(int(number))}-bit" for number in sorted({kind[1] for kind in kinds.values() if kind})])
-    named = listed([f"{kind} ({model_name(model)})" for model, kind in kinds.items()])
+    bits = listed([f"{few(int(number))}" for number in sorted({kind[1] for kind in kinds.values() if kind})])
+    named = listed([f"{kind} for {model_name(model)}" for model, kind in kinds.items()])
     return (
-        f"Our models' weights were rounded before any run: they come from GGUF files of {bits} kinds, {named}, in "
-        "which some numbers, the embeddings among them, keep more bits."
+        f"Our models' weights were rounded to {bits} bits before any run: they come from GGUF files, {named}, in which "
+        "some numbers, the embeddings among them, keep more bits."
     )
 
 
@@ -126,6 +193,5 @@ def readme(text: str, evidence: Evidence) -> str:
     rows = method_table(stats.comparison(table))
     lines = [list(rows.columns), ["---"] * rows.shape[1], *rows.astype(str).to_numpy().tolist()]
     measured = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    rates = (papers_rate(evidence), _scaled(evidence), weights(dict.fromkeys(table["model"])))
-    said = "\n\n".join(filter(None, (headline(evidence), measured, " ".join(filter(None, rates)))))
+    said = "\n\n".join((answer(evidence).strip(), measured, limits(evidence)))
     return f"{before}{README_MARKS[0]}\n{said}\n{README_MARKS[1]}{after}"

@@ -2,7 +2,9 @@
 
 import pandas as pd
 
-__all__ = ["read_drift", "read_manifold", "words"]
+from tslib.study.report.phrases import few, upper
+
+__all__ = ["finding", "read_drift", "read_manifold", "words"]
 
 
 def words(drift: pd.DataFrame, tokens: int = 8) -> pd.DataFrame:
@@ -22,6 +24,26 @@ def words(drift: pd.DataFrame, tokens: int = 8) -> pd.DataFrame:
     table = told.pivot_table(index="token", columns="step", values="told", aggfunc="first")
     table.columns = [f"step {step}" for step in table.columns]
     return table.reset_index().rename(columns={"token": "virtual token"})
+
+
+def finding(drift: pd.DataFrame, last: dict[str, float]) -> str:
+    """Return the box of the chapter.
+
+    Parameters
+    ----------
+    drift
+        As `tslib.topology.meaning.drift` returns it.
+    last
+        ``manifold`` of the prompt at the end.
+    """
+    far = last["nearest"]
+    lead = f"In this run tuned tokens end {far:.1f} times as far from the nearest word as words are from each other"
+    if far <= 1:
+        lead = "In this run tuned tokens end as near to words as words are to each other"
+    ends = [drift[drift["step"] == step].set_index("token") for step in (drift["step"].min(), drift["step"].max())]
+    other = int((ends[0]["id"] != ends[1]["id"]).sum())
+    said = f"**{lead}.** {upper(few(other))} of {len(ends[0])} have another nearest word than at the start."
+    return said if far <= 1 else f"{said} A word that is so far away says little about a token."
 
 
 def read_drift(drift: pd.DataFrame) -> str:

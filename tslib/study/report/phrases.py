@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-__all__ = ["few", "listed", "mean_of_runs", "of_all", "plural", "share", "sides", "upper"]
+__all__ = ["few", "listed", "mean_of_runs", "of_all", "plural", "share", "upper"]
 
 _NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -43,27 +43,6 @@ def share(number: int, total: int) -> str:
     return f"all {few(total)}" if number == total > 1 else f"{few(number)} of {few(total)}"
 
 
-def sides(below: int, above: int, total: int, named: str = "") -> str:
-    """Say on which side of 1 some intervals lie; ``named`` is put behind those that do not include it."""
-    counts = {"lie below 1": below, "lie above 1": above, "include 1": total - below - above}
-    present = {what: count for what, count in counts.items() if count}
-    if len(present) == 1:
-        (what,) = present
-        every = "Both" if total == 2 else f"All {total}"
-        said = f"{every} intervals {what}" if total > 1 else f"The interval {_does(what)}"
-        return said if what == "include 1" else said + named
-    others = present.pop("include 1", 0)
-    parts = [f"{count} {what if count > 1 else _does(what)}" for what, count in present.items()]
-    last = {0: "", 1: "; the other includes 1"}.get(others, "; the others include 1")
-    return f"Of {total} intervals {listed(parts)}{named}{last}"
-
-
-def _does(what: str) -> str:
-    """Put a verb of several into the singular: "lie below 1" becomes "lies below 1"."""
-    verb, _, rest = what.partition(" ")
-    return f"{verb}s {rest}"
-
-
 def upper(text: str) -> str:
-    """Return a text with a capital letter at its beginning, and the rest as it is."""
-    return text[:1].upper() + text[1:]
+    """Return a text with a capital letter at its beginning; a symbol such as λ stays what it is."""
+    return text[:1].upper() + text[1:] if text[:1].isascii() else text

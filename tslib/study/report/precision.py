@@ -13,7 +13,7 @@ from tslib.study.evidence import MAIN, Evidence
 from tslib.study.names import model_name, task_name
 from tslib.study.report.phrases import few, plural
 
-__all__ = ["GRIDS", "factors", "read_audits", "read_factors", "read_twice", "words"]
+__all__ = ["GRIDS", "beside_rounding", "factors", "read_audits", "read_factors", "read_twice", "words"]
 
 AGAIN = "one sample to the end, gsm8k"
 """The runs of `MAIN` made again: these go on after they are correct, and until then differ in nothing but rounding."""
@@ -75,22 +75,29 @@ def words(table: pd.DataFrame) -> pd.DataFrame:
     return counts.rename_axis("what changes").reset_index()
 
 
+def beside_rounding(table: pd.DataFrame) -> str:
+    """Say whether TSLoss changes a run by more than rounding does; of no `factors` nothing."""
+    if table.empty:
+        return ""
+    return {
+        -1: "TSLoss changes the iterations of a run by less than rounding does.",
+        0: "TSLoss changes the iterations of a run by no more than rounding can.",
+        1: "TSLoss changes the iterations of a run by more than rounding does.",
+    }[_beyond_rounding(table)]
+
+
 def read_factors(evidence: Evidence) -> str:
-    """Say whether TSLoss changes a run by more than rounding does."""
+    """Say the same with the factors."""
     table = factors(evidence)
     if table.empty:
         return ""
     rounding = table[table.index.str.startswith("rounding")]
     (ours,) = table.loc[["TSLoss"]].to_dict("records")
-    lead = {
-        -1: "TSLoss changes the iterations of a run by less than rounding does",
-        0: "TSLoss changes the iterations of a run by no more than rounding can",
-        1: "TSLoss changes the iterations of a run by more than rounding does",
-    }[_beyond_rounding(table)]
     return (
-        f"{lead}: by a factor of {Interval(ours['factor'], ours['low'], ours['high'])} "
-        f"({plural(ours['pairs'], 'pair')}), up or down, where rounding alone has {rounding['factor'].min():.2f} to "
-        f"{rounding['factor'].max():.2f}. One pair of runs says nothing of a method; the mean over pairs counts."
+        f"{beside_rounding(table)} Over {plural(ours['pairs'], 'pair')} it changes them by a factor of "
+        f"{Interval(ours['factor'], ours['low'], ours['high'])}, up or down; rounding alone by "
+        f"{rounding['factor'].min():.2f} to {rounding['factor'].max():.2f}. One pair of runs says nothing of a method; "
+        "the mean over pairs counts."
     )
 
 
@@ -110,14 +117,15 @@ def read_twice(evidence: Evidence) -> str:
     losses = np.array([[record.steps["cross_entropy"].iloc[0] for record in pair] for pair in doubles])
     table = factors(evidence)
     moves = {-1: "more than", 0: "as much as", 1: "less than"}[0 if table.empty else _beyond_rounding(table)]
-    where = f"Made again on another processor ({other} after {one})" if one != other else f"Made again ({one})"
+    where = f"on another processor, {other} after {one}" if one != other else f"on the same processor, {one}"
     run = doubles[0][0].config
-    pairs = f"{few(first.pairs)} pairs" if first.pairs > 1 else "one pair"
+    pairs = f"The {few(first.pairs)} pairs" if first.pairs > 1 else "One pair"
+    were = "were" if first.pairs > 1 else "was"
     return (
-        f"{where}, the {pairs} of {model_name(run.model)} on {task_name(run.task)} give a ratio of {second} in place "
-        f"of {first}: rounding moves single runs {moves} TSLoss does. At the first step the losses of a run and its "
-        f"double differ by {np.abs(losses[:, 0] / losses[:, 1] - 1).max():.0e} of their size at most; tuning "
-        "multiplies that."
+        f"Rounding moves single runs {moves} TSLoss does. {pairs} of {model_name(run.model)} on {task_name(run.task)} "
+        f"{were} made again {where}. The ratio is {second} there. It was {first} before. At the first step the losses "
+        f"of a run and its double differ by {np.abs(losses[:, 0] / losses[:, 1] - 1).max():.0e} of their size at most; "
+        "tuning multiplies that."
     )
 
 

@@ -10,6 +10,7 @@ from tslib.study import claims, shapes, treatment
 from tslib.study.bench import bench
 from tslib.study.claims.criteria import MULTI
 from tslib.study.evidence import LEARNING_RATES, MAIN, Evidence
+from tslib.study.lists import items
 from tslib.study.names import method_name, task_name
 from tslib.study.paper import even_numbers
 from tslib.study.report import cost as report_cost
@@ -19,6 +20,8 @@ from tslib.study.report import rates as report_rates
 from tslib.study.report import settings as report_settings
 from tslib.study.report import structure as report_structure
 from tslib.study.report import treatment as report_treatment
+from tslib.study.report.phrases import few
+from tslib.study.report.runs import SIDES
 
 __all__ = ["QUESTIONS", "Question", "page"]
 
@@ -37,7 +40,7 @@ def page(evidence: Evidence | None = None) -> str:
     parts = []
     for name, (asks, answer, chapters) in QUESTIONS.items():
         where = ", ".join(f"[](executed/{chapter})" for chapter in chapters)
-        parts.append(f"({name.lower()})=\n## {name}. {asks}\n\n{answer(evidence)}\n\n*Where:* {where}.")
+        parts.append(f"({name.lower()})=\n## {name}. {asks}\n\n{answer(evidence).strip()}\n\n*Where:* {where}.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -68,13 +71,15 @@ def _baselines(evidence: Evidence) -> str:
 
 
 def _spread(rows: pd.DataFrame) -> str:
-    """Say between what the ratios of some settings lie."""
+    """Say whether any of some settings makes TSLoss faster or slower, and between what the ratios lie."""
     if rows.empty:
         return ""
-    apart = int(((rows["low"] > 1) | (rows["high"] < 1)).sum())
+    below, above = int((rows["high"] < 1).sum()), int((rows["low"] > 1).sum())
+    lead = "No value makes TSLoss clearly faster or slower"
+    if below or above:
+        lead = f"TSLoss is clearly faster at {few(below)} and clearly slower at {few(above)} of the values"
     return (
-        f"Over {len(rows)} values the ratio of iterations lies between {rows['ratio'].min():.2f} and "
-        f"{rows['ratio'].max():.2f}; {apart} of the intervals exclude 1."
+        f"{lead}: over {len(rows)} the ratio of iterations is {rows['ratio'].min():.2f} to {rows['ratio'].max():.2f}."
     )
 
 
@@ -93,37 +98,39 @@ def _setting(name: str) -> Callable[[Evidence], str]:
 
 def _more(evidence: Evidence) -> str:
     table = claims.ratios(evidence)
-    ten = table[table["setting"] == "ten samples"].to_dict("records")
     parts = [
-        f"{stats.Interval(row['value'], row['low'], row['high']) if row['observed'] else 'not observed'} "
-        f"({task_name(row['task'])}, {method_name(row['regularizer'])})"
-        for row in ten
+        f"{method_name(row['regularizer'])} on {task_name(row['task'])}: "
+        f"{stats.Interval(row['value'], row['low'], row['high']) if row['observed'] else 'no run is correct'}"
+        for row in table[table["setting"] == "ten samples"].to_dict("records")
     ]
-    return f"Ratio of iterations with ten samples: {'; '.join(parts)}. Prompt lengths: {_setting('n_tokens')(evidence)}"
+    lengths = _setting("n_tokens")(evidence)
+    return f"{items('Ratio of iterations with ten samples,', parts)}For longer and shorter prompts: {lengths}"
 
 
 def _printed(evidence: Evidence) -> str:
     steps = evidence.steps(MAIN)
-    parts = []
+    parts, pulls = [], []
     for name in ("tsloss-printed", "tsloss"):
         ours = steps[steps["regularizer"] == name]
-        shares = ours["grad_norm_reg"] / ours["grad_norm_ce"]
+        pulls.append(float((ours["grad_norm_reg"] / ours["grad_norm_ce"]).median()))
         first = ours.loc[ours["step"] == 1, "penalty"].mean()
         ratio = stats.iteration_ratio(evidence.runs(MAIN), name)
         parts.append(
-            f"{method_name(name)}: {first:.2g} at the first step, a gradient of {shares.median():.2%} of the "
-            f"cross-entropy's in the median step, ratio of iterations {ratio}"
+            f"{method_name(name)}: {first:.2g} at the first step, a gradient of {pulls[-1]:.2%} of the cross-entropy's "
+            f"in the median step, and a ratio of iterations of {ratio}"
         )
-    return "; ".join(parts) + "."
+    less = f"It pulls {pulls[1] / pulls[0]:.1f} times as weakly" if pulls[0] < pulls[1] else "It pulls no more weakly"
+    return items(f"{less} as without the diagonal", parts)
 
 
 def _thresholds(evidence: Evidence) -> str:
     steps, curves = evidence.steps(MAIN, regularizer="tsloss"), evidence.topology(MAIN, regularizer="tsloss")
     first, start = steps[steps["step"] == 1], curves[curves["step"] == 0]
     delta, zeta = first["delta"].mean(), first["zeta"].mean()
+    lead = "Nearly the same number" if zeta / delta - 1 < 0.05 else "Two numbers that differ"
     return (
-        f"At the start δ = {delta:.3f} and ζ = {zeta:.3f} on average, {zeta / delta - 1:.1%} apart, where the mean "
-        f"distance of two tokens is {start['mean_distance'].mean():.3f} and the largest "
+        f"{lead}. At the start δ is {delta:.3f} and ζ {zeta:.3f} on average, {zeta / delta - 1:.1%} apart, where the "
+        f"mean distance of two tokens is {start['mean_distance'].mean():.3f} and the largest "
         f"{start['max_distance'].mean():.3f}."
     )
 
@@ -135,10 +142,12 @@ def _gradients(evidence: Evidence) -> str:
     parts["last"] = share.apply(lambda run: run.tail(len(run) // 3).median())
     first, last = (stats.mean(values.to_numpy(float) * 100) for values in parts.values())
     cosine = stats.mean(steps.groupby("run")["grad_cosine"].median().to_numpy(float))
+    does = "grows" if last.value > first.value else "fades"
+    lead = "Neither: it is short throughout" if max(first.value, last.value) < 10 else f"It {does} through training"
     return (
-        f"TSLoss's gradient is {first} % as long as the cross-entropy's in the first third of a run and {last} % in "
-        f"the last; the cosine between the two is {cosine} (medians per run, mean over {len(parts['last'])} runs). It "
-        f"is short because TSLoss is nearly satisfied: {_scatter(evidence, MAIN)}."
+        f"{lead}. TSLoss's gradient is {first} % as long as the cross-entropy's in the first third of a run. It is "
+        f"{last} % in the last. The cosine between the two is {cosine}, a mean over {len(parts['last'])} runs. It is "
+        f"short because TSLoss is nearly satisfied: {_scatter(evidence, MAIN)}."
     )
 
 
@@ -163,11 +172,10 @@ def _null(evidence: Evidence) -> str:
 def _runs(evidence: Evidence) -> str:
     table = claims.ratios(evidence)
     return (
-        f"Each comparison of ours has {table['pairs'].min()} to {table['pairs'].max()} pairs, censored runs are kept "
-        f"({table['censored'].sum()} pairs have one), and the intervals are up to "
-        f"{(table['high'] - table['low']).max():.2f} wide. The paper reports means of three runs, without "
-        f"their spread. {_even()}. That is consistent with single runs that are looked at every two epochs; the mean "
-        "of three such runs would be even about one time in three."
+        f"Hardly: of {table['pairs'].min()} to {table['pairs'].max()} pairs, as here, the intervals are up to "
+        f"{(table['high'] - table['low']).max():.2f} wide. Runs that are never correct are kept. The paper reports "
+        f"means of three runs, without their spread. {_even()}. That is consistent with single runs that are looked at "
+        "every two epochs; the mean of three such runs would be even about one time in three."
     )
 
 
@@ -183,52 +191,53 @@ def _readings(evidence: Evidence) -> str:
         for row in table.to_dict("records")
     ]
     return (
-        f"{'; '.join(parts)} (an iteration is one optimiser step). The paper does not say. {_even()}: "
-        "that is consistent with a reply that is decoded every two epochs, as in a {ref}`public repository "
-        "<public-repository>` that looks like its code, and so with the answer, known to two epochs."
+        "The paper does not say. An iteration here is an optimiser step. "
+        f"{items('By either reading,', parts)}{_even()}: that is consistent with a reply that is decoded every two "
+        f"epochs, as in a {ref}`public repository <public-repository>` that looks like its code, and so with the "
+        "answer, known to two epochs."
     )
 
 
-def _best_of(table: Callable[[Evidence], pd.DataFrame]) -> Callable[[Evidence], str]:
-    def said(evidence: Evidence) -> str:
-        rows = table(evidence).to_dict("records")
-        return "; ".join(f"{row['method']}: {row['ratio [95 %]'] or row['restricted mean']}" for row in rows) + "."
-
-    return said
+def _adaptive(evidence: Evidence) -> str:
+    rows = _exact(evidence).to_dict("records")
+    parts = [f"{row['method']}: {row['ratio [95 %]']}" for row in rows if row["ratio [95 %]"]]
+    return items("Ratio of iterations,", parts)
 
 
 def _ten(evidence: Evidence) -> str:
     rows = report_settings.table4(evidence).to_dict("records")
-    parts = [f"λ = {row['value']:g}: {row['reg_share']:.1%}, {row['censored']} of {row['pairs']}" for row in rows]
+    parts = [
+        f"λ = {row['value']:g}: a gradient of {row['reg_share']:.1%} of the cross-entropy's, and {row['censored']} of "
+        f"{row['pairs']} runs never correct"
+        for row in rows
+    ]
     (ten,) = (row for row in rows if row["value"] == 10)
     rises = claims.rises(claims.total_losses(evidence))
-    unstable = "there is a sign" if rises.low > 0 else "no sign that can be told from chance"
+    unstable = "There is a sign of instability" if rises.low > 0 else "There is no sign of instability beyond chance"
+    dominates = "of domination, too" if ten["longer"] > 0.5 else "nor of domination"
     return (
-        f"How long TSLoss's gradient is beside that of cross-entropy until a run is correct (median over steps), and "
-        f"the runs that are censored: {'; '.join(parts)}. At λ = 10 it is the longer one in {ten['longer']:.0%} of "
-        f"these steps. That alone says nothing of which loss shapes the prompt: at λ = 10 "
-        f"{_scatter(evidence, WEIGHTS[1], 10.0)}, so that a short gradient is one that has done its work. The total "
-        f"loss rises by more than a tenth at {rises} more steps than with λ = 1: of instability {unstable}."
+        f"{unstable}, {dominates}: TSLoss's gradient is the longer one in {ten['longer']:.0%} of the steps. The total "
+        f"loss rises by more than a tenth at {rises} more steps than with λ = 1. {items('By the weight,', parts)}At λ "
+        f"= 10 {_scatter(evidence, WEIGHTS[1], 10.0)}, so that a short gradient is one that has done its work."
     )
 
 
 def _scale(evidence: Evidence) -> str:
     table = report_evidence.by_rate(evidence, report_evidence.SCALES)
-    said = "; ".join(report_evidence.name_rates(table))
-    return f"Ratio of iterations with TSLoss: {said}. {report_evidence.read_by_rate(table)}"
+    return f"{report_evidence.read_by_rate(table)} {items('Ratios,', report_evidence.name_rates(table))}"
 
 
 def _methods(evidence: Evidence) -> str:
     rows = report_evidence.by_rate(evidence, report_evidence.METHODS)
-    rows = rows.merge(report_evidence.distances(evidence, report_evidence.METHODS), on=["method", "learning rate"])
+    pulls = rows.merge(report_evidence.distances(evidence, report_evidence.METHODS), on=["method", "learning rate"])
     parts = [
-        f"{row['method']} at {row['learning rate']}: {row['ratio [95 %]']} ({pull})"
-        for row, pull in zip(rows.to_dict("records"), rows["gradients' ratio"], strict=True)
+        f"{name}, where TSLoss's gradient is {pull} times as long as that of cross-entropy"
+        for name, pull in zip(report_evidence.name_rates(rows), pulls["gradients' ratio"], strict=True)
     ]
-    return (
-        f"Ratio of iterations with TSLoss, and in brackets the length of its gradient over that of cross-entropy: "
-        f"{'; '.join(parts)}. TSLoss has no scale of its own, so λ has to be chosen anew for each method."
-    )
+    slower = int((rows["interval"] == SIDES["contradicted"]).sum())
+    faster = int((rows["interval"] == SIDES["reproduced"]).sum())
+    lead = f"TSLoss is clearly faster in {few(faster)} of {few(len(rows))} cases, and clearly slower in {few(slower)}"
+    return f"{items(f'{lead}. Ratios,', parts)}TSLoss has no scale of its own: λ has to be chosen anew for each method."
 
 
 def _alone(evidence: Evidence) -> str:
@@ -246,6 +255,13 @@ def _homology(evidence: Evidence) -> str:
     rows = table[table["what"].str.startswith("exact homology and its summary")]
     parts = [f"{row['ms']:.1f} ms for {row['n']} tokens" for row in rows.to_dict("records")]
     return f"Exact homology and its summary take {', '.join(parts)}."
+
+
+def _pushes(evidence: Evidence) -> str:
+    rows = report_evidence.interventions(evidence).to_dict("records")
+    parts = [f"{row['push']} {row['accuracy']}" for row in rows]
+    said = items("Held-out accuracy less that of cross-entropy alone, with", parts)
+    return f"{said}Accuracy lies at its floor there (see C14), where nothing could move it."
 
 
 def _exact(evidence: Evidence) -> pd.DataFrame:
@@ -306,13 +322,14 @@ QUESTIONS: dict[str, Question] = {
         _after(
             (report_evidence.MEASURED, *report_evidence.PUSHES),
             lambda evidence: (
-                "Held-out accuracy less that of cross-entropy alone, and in brackets answer loss, of which higher is "
-                "worse: "
-                + "; ".join(
-                    f"{row['push']} {row['accuracy']} ({row['answer loss']})"
-                    for row in report_evidence.interventions(evidence).to_dict("records")
+                items(
+                    "Held-out accuracy less that of cross-entropy alone, with",
+                    (
+                        f"{r['push']} {r['accuracy']}"
+                        for r in report_evidence.interventions(evidence).to_dict("records")
+                    ),
                 )
-                + ". Accuracy lies at its floor there (see C14), where nothing could move it."
+                + "Accuracy lies at its floor there (see C14), where nothing could move it."
             ),
         ),
         ("07_causation",),
@@ -370,7 +387,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "Q24": Question(
         "Could adaptive weights do better than fixed ones?",
-        _after(("sensitivity, defaults", "exact and adaptive"), _best_of(_exact)),
+        _after(("sensitivity, defaults", "exact and adaptive"), _adaptive),
         ("05_baselines",),
     ),
     "Q25": Question("At λ = 10, instability or domination?", _after(WEIGHTS, _ten), ("04_sensitivity",)),

@@ -49,7 +49,7 @@ def change(setting: Setting, corner: Mapping[str, Any] = TRIALS) -> str:
     if not parts:
         return "As in the trials"
     said = listed(parts)
-    return upper(said) if said.isascii() else said  # there is no capital of β₂ to be read
+    return upper(said)
 
 
 OF_OTHERS = ("lr_unit", "superposed")
@@ -113,14 +113,18 @@ def read(settings: Sequence[Setting], corner: Mapping[str, Any] = TRIALS) -> str
     best = settings[0]
     tuned = next(one for one in settings if one.tuned)
     trial = next(one for one in settings if varied(one.config) == dict(corner))
-    said = f"The preset tuned needs {tuned.iterations:.0f} iterations (geometric mean of {plural(best.pairs, 'pair')})"
-    said += f", the setting of the trials {trial.iterations:.0f}."
-    if best is trial:
-        return f"{said} No single change of it takes less work."
     if best is tuned:
-        return f"{said} None takes less work than the preset."
-    name = change(best, corner)
-    return f"{said} Least work is done with one change: {name[:1].lower()}{name[1:]}, {best.iterations:.0f} iterations."
+        lead = "No other setting takes less work than the preset tuned"
+    else:
+        saved = 1 - best.iterations / tuned.iterations
+        lead = (
+            f"{'What the trials spoke for' if best is trial else change(best, corner)} saves {saved:.0%} of the steps"
+        )
+    alone = "" if best in (trial, tuned) else f", and {best.iterations:.0f} with this one change"
+    return (
+        f"**{lead}.** On {plural(best.pairs, 'problem')} the preset tuned needs {tuned.iterations:.0f} steps, the "
+        f"setting of the trials {trial.iterations:.0f}{alone}."
+    )
 
 
 def read_runs(records: Mapping[str, RunRecord]) -> str:
@@ -138,7 +142,8 @@ def finding(first: Evidence, second: Evidence) -> str:
     found = searched(second, FACTORS)
     if found:
         return read(found)
-    return f"{read_by_itself(by_itself(first))} The search for a recipe that goes further is not whole yet."
+    alone = read_by_itself(by_itself(first)) or "**What makes tuning fast is not known yet.**"
+    return f"{alone} The search for a recipe that goes further is not whole yet."
 
 
 def labelled_alone(rows: pd.DataFrame) -> pd.DataFrame:

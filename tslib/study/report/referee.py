@@ -14,6 +14,7 @@ from tslib.study.names import method_name
 from tslib.study.report import coverage as report_coverage
 from tslib.study.report import headline as report_headline
 from tslib.study.report import precision as report_precision
+from tslib.study.report import verdicts as report_verdicts
 
 __all__ = ["points"]
 
@@ -31,7 +32,10 @@ def points(evidence: Evidence, amended: Mapping[str, claims.Finding]) -> Iterato
         The verdicts by the amended rules.
     """
     said = (
-        ("Intervals did not cover", report_coverage.read(report_coverage.load())),
+        (
+            "Intervals did not cover",
+            f"{report_coverage.read(report_coverage.load()).replace('**', '')} [](12_intervals) has them.",
+        ),
         ("C7, C8 and the first half of C13 pooled groups", _pooled(evidence)),
         ("The most important result was on no page", _loops(evidence)),
         ("A short gradient was read as weakness", _satisfied(evidence)),
@@ -59,7 +63,7 @@ def points(evidence: Evidence, amended: Mapping[str, claims.Finding]) -> Iterato
         ("Limits stood in small print", _limits(evidence)),
     )
     for number, (head, text) in enumerate(said, 1):
-        yield f"{number}. **{head}.** {text}"
+        yield f"{number}. **{head}.** {text}".rstrip().replace("\n", "\n   ")
 
 
 def _pooled(evidence: Evidence) -> str:
@@ -72,14 +76,14 @@ def _pooled(evidence: Evidence) -> str:
     ]
     beside = structure.beside(curves, feature, "exact")
     return (
-        f"Over all runs together the mean $H_0$ lifespan has ρ = {pooled} with accuracy; in each of the {len(each)} "
-        f"groups of one task and one number of samples {min(each):+.2f} to {max(each):+.2f}: groups differ in both "
-        f"(Simpson's paradox). With group and step taken out it is {beside}."
+        f"Over all runs together the mean $H_0$ lifespan has ρ = {pooled} with accuracy. In each of the {len(each)} "
+        f"groups of one task and one number of samples it is {min(each):+.2f} to {max(each):+.2f}: groups differ in "
+        f"both (Simpson's paradox). With group and step taken out it is {beside}."
     )
 
 
 def _loops(evidence: Evidence) -> str:
-    _, loops, _ = report_headline.lines(evidence)
+    _, loops = report_headline.lines(evidence)
     side = "makes" if loops.low > 0 else "removes" if loops.high < 0 else "neither makes nor removes"
     return (
         f"TSLoss {side} loops: at step {report_headline.END} a prompt has {loops} more than its pair without. "
@@ -100,8 +104,8 @@ def _satisfied(evidence: Evidence) -> str:
 
 
 def _cases(amended: Mapping[str, claims.Finding]) -> str:
-    parts = [f"{name} ({amended[name].verdict or 'not yet'}): {amended[name].said}" for name in ("C1", "C12")]
-    return f"Without them, {' '.join(parts)}"
+    parts = [f"{name} is {amended[name].verdict or 'not judged yet'}. {amended[name].said}" for name in ("C1", "C12")]
+    return f"Without them {' '.join(parts)}"
 
 
 def _pulls(evidence: Evidence) -> str:
@@ -113,8 +117,8 @@ def _pulls(evidence: Evidence) -> str:
     parts = [f"{method_name(name)} {pulls[name]:.1%}" for name in names if name in pulls]
     return (
         f"Length of a regulariser's gradient beside the cross-entropy's (median): {'; '.join(parts)}. That what pulls "
-        "harder is slower says nothing about topology. `random-direction-matched` replays the length of TSLoss's own "
-        "run; runs of it, and of baselines at other weights, are still to be made."
+        "harder is slower says nothing about topology. A random direction that replays the length of TSLoss's own run, "
+        "and baselines at other weights, are declared; their runs are still to be made."
     )
 
 
@@ -126,9 +130,9 @@ def _paired(evidence: Evidence, amended: Mapping[str, claims.Finding]) -> str:
     spread = float(first[pairs].std() * second[pairs].std())
     alike = float(first[pairs].cov(second[pairs])) / spread if spread else 0.0
     return (
-        f"Held against their own twins, prompts keep loops: {amended['C2'].said.rpartition(': ')[2]} "
-        f"The log-rank test, which ignores pairs, gave way to flipped signs. {len(pairs)} pairs were run twice; the "
-        f"log ratios of a pair and its double correlate at {alike:.2f}, so that rounding is most of a pair's noise. "
+        f"Held against their own twins, C2 is {report_verdicts.word(amended['C2'])}. The log-rank test, which ignores "
+        f"pairs, gave way to flipped signs. {len(pairs)} pairs were run twice; the log ratios of a pair and its double "
+        f"correlate at {alike:.2f}, so that rounding is most of a pair's noise. "
         f"The geometric mean of both is {both}."
     )
 

@@ -10,6 +10,7 @@ from tslib.records.record import RunRecord
 from tslib.stats import Interval
 from tslib.study.names import method_name
 from tslib.study.paper import GSM8K_RATIO
+from tslib.study.report.phrases import few, listed, upper
 
 SIDES = {"reproduced": "lies below 1", "contradicted": "lies above 1", "undecided": "contains 1"}
 """What a verdict on fewer iterations says of the interval of a ratio."""
@@ -61,16 +62,20 @@ def method_table(comparison: pd.DataFrame) -> pd.DataFrame:
             {
                 "method": method_name(row["regularizer"]),
                 "runs": row["runs"],
-                "censored": row["censored"],
+                "never correct": row["censored"],
                 "diverged": row["diverged"],
                 "median": f"{row['median']:.0f}" if np.isfinite(row["median"]) else "not reached",
-                "restricted mean": f"{row['restricted_mean']:.1f}",
+                "mean": f"{row['restricted_mean']:.1f}",
                 "ratio [95 %]": str(Interval(row["ratio"], row["low"], row["high"])) if compared else "",
                 "p (signs flipped, Holm)": _p(row["p_holm"]) if compared else "",
-                "interval": SIDES[row["verdict"]] if compared else "",
             }
         )
-    return pd.DataFrame(rows)
+    return shortened(pd.DataFrame(rows))
+
+
+def shortened(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the column of runs that diverged where there is none."""
+    return table if "diverged" not in table or table["diverged"].any() else table.drop(columns="diverged")
 
 
 def _p(value: float) -> str:
@@ -133,11 +138,12 @@ def read_ends(curves: pd.DataFrame, quantities: Mapping[str, str]) -> str:
 def read_gradients(records: Sequence[RunRecord]) -> str:
     """Read the figure of gradients: how large the regulariser's is beside the cross-entropy's."""
     steps = pd.concat([record.steps for record in records])
-    ratio = steps["grad_norm_reg"] / steps["grad_norm_ce"]
+    ratio, cosine = (steps["grad_norm_reg"] / steps["grad_norm_ce"]).median(), steps["grad_cosine"].median()
+    lead = "Hardly" if ratio < 0.05 else "Clearly" if ratio > 0.2 else "A little"
+    way = "at right angles to it" if abs(cosine) < 0.1 else "in the same direction" if cosine > 0 else "against it"
     return (
-        f"In the median step the regulariser's gradient is {ratio.median():.2%} as large as the cross-entropy's, "
-        f"at most {ratio.max():.2%}, and the cosine between the two has a median of "
-        f"{steps['grad_cosine'].median():+.3f}."
+        f"{lead}: in the median step the regulariser's gradient is {ratio:.1%} as long as the cross-entropy's, "
+        f"and {way}: the cosine is {cosine:+.2f}."
     )
 
 
@@ -152,14 +158,22 @@ def read_losses(table: pd.DataFrame) -> str:
 
 
 def read_ratios(comparison: pd.DataFrame) -> str:
-    """Read the forest plot: on which side of 1 each interval lies."""
+    """Read the forest plot: which methods are clearly faster or slower, and whether the paper's gain is excluded."""
     rows = comparison.dropna(subset="ratio").to_dict("records")
-    parts = [f"that of {method_name(row['regularizer'])} {SIDES[row['verdict']]}" for row in rows]
-    inside = [row for row in rows if row["low"] <= GSM8K_RATIO <= row["high"]]
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        does = {"reproduced": "is faster", "contradicted": "is slower", "undecided": "makes no clear difference"}
+        said.setdefault(does[row["verdict"]], []).append(method_name(row["regularizer"]))
+    parts = [f"{listed(names)} {_agree(does, len(names))}" for does, names in said.items()]
+    inside = sum(row["low"] <= GSM8K_RATIO <= row["high"] for row in rows)
     return (
-        f"Left of 1 a method would need fewer iterations; of the intervals, {' and '.join(parts)}. The paper's ratio "
-        f"on GSM8K, {GSM8K_RATIO:.2f} with Gemma-2B-IT, lies in {len(inside)} of the {len(rows)} intervals."
+        f"{upper(listed(parts))}: left of 1 a method needs fewer iterations. The paper's ratio, {GSM8K_RATIO:.2f} with "
+        f"Gemma-2B-IT, lies in {few(inside)} of {few(len(rows))} intervals."
     )
+
+
+def _agree(does: str, number: int) -> str:
+    return does if number == 1 else does.replace("is ", "are ").replace("makes", "make")
 
 
 def read_pairs(table: pd.DataFrame, baseline: str = "none") -> str:
@@ -169,11 +183,13 @@ def read_pairs(table: pd.DataFrame, baseline: str = "none") -> str:
         if method == baseline:
             continue
         ours, theirs = (stats.iterations(side).steps for side in stats.pair_up(table, method, baseline))
+        fewer, more, same = ((ours < theirs).sum(), (ours > theirs).sum(), (ours == theirs).sum())
+        as_many = f", {few(int(same))} as many" if same else ""
         parts.append(
-            f"{method_name(method)} needed fewer iterations in {(ours < theirs).sum()}, more in "
-            f"{(ours > theirs).sum()} and as many in {(ours == theirs).sum()} of {len(ours)} pairs"
+            f"With {method_name(method)} {few(int(fewer))} of {few(len(ours))} pairs took fewer iterations, "
+            f"{few(int(more))} more{as_many}."
         )
-    return f"Each line is one pair (hollow: censored): {'; '.join(parts)}."
+    return f"{' '.join(parts)} Each line is one pair; hollow ends are runs that were never correct."
 
 
 def read_survival(table: pd.DataFrame) -> str:
@@ -183,7 +199,7 @@ def read_survival(table: pd.DataFrame) -> str:
         runs = stats.iterations(table[table["regularizer"] == name])
         half = stats.median(runs)
         when = f"{half:.0f}" if np.isfinite(half) else f"not within {runs.steps.max():.0f}"
-        parts.append(f"{when} ({method_name(name)})")
+        parts.append(f"{when} with {method_name(name)}")
     steps, correct = stats.iterations(table)
     return (
         f"Half of the runs are correct by step {', '.join(parts)}; single runs of any method range from "

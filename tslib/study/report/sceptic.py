@@ -10,12 +10,24 @@ from tslib.config import TuneConfig
 from tslib.stats import Interval
 from tslib.study.claims.sceptic import EXPERIMENTS, Experiment, judged
 from tslib.study.evidence import Evidence
-from tslib.study.names import method_name, model_name, setting_name, task_name
+from tslib.study.names import method_name, model_name, prompt_method_name, setting_name, task_name
 from tslib.study.paper import TABLE4
 from tslib.study.report.evidence import not_there
 from tslib.study.report.phrases import few, listed, mean_of_runs, upper
 
-__all__ = ["alone", "answer", "baseline", "failing", "labelled", "named", "pairs", "read", "summary", "table"]
+__all__ = [
+    "alone",
+    "answer",
+    "baseline",
+    "failing",
+    "labelled",
+    "named",
+    "of_summary",
+    "pairs",
+    "read",
+    "summary",
+    "table",
+]
 
 SHOWN = ("weight", "lr", "n_tokens", "method", "prompt_dtype")
 """Fields that the name of a row tells where its experiment varies them."""
@@ -39,7 +51,7 @@ def named(row: Mapping[Any, Any], varied: set[str]) -> str:
     if "task" in varied:
         parts.append(task_name(row["task"]))
     if "method" in varied and row["method"] != TuneConfig().method:
-        parts.append(row["method"].replace("-", " "))
+        parts.append(prompt_method_name(row["method"]))
     parts += [setting_name(name, row[name]) for name in ("lr", "n_tokens", "prompt_dtype") if name in varied]
     return ", ".join(parts)
 
@@ -88,19 +100,19 @@ def _ratio(row: Mapping[Any, Any]) -> str:
     return str(Interval(row["ratio"], row["ratio_low"], row["ratio_high"]))
 
 
+ORDER = ("faster", "slower", "no difference that matters", "undecided", "not treated", "not observed")
+"""What is said first."""
+
+
 def read(rows: pd.DataFrame) -> str:
     """Say what an experiment found: what is faster first, then slower, then the rest, each with its ratio."""
     judges = rows[rows["which"] == "all pairs"]
     varied = _varied(judges)
-    order = ("faster", "slower", "no difference that matters", "undecided", "not treated", "not observed")
-    parts = []
-    for said in order:
-        these = [
-            named(row, varied) + (f", {_ratio(row)}" if row["observed"] else "")
-            for row in _dicts(judges[judges["found"] == said])
-        ]
-        if these:
-            parts.append(f"*{upper(said)}*: {'; '.join(these)}.")
+    parts = [
+        f"{upper(said)}: {named(row, varied)}" + (f", {_ratio(row)}." if row["observed"] else ".")
+        for said in ORDER
+        for row in _dicts(judges[judges["found"] == said])
+    ]
     return f"{' '.join(parts)} Ratios of {pairs(judges)}."
 
 
@@ -108,11 +120,11 @@ def failing(rows: pd.DataFrame, experiment: Experiment) -> str:
     """Say in how many pairs only the one run fails, with the regulariser or without, McNemar's p, and what counts."""
     varied = _varied(rows)
     parts = [
-        f"{named(row, varied)}: {row['only_ours'] or 'none'} with it and {row['only_theirs'] or 'none'} without it "
-        f"(p = {row['p']:.2g})"
+        f"{upper(named(row, varied))}: {row['only_ours'] or 'none'} with it and {row['only_theirs'] or 'none'} without "
+        f"it, p = {row['p']:.2g}."
         for row in _dicts(rows)
     ]
-    said = f"Pairs of which one run alone diverges or is never correct. {'; '.join(parts)}."
+    said = f"Pairs of which one run alone diverges or is never correct. {' '.join(parts)}"
     return f"{said} By the rule a p below {1 - experiment.confidence:.3f} counts."
 
 
@@ -133,17 +145,39 @@ def answer(rows: pd.DataFrame, second: Evidence, experiment: Experiment) -> str:
 
 
 def summary(second: Evidence, first: Evidence) -> str:
-    """Say what each experiment found that has any whole grid, and how many have none yet."""
-    lines = []
-    for name, experiment in EXPERIMENTS.items():
-        rows = judged(second, first, experiment)
-        if len(rows):
-            lines.append(f"* **{upper(name)}.** {read(rows)}")
-    waiting = len(EXPERIMENTS) - len(lines)
-    if not lines:
-        return f"Of the {few(len(EXPERIMENTS))} experiments none is whole yet."
-    left = f"\n\nOf {few(len(EXPERIMENTS))} experiments, {few(waiting)} {'has' if waiting == 1 else 'have'} no whole "
-    return "\n".join(lines) + (f"{left}grid yet." if waiting else "")
+    """Say whether any reply is borne out by the experiments that have a whole grid, and how many have none yet."""
+    found = {name: judged(second, first, experiment) for name, experiment in EXPERIMENTS.items()}
+    return of_summary({name: rows for name, rows in found.items() if len(rows)}, len(EXPERIMENTS))
+
+
+def of_summary(found: Mapping[str, pd.DataFrame], total: int) -> str:
+    """Return the box of the chapter of replies.
+
+    Parameters
+    ----------
+    found
+        Of experiments that have a whole grid: ``judged``.
+    total
+        How many experiments there are.
+    """
+    if not found:
+        return f"**No reply can be judged yet: of {few(total)} experiments none is whole.**"
+    judges = pd.concat([rows[rows["which"] == "all pairs"].assign(experiment=name) for name, rows in found.items()])
+    ours = judges[judges["regularizer"].str.startswith("tsloss")]
+    faster, slower = (ours[ours["found"] == said] for said in ("faster", "slower"))
+    lead = "No reply changes the answer: TSLoss is faster in none of its experiments"
+    if len(faster):
+        lead = f"TSLoss is faster in {listed(list(dict.fromkeys(faster['experiment'])))}"
+    parts = [f"**{lead}.** {upper(few(len(ours)))} {'setting was' if len(ours) == 1 else 'settings were'} judged."]
+    if len(slower):
+        parts.append(f"In {few(len(slower))} it is slower.")
+    if level := int((ours["found"] == "no difference that matters").sum()):
+        parts.append(f"In {few(level)} there is no difference that matters.")
+    if waiting := total - len(found):
+        parts.append(
+            f"Of {few(total)} experiments {few(waiting)} {'has' if waiting == 1 else 'have'} no whole grid yet."
+        )
+    return " ".join(parts)
 
 
 def alone(second: Evidence) -> dict[str, str]:

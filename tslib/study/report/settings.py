@@ -164,25 +164,26 @@ def read_by_itself(rows: pd.DataFrame) -> str:
     if rows.empty:
         return ""
     best = rows.nsmallest(1, "ratio").to_dict("records")[0]
-    default = setting_name(best["setting"], getattr(TuneConfig(), best["setting"]))
-    start = STARTS.get(best["value"], f"{setting_name(best['setting'], best['value'])} in place of {default}")
-    looked = f"the best of {few(len(rows))} values" if len(rows) > 1 else "the only value tried"
+    looked = f"the best of {few(len(rows))} settings" if len(rows) > 1 else "the only setting tried"
     ratio = (
-        f"a ratio of {Interval(best['ratio'], best['low'], best['high'])} ({plural(best['pairs'], 'pair')}, {looked})"
+        f"a ratio of {Interval(best['ratio'], best['low'], best['high'])}, {looked} on {plural(best['pairs'], 'pair')}"
     )
+    default = getattr(TuneConfig(), best["setting"])
+    start = STARTS.get(best["value"], f"{setting_name(best['setting'], best['value'])} instead of noise")
+    if best["setting"] == "n_tokens":
+        start = f"a prompt of {best['value']} tokens instead of {default}"
     if not best["high"] < 1:
-        return f"No other prompt length or initialisation clearly helps without TSLoss: at best {start}, {ratio}."
-    what = "the iterations on GSM8K without TSLoss"
-    saves = f"halved {what}" if round(best["ratio"], 1) == 0.5 else f"cut {what} by {1 - best['ratio']:.0%}"
+        return f"**No other start or length clearly helps.** The best is {start}: {ratio}."
+    saves = "halves the steps" if round(best["ratio"], 1) == 0.5 else f"saves {1 - best['ratio']:.0%} of the steps"
     return (
-        f"{upper(start)} {saves}, {best['iterations']:.0f} in place of {best['default']:.0f}: {ratio}; frozen model in "
-        f"{best['dtype']}."
+        f"**{upper(start)} {saves}.** On GSM8K without TSLoss it takes {best['iterations']:.0f} steps in place of "
+        f"{best['default']:.0f}: {ratio}."
     )
 
 
 STARTS = {
-    "vocabulary": "starting from the embeddings of random words instead of noise",
-    "text": "starting from the embeddings of a text instead of noise",
+    "vocabulary": "starting from words instead of noise",
+    "text": "starting from a text instead of noise",
 }
 """What an initialisation does, in the words of `read_by_itself`."""
 
@@ -203,10 +204,10 @@ def read_again(evidence: Evidence) -> str:
     if evidence.missing(AGAIN):
         return ""
     ratio = stats.iteration_ratio(evidence.runs(AGAIN), "tsloss")
-    became = "it held" if ratio.high < 1 else "it became a loss" if ratio.low > 1 else "it did not hold"
+    became = "held" if ratio.high < 1 else "became a loss" if ratio.low > 1 else "did not hold"
     return (
-        f"The gain once seen with {setting_name('init', 'vocabulary')} was tried again on {few(ratio.pairs)} new "
-        f"pair{'s' * (ratio.pairs != 1)}: {became}, {ratio}."
+        f"A gain once seen with {setting_name('init', 'vocabulary')} {became} on {few(ratio.pairs)} new "
+        f"pair{'s' * (ratio.pairs != 1)}: {ratio}."
     )
 
 

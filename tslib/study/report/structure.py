@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,15 +17,17 @@ from tslib.study.claims.iterations import COMBINATIONS, KEPT_BACK
 from tslib.study.evidence import Evidence
 from tslib.study.names import feature_name
 from tslib.study.paper import TABLE2
-from tslib.study.report.phrases import listed, plural, share
+from tslib.study.report.phrases import listed, plural, share, upper
 from tslib.topology.meaning import plane
 
 __all__ = [
+    "Loops",
     "by_dataset",
     "by_halves",
     "by_setting",
     "drifts",
     "fate",
+    "loops",
     "read_bands",
     "read_binned",
     "read_by_halves",
@@ -140,14 +142,18 @@ def read_table2(table: pd.DataFrame) -> str:
         features[(features[f"{name}_low"] > 0) | (features[f"{name}_high"] < 0)] for name in ("within", "beside")
     )
     shown = beside if len(beside) else features
-    parts = [f"{feature_name(row['feature'])} {_signed(row, 'beside')}" for row in shown.to_dict("records")]
-    same = {
-        feature_name(row["feature"]): _signed(row, "within") for row in table[table["paper"].isna()].to_dict("records")
-    }
-    controls = listed([f"{name} {rho}" for name, rho in same.items()])
-    return (
-        f"Within tasks {_go(within, features)}, as anything does that changes with time: {controls}. With task and "
-        f"step taken out {_go(beside, features)}: {'; '.join(parts)}."
+    parts = [f"{feature_name(row['feature'])}: {_signed(row, 'beside')}" for row in shown.to_dict("records")]
+    controls = [
+        f"So does the {feature_name(row['feature'])}: {_signed(row, 'within')}."
+        for row in table[table["paper"].isna()].to_dict("records")
+    ]
+    return " ".join(
+        [
+            f"Within tasks {_go(within, features)}, as anything does that changes with time.",
+            *controls,
+            f"With task and step taken out {_go(beside, features)}.",
+            *(f"{upper(part)}." for part in parts),
+        ]
     )
 
 
@@ -217,8 +223,8 @@ def read_by_halves(table: pd.DataFrame) -> str:
     row = table.to_dict("records")[0]
     return (
         f"With nothing but the half of the run that a checkpoint is in, the {feature_name(row['feature'])} has a ρ of "
-        f"{_signed(row, 'prompts')} in the prompts and of {_signed(row, 'twins')} in their random twins, which learn "
-        f"nothing ({plural(row['runs'], 'run')})."
+        f"{_signed(row, 'prompts')} over {plural(row['runs'], 'run')}. Their random twins, which learn nothing, have "
+        f"{_signed(row, 'twins')}."
     )
 
 
@@ -278,31 +284,62 @@ def fate(change: Interval, left: float, beyond: Interval) -> tuple[str, int]:
     return word, int(beyond.low > 0) - int(beyond.high < 0)
 
 
-def read_bands(curves: Mapping[str, pd.DataFrame]) -> str:
-    """Say what the number of loops does in the prompts and in their random twins, setting by setting.
+class Loops(NamedTuple):
+    """What becomes of the loops of some runs.
+
+    Attributes
+    ----------
+    lead
+        In words, beside the random twins (`FATES`).
+    first
+        How many there are at the first step, mean over the runs that get to the last one.
+    last, twin
+        How many there are at the last step, in the prompts and in their twins.
+    step
+        The last step.
+    runs
+        How many runs get there.
+    """
+
+    lead: str
+    first: float
+    last: Interval
+    twin: Interval
+    step: int
+    runs: int
+
+
+def loops(curves: pd.DataFrame) -> Loops:
+    """Return what becomes of loops, in the prompts and in their random twins.
 
     Runs are compared at steps that they share: the last one is the last that is drawn (`structure.drawn_curve`), and
     the first that of the runs that get there.
     """
+    last = int(structure.drawn_curve(curves, "h1_count")["step"].iloc[-1])
+    whole = curves[curves["run"].isin(curves.loc[curves["step"] == last, "run"])]
+    ours, twins = (whole.pivot_table(index="run", columns="step", values=f"{of}h1_count") for of in ("", "null_"))
+    ends = [stats.mean(side[last].to_numpy(float)) for side in (ours, twins)]
+    first = float(ours[0].mean())
+    lead = FATES[
+        fate(
+            stats.mean((ours[last] - ours[0]).to_numpy(float)),
+            ends[0].value / first if first else 1.0,
+            stats.mean((ours - twins).mean(axis=1).to_numpy(float)),
+        )
+    ]
+    return Loops(lead, first, *ends, last, len(ours))
+
+
+def read_bands(curves: Mapping[str, pd.DataFrame]) -> str:
+    """Say what the number of loops does in the prompts and in their random twins, setting by setting."""
     said: dict[str, list[str]] = {}
     for title, of_runs in curves.items():
-        last = int(structure.drawn_curve(of_runs, "h1_count")["step"].iloc[-1])
-        whole = of_runs[of_runs["run"].isin(of_runs.loc[of_runs["step"] == last, "run"])]
-        ours, twins = (whole.pivot_table(index="run", columns="step", values=f"{of}h1_count") for of in ("", "null_"))
-        ends = [stats.mean(side[last].to_numpy(float)) for side in (ours, twins)]
-        first = float(ours[0].mean())
-        lead = FATES[
-            fate(
-                stats.mean((ours[last] - ours[0]).to_numpy(float)),
-                ends[0].value / first if first else 1.0,
-                stats.mean((ours - twins).mean(axis=1).to_numpy(float)),
-            )
-        ]
-        said.setdefault(lead, []).append(
-            f"with {title} there are {first:.1f} at first, {ends[0]} at step {last} and {ends[1]} in the random walk "
-            f"({plural(len(ours), 'run')})"
+        found = loops(of_runs)
+        said.setdefault(found.lead, []).append(
+            f"With {title} there are {found.first:.1f} at first. At step {found.step} there are {found.last}. In the "
+            f"random walk there are {found.twin} then, mean over {plural(found.runs, 'run')}."
         )
-    return " ".join(f"{lead}: {'; '.join(parts)}." for lead, parts in said.items())
+    return " ".join(f"{lead}. {' '.join(parts)}" for lead, parts in said.items())
 
 
 def read_opening(topology: pd.DataFrame, curves: pd.DataFrame) -> str:

@@ -8,6 +8,8 @@ import pandas as pd
 
 from tslib.records.record import RunRecord
 from tslib.runs.evaluation import Evaluation
+from tslib.study.names import model_name, task_name
+from tslib.study.report.phrases import few, plural
 from tslib.study.report.runs import aligned
 from tslib.tasks import FAMILIES, find_task
 
@@ -16,6 +18,10 @@ MAKERS = {("gsm8k", 5): (0.014, "5-shot"), ("bbh", 0): (0.282, "3-shot"), ("mmlu
 
 https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct
 """
+
+
+GUESSING = 0.25
+"""Accuracy of guessing on questions with four choices."""
 
 
 def evaluation_table(evaluation: Evaluation) -> str:
@@ -45,7 +51,7 @@ def extracted(replies: Mapping[str, Sequence[str]]) -> pd.DataFrame:
         By the name of their task.
     """
     rows = [
-        {"task": task, "reply": _code(text), "answer": "none" if answer is None else _code(answer)}
+        {"task": task_name(task), "reply": _code(text), "answer": "none" if answer is None else _code(answer)}
         for task, texts in replies.items()
         for text in texts
         for answer in [find_task(task).extract(text)]
@@ -65,7 +71,7 @@ def untuned_table(table: pd.DataFrame) -> pd.DataFrame:
         reported = MAKERS.get((row["task"], row["shots"]))
         rows.append(
             {
-                "task": row["task"],
+                "task": task_name(row["task"]),
                 "rows": row["rows"],
                 "shots": row["shots"],
                 "scored by": row["scoring"],
@@ -79,6 +85,37 @@ def untuned_table(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def untuned(table: pd.DataFrame, model: str = "SmolLM2-135M") -> str:
+    """Return the box of the chapter: what the small model knows before tuning.
+
+    Parameters
+    ----------
+    table
+        ``EvaluationStore.table()`` of the untuned model.
+    model
+        What it is called.
+    """
+    scores = {task: rows["score"] for task, rows in table.groupby("task")}
+    if not {"gsm8k", "mmlu"} <= set(scores):
+        return "**What the small model knows before tuning is not measured yet.**"
+    maths, choices = float(scores["gsm8k"].max()), scores["mmlu"]
+    guesses = bool(choices.max() <= GUESSING)
+    lead = "Before any tuning the small model does no better than guessing" if guesses and maths < 0.1 else ""
+    lead = lead or "Before any tuning the small model solves some of the benchmarks"
+    low, high = f"{choices.min():.0%}", f"{choices.max():.0%}"
+    of_choices = low if low == high else f"{low} to {high}"
+    inside = [
+        row["low"] <= MAKERS[row["task"], row["shots"]][0] <= row["high"]
+        for row in table.to_dict("records")
+        if (row["task"], row["shots"]) in MAKERS
+    ]
+    return (
+        f"**{lead}.** {model} solves {maths:.0%} of {task_name('gsm8k')} and {of_choices} of {task_name('mmlu')}, "
+        f"where guessing gives {GUESSING:.0%}. Of {plural(len(inside), 'figure')} that its makers report, "
+        f"{few(sum(inside))} {'lies' if sum(inside) <= 1 else 'lie'} in our intervals."
+    )
+
+
 def read_untuned(table: pd.DataFrame) -> str:
     """Compare with the makers' figures: which lie in our intervals, which do not, and how wide the intervals are."""
     parts = []
@@ -86,14 +123,19 @@ def read_untuned(table: pd.DataFrame) -> str:
         if reported := MAKERS.get((row["task"], row["shots"])):
             inside = row["low"] <= reported[0] <= row["high"]
             parts.append(
-                f"on {row['task']} ({row['shots']} shots, scored by {row['scoring']}) the makers' {reported[0]:.3f} "
-                f"({reported[1]}) lies {'in' if inside else 'outside of'} our interval {_score(row)}"
+                f"On {task_name(row['task'])}, {_shots(row['shots'])}, scored by "
+                f"{SCORED.get(row['scoring'], row['scoring'])}, the makers' {reported[0]:.3f} lies "
+                f"{'in' if inside else 'outside of'} our interval, {_score(row)}."
             )
     widths = 100 * (table["high"] - table["low"])
-    return (
-        f"Where the makers report a figure: {'; '.join(parts)}. So few rows leave intervals {widths.min():.0f} to "
-        f"{widths.max():.0f} points wide."
-    )
+    return f"{' '.join(parts)} So few rows leave intervals {widths.min():.0f} to {widths.max():.0f} points wide."
+
+
+SCORED = {"generate": "generation", "likelihood": "likelihood"}
+
+
+def _shots(number: int) -> str:
+    return f"with {plural(number, 'shot')}" if number else "without shots"
 
 
 def read_before_and_after(before: Evaluation, after: Evaluation, record: RunRecord) -> str:
@@ -124,8 +166,8 @@ def tour_table(records: Sequence[RunRecord], evaluations: pd.DataFrame) -> pd.Da
         losses = record.steps["cross_entropy"]
         rows.append(
             {
-                "task": config.task,
-                "model": config.model,
+                "task": task_name(config.task),
+                "model": model_name(config.model),
                 "context": config.max_context or "the model's",
                 "rows tuned on": config.samples,
                 "steps": record.results["steps_done"],
@@ -144,8 +186,8 @@ def read_lengths(tokens: Mapping[str, Sequence[int]]) -> str:
     middle = {name: sorted(counts)[len(counts) // 2] for name, counts in tokens.items()}
     short, long = min(middle, key=middle.__getitem__), max(middle, key=middle.__getitem__)
     return (
-        f"The shortest prompts are those of {short} (median {middle[short]} tokens), the longest those of {long} "
-        f"(median {middle[long]}, at most {max(tokens[long])})."
+        f"The shortest prompts are those of {task_name(short)}, with a median of {middle[short]} tokens. The longest "
+        f"are those of {task_name(long)}, with a median of {middle[long]} and at most {max(tokens[long])}."
     )
 
 
@@ -156,12 +198,14 @@ def read_memory(fits: pd.DataFrame) -> str:
     for dtype, group in small.groupby("dtype", sort=False):
         within = group[group["total"] <= 0.9 * 16]
         longest = within.groupby("model", sort=False)["context"].max()
-        words = ", ".join(f"{model} up to {context} positions" for model, context in longest.items()) or "none"
+        words = (
+            ", ".join(f"{model_name(model)} up to {context} positions" for model, context in longest.items()) or "none"
+        )
         parts.append(f"in {dtype}, {words}")
     top = small.loc[small["total"].idxmax()]
     return (
         f"With 16 GiB one row can be tuned, {'; '.join(parts)} (of the lengths computed). The most, "
-        f"{top['total']:.0f} GiB, is for {top['model']} in {top['dtype']} at {top['context']} positions."
+        f"{top['total']:.0f} GiB, is for {model_name(top['model'])} in {top['dtype']} at {top['context']} positions."
     )
 
 

@@ -8,12 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tslib import stats
 from tslib.models import loading as models
 from tslib.prompts import methods as prompt_methods
 from tslib.records.record import RunRecord
-from tslib.study.names import method_name
+from tslib.study import claims
+from tslib.study.evidence import Evidence
+from tslib.study.names import method_name, prompt_method_name
 
-__all__ = ["history", "methods", "read_difference", "read_loss", "read_regularizers", "regularizers"]
+__all__ = ["history", "methods", "read_difference", "read_loss", "read_regularizers", "regularizers", "warning"]
 
 
 def history(trainer: Any) -> pd.DataFrame:
@@ -61,7 +64,7 @@ def methods(records: Sequence[RunRecord]) -> pd.DataFrame:
         shape = " × ".join(map(str, prompt.shape)) if len(prompt) else "none"
         rows.append(
             {
-                "method": record.config.method,
+                "method": prompt_method_name(record.config.method),
                 "trained numbers": sum(parameter.numel() for parameter in trained.parameters.values()),
                 "cloud": shape,
                 "cross-entropy, first": record.steps["cross_entropy"].iloc[0],
@@ -97,3 +100,20 @@ def read_regularizers(table: pd.DataFrame) -> str:
         "weight: they hardly turn the first step. A cosine near 0 means that the regulariser neither helps nor hinders "
         "the descent of the cross-entropy to first order."
     )
+
+
+P_TUNING = "P-tuning"
+"""The grid of P-tuning, with TSLoss and without."""
+
+
+def warning(evidence: Evidence) -> str:
+    """Say what to know before TSLoss is used: whether it makes tuning faster, and what it did to P-tuning."""
+    speed, _, _ = claims.geometric(evidence)
+    said = "TSLoss made tuning faster in our runs" if speed.high < 1 else "Before you use it: we found no speed-up"
+    table = evidence.runs(P_TUNING)
+    if table.empty:
+        return f"{said}."
+    ratios = [stats.iteration_ratio(runs, "tsloss").value for _, runs in table.groupby("lr")]
+    if min(ratios) <= 1:
+        return f"{said}; with P-tuning the ratio of iterations was {min(ratios):.1f} to {max(ratios):.1f}."
+    return f"{said}, and at λ = 1 it slowed P-tuning {min(ratios):.1f}- to {max(ratios):.1f}-fold."

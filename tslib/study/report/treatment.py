@@ -13,7 +13,8 @@ from tslib.stats import Interval
 from tslib.study import shapes
 from tslib.study.claims.criteria import MULTI, SINGLE
 from tslib.study.claims.iterations import COMBINATIONS, KEPT_BACK
-from tslib.study.names import method_name, task_name
+from tslib.study.names import grid_name, method_name, prompt_method_name, setting_name, task_name
+from tslib.study.report.phrases import few, upper
 from tslib.study.treatment import MORE_EVEN
 
 __all__ = [
@@ -64,7 +65,7 @@ FEWEST = 5
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises (`tslib.tuning.loop`)."""
 
-NOTHING = "None of these runs is committed yet."
+NOTHING = "**None of these runs is committed yet.**"
 
 
 def read_loops(followed: pd.DataFrame) -> str:
@@ -84,13 +85,12 @@ def read_loops(followed: pd.DataFrame) -> str:
         for side in ("with", "alone")
     }
     return (
-        f"**TSLoss makes loops.** By the last step a prompt has {_with_interval(more, 1)} more $H_1$ features with it "
-        f"than without, and more in {int((last['loops'] > 0).sum())} of {len(last)} pairs: on average "
-        f"{last['loops_with'].mean():.1f}, without it {last['loops_alone'].mean():.1f}, at the start "
-        f"{first['loops_alone'].mean():.1f}. It does make $H_0$ deaths more even: their spread is "
-        f"{_with_interval(Interval(*np.exp(ratio)), 2)} of what it is without. Persistence entropy, which falls in the "
-        f"paper, ends above its start in {risen['with']} of {len(last)} runs with TSLoss, and in {risen['alone']} "
-        "without it."
+        f"By the last step a prompt has {_with_interval(more, 1)} more $H_1$ features with TSLoss than without, and "
+        f"more in {int((last['loops'] > 0).sum())} of {len(last)} pairs: on average {last['loops_with'].mean():.1f}, "
+        f"without it {last['loops_alone'].mean():.1f}, at the start {first['loops_alone'].mean():.1f}. The spread of "
+        f"$H_0$ deaths is {_with_interval(Interval(*np.exp(ratio)), 2)} of what it is without. Persistence entropy, "
+        f"which falls in the paper, ends above its start in {risen['with']} of {len(last)} runs with TSLoss, and in "
+        f"{risen['alone'] or 'none'} without it."
     )
 
 
@@ -190,21 +190,16 @@ def read_alone(descents: pd.DataFrame) -> str:
     )
 
 
-PROMPT_METHODS = {"p-tuning": "P-tuning", "prefix-tuning": "prefix tuning", "p-tuning-v2": "P-tuning v2"}
-DIFFERS = {
-    **{"weight": "λ", "lr": "rate", "n_tokens": "n", "init": "init", "prompt_scale": "factor", "metric": "metric"},
-    **{"tau": "τ", "alpha": "α", "beta_h1": "β_H1", "lambda_repel": "λ_repel"},
-}
-"""Fields that set a setting apart, and what they are called."""
+DIFFERS = ("weight", "lr", "n_tokens", "init", "prompt_scale", "metric", "tau", "alpha", "beta_h1", "lambda_repel")
+"""Fields that set a setting apart."""
 
 
 def setting(row: Mapping[Any, Any]) -> str:
     """Name what sets a row of ``treatment`` apart from the defaults; empty where nothing does."""
     default = TuneConfig().as_dict() | {"lr": PRESETS["tuned"]}
     apart = [name for name in DIFFERS if row[name] != default[name]]
-    values = [f"{row[name]:g}" if isinstance(row[name], float) else f"{row[name]}" for name in apart]
-    method = [PROMPT_METHODS[row["method"]]] if row["method"] in PROMPT_METHODS else []
-    return ", ".join([*method, *(f"{DIFFERS[name]} = {value}" for name, value in zip(apart, values, strict=True))])
+    method = [prompt_method_name(row["method"])] if row["method"] != TuneConfig().method else []
+    return ", ".join([*method, *(setting_name(name, row[name]) for name in apart)])
 
 
 def words(rows: pd.DataFrame) -> pd.DataFrame:
@@ -216,7 +211,7 @@ def words(rows: pd.DataFrame) -> pd.DataFrame:
         spread = Interval(*np.exp(_of(row, "spread")))
         worded.append(
             {
-                "runs": f"{row['grid']} ({apart})" if apart else row["grid"],
+                "runs": grid_name(row["grid"]) + (f" ({apart})" if apart else ""),
                 "regulariser": method_name(row["regularizer"]),
                 "pairs read": f"{row['read']} of {row['pairs']}" + (f", step {row['step']:.0f}" if is_read else ""),
                 "H0 spread [95 %]": _with_interval(spread, 2) if is_read else "",
@@ -259,7 +254,7 @@ def read_treated(rows: pd.DataFrame) -> str:
     treated, not_treated, unseen = seen[seen["treated"]], seen[~seen["treated"]], rows[~rows["observed"]]
     said = (
         f"In {len(treated)} of {_count(len(rows), 'comparison')} TSLoss had clearly made $H_0$ deaths more even by the "
-        f"time that a run was correct: {_sides(treated)}."
+        f"time that a run was correct; of these {_sides(treated)}."
     )
     if len(not_treated):
         early = int((not_treated["correct"] <= WARM_UP * not_treated["max_steps"]).sum())
@@ -305,14 +300,14 @@ def read_pull(rows: pd.DataFrame) -> str:
     hard = ours[ours["pull"] >= HARD].sort_values("pull")
     said = []
     if len(hard):
-        parts = [f"{_name(row)}: {_with_interval(_of(row, 'ratio'), 2)}" for row in hard.to_dict("records")]
-        said += [f"{_hard(hard)} They are: {'; '.join(parts)}."]
+        said += [_hard(hard)]
+        said += [f"{upper(_name(row))}: {_with_interval(_of(row, 'ratio'), 2)}." for row in hard.to_dict("records")]
     said += [
         f"TSLoss and its variants have {_count(len(ours), 'setting')} in all, of {ours['pairs'].min()} to "
-        f"{ours['pairs'].max()} pairs: {_sides(ours)}. By chance alone {0.05 * len(ours):.1f} would exclude 1."
+        f"{ours['pairs'].max()} pairs; {_sides(ours)}. By chance alone {0.05 * len(ours):.1f} would be either."
     ]
-    never, few = int((~rows["observed"]).sum()), int((rows["observed"] & (rows["pairs"] < FEWEST)).sum())
-    why = {"in which no run is ever correct": never, f"of fewer than {FEWEST} pairs": few}
+    never, few_ = int((~rows["observed"]).sum()), int((rows["observed"] & (rows["pairs"] < FEWEST)).sum())
+    why = {"in which no run is ever correct": never, f"of fewer than {FEWEST} pairs": few_}
     if parts := [f"{_count(count, 'setting')} {words_}" for words_, count in why.items() if count]:
         said += [f"Not drawn: {', and '.join(parts)}."]
     return " ".join(said)
@@ -320,35 +315,37 @@ def read_pull(rows: pd.DataFrame) -> str:
 
 def _hard(rows: pd.DataFrame) -> str:
     """Say what becomes of the iterations in settings that pull hard."""
+    below = (rows["ratio_high"] < 1).any()
     return (
-        f"Where TSLoss pulls harder, tuning is {'in part' if (rows['ratio_high'] < 1).any() else 'nowhere clearly'} "
-        "faster. In "
-        f"{_count(len(rows), 'setting')} its gradient is at least {HARD:.0%} as long as that of cross-entropy: "
-        f"{_sides(rows)}."
+        f"Where it pulls harder, tuning is {'faster in part' if below else 'nowhere clearly faster'}: of "
+        f"{_count(len(rows), 'setting')} with a gradient of at least {HARD:.0%} of cross-entropy's {_sides(rows)}."
     )
 
 
 def _sides(rows: pd.DataFrame) -> str:
-    """Say how many ratios of iterations have an interval on either side of 1."""
+    """Say how many settings are clearly faster and how many clearly slower."""
     below, above = int((rows["ratio_high"] < 1).sum()), int((rows["ratio_low"] > 1).sum())
-    return f"of these ratios of iterations {_have(below)} an interval below 1, and {_have(above)} one above it"
+    return f"{few(below)} {_be(below)} clearly faster and {few(above)} {_be(above)} clearly slower"
 
 
-def finding(followed: pd.DataFrame, rows: pd.DataFrame) -> str:
+def _be(number: int) -> str:
+    return "is" if number <= 1 else "are"
+
+
+def finding(cloud: str, rows: pd.DataFrame) -> str:
     """Say what the chapter found.
 
     Parameters
     ----------
-    followed
-        `tslib.study.treatment.followed` of `TO_THE_END`.
+    cloud
+        What TSLoss does to a prompt (`tslib.study.report.headline.short`).
     rows
         `tslib.study.treatment.treatment` of all grids.
     """
     if rows.empty:
         return NOTHING
-    of_tasks = rows[rows["grid"].isin(TASKS) & (rows["regularizer"] == "tsloss")]
     hard = rows[rows["observed"] & rows["regularizer"].str.startswith("tsloss") & (rows["pull"] >= HARD)]
-    return "\n\n".join([read_loops(followed), read_treated(of_tasks), *([_hard(hard)] if len(hard) else [])])
+    return f"{cloud} {_hard(hard)}" if len(hard) else cloud
 
 
 def _of(row: Mapping[Any, Any], name: str) -> Interval:
@@ -364,7 +361,3 @@ def _with_interval(found: Interval, digits: int) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _have(number: int) -> str:
-    return "none has" if number == 0 else f"{number} {'has' if number == 1 else 'have'}"
