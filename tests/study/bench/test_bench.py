@@ -49,7 +49,6 @@ def content():
 
 def test_what_was_asked_by_hand(content):
     table = report_cost.requirements(content).set_index("what")
-    short = report_cost.named(SHORT)
     found = {what: (row["asked"], row["found"], row["10–90 %"], row["met"]) for what, row in table.iterrows()}
     assert found == {
         f"prefix step, PEFT's / ours: {report_cost.named(SHORT)}": ("≥ 1.6 ×", "2 ×", "[2, 2.8]", "yes"),
@@ -140,9 +139,9 @@ def test_why_an_aim_is_missed_by_hand(content):
 def test_sentences_by_hand(content):
     said = report_cost.headline([content])
     assert said == (
-        "**A step of PEFT takes 1.2 to 2.0 times as long as ours, for the same losses.** That is over 2 settings, on "
-        "a machine without a name with 2 threads. With the prompt behind a question of 1024 tokens it is 25 times. "
-        "TSLoss adds 0.10% to a step. Of 14 aims 9 are met; the profile says why not the others."
+        "**A step of PEFT takes 1.2 to 2.0 times as long as ours, for the same losses.** Those are 2 settings on "
+        "a machine without a name with 2 threads. With the prompt behind a question of 1024 tokens it is 25. "
+        "TSLoss adds 0.10% to a step. Of 14 aims 9 are met; see the profile for the others."
     )
     assert prose.faults(said) == []
     assert "PEFT's step becomes 5 times as long, the suffix step 2.5 times" in report_cost.read_growth(content)

@@ -1,7 +1,7 @@
 """Sentences that hold what records say beside a figure or table of the paper."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -79,8 +79,8 @@ def ends(curves: pd.DataFrame, column: str) -> Ends:
     step = int(structure.drawn_curve(curves, column)["step"].iloc[-1])
     last = curves[curves["step"] == step]
     first = curves[(curves["step"] == 0) & curves["run"].isin(last["run"])]
-    values = (float(table[name].mean()) for table, name in ((first, column), (last, column), (last, f"null_{column}")))
-    return Ends(*values, step, last["run"].nunique())
+    of_column, null = (float(last[name].mean()) for name in (column, f"null_{column}"))
+    return Ends(float(first[column].mean()), of_column, null, step, last["run"].nunique())
 
 
 def loops_and_bars(curves: Mapping[str, pd.DataFrame]) -> str:
@@ -188,8 +188,8 @@ def weights(table: pd.DataFrame) -> str:
     table
         Of `tslib.study.report.settings.table4`.
     """
-    rows = table.set_index("value")
-    one, ten = rows.loc[1.0], rows.loc[10.0]
+    rows: dict[float, dict[str, Any]] = table.set_index("value").to_dict("index")  # type: ignore[assignment]
+    one, ten = rows[1.0], rows[10.0]
     right = int(ten["pairs"] - ten["censored"])
     alone, ours = TABLE4["iterations"].iloc[0], TABLE4["iterations"].iloc[3]
     return (

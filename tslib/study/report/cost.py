@@ -249,18 +249,18 @@ def headline(records: Sequence[dict[str, Any]]) -> str:
     newest, *older = records
     parts, place_of = newest["parts"], place(newest)
     said = [
-        f"**A step of PEFT takes {_between(parts)} times as long as ours, for the same losses.** That is over "
-        f"{plural(len(_ratios(parts)), 'setting')}, on {place_of}"
+        f"**A step of PEFT takes {_between(parts)} times as long as ours, for the same losses.** Those are "
+        f"{plural(len(_ratios(parts)), 'setting')} on {place_of}"
         + "".join(f"; on {place(content)} it was {_between(content['parts'])} times" for content in older)
         + "."
     ]
     if long := _ratio(parts, LONG, "suffix"):
-        said.append(f"With the prompt behind a question of {LONG.question} tokens it is {long[0]:.0f} times.")
+        said.append(f"With the prompt behind a question of {LONG.question} tokens it is {long[0]:.0f}.")
     step, table = _median(parts, SHORT, "prefix"), requirements(newest)
     if step and (times := parts.get("tsloss/20/576")):
         said.append(f"TSLoss adds {spread(times)[0] / step:.2%} to a step.")
     met = int((table["met"] == "yes").sum())
-    why = "." if met == len(table) else "; the profile says why not the others."
+    why = "." if met == len(table) else "; see the profile for the others."
     said.append(f"Of {len(table)} aims {met if met else few(0)} {'is' if met == 1 else 'are'} met{why}")
     return " ".join(said)
 

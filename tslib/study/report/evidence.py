@@ -298,7 +298,7 @@ def distances(evidence: Evidence, grids: Sequence[str]) -> pd.DataFrame:
         alone, ours = of_rate[~of_rate["with"]], of_rate[of_rate["with"]]
         rows.append(
             {
-                "method": prompt_method_name(method),
+                "method": prompt_method_name(str(method)),
                 "learning rate": f"{lr:g}",
                 "at the start": f"{of_rate['start'].median():,.1f}",
                 "alone": f"{alone['end'].median():,.1f}",

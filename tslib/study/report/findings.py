@@ -5,6 +5,7 @@ convergence and on what TSLoss does are in `tslib.study.report.headline`.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from scipy.stats import binom
@@ -35,7 +36,7 @@ def structure(evidence: Evidence) -> str:
         return NOTHING
     first = next(iter(settings.values()))
     table = report_structure.table2(first).set_index("feature")
-    row = table.loc[FEATURE]
+    row: dict[Any, Any] = table.loc[FEATURE].to_dict()
     return of_structure(
         report_structure.loops(first), Interval(row["beside"], row["beside_low"], row["beside_high"]), row["paper"]
     )

@@ -193,7 +193,7 @@ def _readings(evidence: Evidence) -> str:
     return (
         "The paper does not say. An iteration here is an optimiser step. "
         f"{items('By either reading,', parts)}{_even()}: that is consistent with a reply that is decoded every two "
-        f"epochs, as in a {ref}`public repository <public-repository>` that looks like its code, and so with the "
+        f"epochs, as in a {{ref}}`public repository <public-repository>` that looks like its code, and so with the "
         "answer, known to two epochs."
     )
 

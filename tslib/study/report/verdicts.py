@@ -82,7 +82,10 @@ SHORT = {
 }
 """The claims in a few words."""
 
-HEADS = {"reproduced": "Holds", "contradicted": "Fails", "undecided": "Undecided", None: "Runs are missing"}
+HEADS: dict[Verdict | None, str] = {
+    **{"reproduced": "Holds", "contradicted": "Fails", "undecided": "Undecided"},
+    None: "Runs are missing",
+}
 
 
 def by_verdict(findings: Mapping[str, Finding]) -> dict[Verdict | None, list[str]]:
