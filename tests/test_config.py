@@ -222,5 +222,5 @@ def test_an_integer_for_a_number_is_the_same_config(field):
 
 def test_hash_changes_with_the_schema(monkeypatch):
     before = TuneConfig().hash
-    monkeypatch.setattr("tslib.config.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr("tslib.config.run.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     assert TuneConfig().hash != before

@@ -221,8 +221,8 @@ def read_profiles(content: dict[str, Any]) -> str:
     lines = []
     for row in spent.to_dict("records"):
         setting, way = row["setting"], row["way"]
-        asked = [f"{way} step, PEFT's{' prefix' if way == 'suffix' else ''} / ours: {named(setting)}"]
-        asked += [f"operations of a plain step at the peak rate / ours: {named(setting)}"] if way == "prefix" else []
+        asked = [f"{way} step, PEFT's{' prefix' if way == 'suffix' else ''} / ours: {setting}"]
+        asked += [f"operations of a plain step at the peak rate / ours: {setting}"] if way == "prefix" else []
         if not any(one in missed for one in asked):
             continue
         total = row["products"] + row["attention"] + row["rest"]
