@@ -94,7 +94,7 @@ rule notebook:
 rule book:
     input:
         expand(str(ROOT / "book" / "executed" / "{page}.ipynb"), page=PAGES),
-        sorted(str(path) for folder in ("book", "book/reference") for path in (ROOT / folder).glob("*.*")),
+        sorted(str(path) for folder in ("book", "book/reference", "book/_static") for path in (ROOT / folder).glob("*.*")),
         SOURCES,  # the reference is made from their docstrings
         str(ROOT / "_config.yml"),
         str(ROOT / "_toc.yml"),

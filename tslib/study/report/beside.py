@@ -79,8 +79,13 @@ def ends(curves: pd.DataFrame, column: str) -> Ends:
     step = int(structure.drawn_curve(curves, column)["step"].iloc[-1])
     last = curves[curves["step"] == step]
     first = curves[(curves["step"] == 0) & curves["run"].isin(last["run"])]
-    values = (float(table[name].mean()) for table, name in ((first, column), (last, column), (last, f"null_{column}")))
-    return Ends(*values, step, last["run"].nunique())
+    return Ends(
+        first=float(first[column].mean()),
+        last=float(last[column].mean()),
+        twin=float(last[f"null_{column}"].mean()),
+        step=step,
+        runs=last["run"].nunique(),
+    )
 
 
 def loops_and_bars(curves: Mapping[str, pd.DataFrame]) -> str:
@@ -171,7 +176,7 @@ def totals(of_weights: Mapping[float, Sequence["pd.Series[float]"]], at: int = 1
         The step.
     """
     parts = [
-        f"{share(sum(float(run.get(at, np.inf)) < 0.1 * run.iloc[0] for run in runs), len(runs))} at λ = {weight:g}"
+        f"{share(sum(bool(run.get(at, np.inf) < 0.1 * run.iloc[0]) for run in runs), len(runs))} at λ = {weight:g}"
         for weight, runs in of_weights.items()
     ]
     return (
@@ -188,8 +193,8 @@ def weights(table: pd.DataFrame) -> str:
     table
         Of `tslib.study.report.settings.table4`.
     """
-    rows = table.set_index("value")
-    one, ten = rows.loc[1.0], rows.loc[10.0]
+    rows = {row["value"]: row for row in table.to_dict("records")}
+    one, ten = rows[1.0], rows[10.0]
     right = int(ten["pairs"] - ten["censored"])
     alone, ours = TABLE4["iterations"].iloc[0], TABLE4["iterations"].iloc[3]
     return (
