@@ -247,18 +247,18 @@ def by_dataset(curves: Mapping[tuple[str, int], pd.DataFrame]) -> str:
         Of `tslib.study.report.structure.by_dataset`.
     """
     lines = [
-        "| figure of the paper | data set | runs | loops, first and last | random walk | $H_0$ bars become | walk |",
+        "| figure of the paper | data set | runs | loops, first and last | random walk | $H_0$ bars, times as long | walk |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for task, numbers in NUMBERS.items():
         name = f"{task_name(task)}{' (there MMLU-CF)' if task == 'mmlu' else ''}"
         for number, (samples, words) in zip(numbers, ((1, "one sample"), (10, "ten samples")), strict=True):
-            said = "not run | | | | "
+            said = "none | | | | "
             if (found := curves.get((task, samples))) is not None:
                 loops, bars = ends(found, "h1_count"), ends(found, "h0_mean_lifespan")
                 said = (
                     f"{loops.runs} | {loops.first:.2g}, {loops.last:.2g} (step {loops.step}) | {loops.twin:.2g} | "
-                    f"{bars.last / bars.first:.2g} times as long | {bars.twin / bars.first:.2g} times"
+                    f"{bars.last / bars.first:.2g} | {bars.twin / bars.first:.2g}"
                 )
             lines.append(f"| {number} | {name}, {words} | {said} |")
     return "\n".join(lines)
