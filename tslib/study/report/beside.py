@@ -247,7 +247,7 @@ def by_dataset(curves: Mapping[tuple[str, int], pd.DataFrame]) -> str:
         Of `tslib.study.report.structure.by_dataset`.
     """
     lines = [
-        "| figure of the paper | data set | runs | loops, first and last | random walk | $H_0$ bars, times as long | walk |",
+        "| in the paper | data set | runs | loops, first and last | random walk | $H_0$ bars, times as long | walk |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for task, numbers in NUMBERS.items():
