@@ -153,8 +153,13 @@ def digest(sources: Iterable[str]) -> str:
 
     Comments, docstrings, the layout of lines, names of files and imports have no part in it.
     """
-    found = {ast.dump(statement) for source in sources for statement in _Bare().visit(ast.parse(source)).body}
+    found = {statement for source in sources for statement in _defined(source)}
     return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()[:12]
+
+
+def _defined(source: str) -> list[str]:
+    """Return what a source defines, a text for each statement."""
+    return [ast.dump(statement) for statement in _Bare().visit(ast.parse(source)).body]
 
 
 class _Bare(ast.NodeTransformer):

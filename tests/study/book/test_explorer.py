@@ -14,6 +14,7 @@ from tslib.config import TuneConfig
 from tslib.errors import ResourceError
 from tslib.runs.store import RunStore
 from tslib.study.book import explorer
+from tslib.study.names import setting_name
 
 LIB = Path(__file__).resolve().parents[3] / "book" / "_static" / "lib"
 SHARED = {"task": "gsm8k", "answer_every": 0}
@@ -48,7 +49,7 @@ def test_the_columns(store):
     assert column(data, "regularizer")[:2] == ["cross-entropy alone", "TSLoss, off-diagonal"]
     assert column(data, "iterations") == [None, 97, 12, 3]
     assert column(data, "steps") == [300, 97, 5, 300]
-    assert column(data, "settings") == ["", "", "learning rate = 0.01, goes on when correct", ""]
+    assert column(data, "settings") == ["", "", f"{setting_name('lr', 0.01)}, goes on when correct", ""]
     assert column(data, "pair") == ["0/0", "0/0", "2/0", "0/0"]
     assert column(data, "folder")[3] == "mmlu_smollm2-135m_none"
     assert set(data["fields"]) == {"task", "regulariser", "draw of problems", "learning rate", "stops when correct"}
@@ -80,7 +81,7 @@ def test_a_damaged_record_and_none(store, tmp_path):
     ("fields", "said"),
     [
         ({"method": "prefix-tuning"}, "prefix tuning"),
-        ({"prompt_scale": "sqrt_d", "lambda_repel": 10.0}, "factor on the prompt = √d, λ repel = 10"),
+        ({"lambda_repel": 10.0, "tau": 0.1}, "τ = 0.1, λ repel = 10"),
         ({"answer_every": 25, "check_every": 5}, "a check every 5 steps, a reply every 25 steps"),
         (
             {"max_context": 1024, "batch_size": 2, "samples": 10},
@@ -91,6 +92,12 @@ def test_a_damaged_record_and_none(store, tmp_path):
 )
 def test_settings_are_said_as_a_person_would(fields, said):
     assert explorer.changed(TuneConfig(**{"answer_every": 0} | fields)) == said
+
+
+def test_no_setting_is_said_in_code():
+    said = explorer.changed(TuneConfig(prompt_scale="sqrt_d", weight_decay=0.1, optimizer="adam"))
+    assert "√d" in said
+    assert "_" not in said
 
 
 def test_plotly_is_the_one_that_figures_are_made_for():

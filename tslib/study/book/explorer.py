@@ -133,7 +133,7 @@ def changed(config: TuneConfig) -> str:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if field.name not in _ELSEWHERE and value != getattr(default, field.name):
-            plain = setting_name(field.name, _VALUES.get(str(value), value))
+            plain = setting_name(field.name, value).replace("sqrt_d", "√d")
             said.append(_SENTENCES[field.name](value) if field.name in _SENTENCES else plain)
     return ", ".join(filter(None, said)).replace("_", " ")
 

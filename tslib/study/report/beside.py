@@ -1,7 +1,7 @@
 """Sentences that hold what records say beside a figure or table of the paper."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -79,8 +79,13 @@ def ends(curves: pd.DataFrame, column: str) -> Ends:
     step = int(structure.drawn_curve(curves, column)["step"].iloc[-1])
     last = curves[curves["step"] == step]
     first = curves[(curves["step"] == 0) & curves["run"].isin(last["run"])]
-    of_column, null = (float(last[name].mean()) for name in (column, f"null_{column}"))
-    return Ends(float(first[column].mean()), of_column, null, step, last["run"].nunique())
+    return Ends(
+        first=float(first[column].mean()),
+        last=float(last[column].mean()),
+        twin=float(last[f"null_{column}"].mean()),
+        step=step,
+        runs=last["run"].nunique(),
+    )
 
 
 def loops_and_bars(curves: Mapping[str, pd.DataFrame]) -> str:
@@ -171,7 +176,7 @@ def totals(of_weights: Mapping[float, Sequence["pd.Series[float]"]], at: int = 1
         The step.
     """
     parts = [
-        f"{share(sum(float(run.get(at, np.inf)) < 0.1 * run.iloc[0] for run in runs), len(runs))} at λ = {weight:g}"
+        f"{share(sum(bool(run.get(at, np.inf) < 0.1 * run.iloc[0]) for run in runs), len(runs))} at λ = {weight:g}"
         for weight, runs in of_weights.items()
     ]
     return (
@@ -188,7 +193,7 @@ def weights(table: pd.DataFrame) -> str:
     table
         Of `tslib.study.report.settings.table4`.
     """
-    rows: dict[float, dict[str, Any]] = table.set_index("value").to_dict("index")  # type: ignore[assignment]
+    rows = {row["value"]: row for row in table.to_dict("records")}
     one, ten = rows[1.0], rows[10.0]
     right = int(ten["pairs"] - ten["censored"])
     alone, ours = TABLE4["iterations"].iloc[0], TABLE4["iterations"].iloc[3]
@@ -242,18 +247,18 @@ def by_dataset(curves: Mapping[tuple[str, int], pd.DataFrame]) -> str:
         Of `tslib.study.report.structure.by_dataset`.
     """
     lines = [
-        "| figure of the paper | data set | runs | loops, first and last | random walk | $H_0$ bars become | walk |",
+        "| in the paper | data set | runs | loops, first and last | random walk | $H_0$ bars, times as long | walk |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for task, numbers in NUMBERS.items():
         name = f"{task_name(task)}{' (there MMLU-CF)' if task == 'mmlu' else ''}"
         for number, (samples, words) in zip(numbers, ((1, "one sample"), (10, "ten samples")), strict=True):
-            said = "not run | | | | "
+            said = "none | | | | "
             if (found := curves.get((task, samples))) is not None:
                 loops, bars = ends(found, "h1_count"), ends(found, "h0_mean_lifespan")
                 said = (
                     f"{loops.runs} | {loops.first:.2g}, {loops.last:.2g} (step {loops.step}) | {loops.twin:.2g} | "
-                    f"{bars.last / bars.first:.2g} times as long | {bars.twin / bars.first:.2g} times"
+                    f"{bars.last / bars.first:.2g} | {bars.twin / bars.first:.2g}"
                 )
             lines.append(f"| {number} | {name}, {words} | {said} |")
     return "\n".join(lines)
