@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # How the structure of a soft prompt evolves
+# # How does the structure of a soft prompt evolve?
 #
 # The paper follows the persistent homology of a soft prompt while it is trained, and reads in it that loops vanish,
 # components grow longer and entropy falls. This chapter first repeats that on one run, tuned here and now: at each

@@ -57,7 +57,8 @@ display(Markdown(speed(evidence)))
 
 # %% tags=["hide-input"]
 comparison = stats.comparison(committed)
-report.method_table(comparison).style.hide(axis="index")
+display(report.method_table(comparison).style.hide(axis="index"))
+display(Markdown(report.read_time(committed)))
 
 # %% tags=["hide-input"]
 figure = plots.ratios(comparison)
@@ -180,7 +181,7 @@ by_method = {name: [r for r in records if r.config.regularizer == name] for name
 figure = plots.losses(by_method)
 plt.show()
 live = runs.table(configs)
-display(Markdown(report.read_losses(live)))
+display(Markdown(f"{report.read_one(live, committed)} {report.read_losses(live)}".strip()))
 
 # %% [markdown]
 # A dot marks the step at which a run became correct. With a single problem that happens long before the cross-entropy

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # Is it topology? Baselines
+# # Is it topology?
 #
 # If TSLoss helps, is it because of topology, or would any pull on the prompt do? Each {term}`regulariser` below is
 # put in its place, on the same samples, from the same initial prompts, at the same learning rate: the L2 norm and the

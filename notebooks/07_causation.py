@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # Cause or company?
+# # Does topology cause accuracy?
 #
 # The paper finds that topological features go with accuracy, and concludes that they matter. Anything that drifts goes
 # with accuracy while a prompt is trained. {doc}`02_structural_evolution` takes the step out of the correlation; here

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # Verdicts
+# # Which claims hold?
 #
 # The paper makes fifteen claims that can be measured. [Claims and criteria](../claims) says when each counts as
 # reproduced, contradicted or undecided; its criteria were committed before the runs below, and stand unchanged. Its

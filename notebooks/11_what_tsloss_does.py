@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # What TSLoss does to a prompt
+# # What does TSLoss do to a prompt?
 #
 # Before one asks whether TSLoss makes tuning faster, one may ask whether it did anything to the prompts, and what. A
 # medicine that was not swallowed shows nothing, either way. Here the cloud of each prompt that was tuned with a

@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # What the authors might reply
+# # What might the authors reply?
 #
 # The paper's authors could object to our [verdicts](09_verdicts): other weights, other prompts, another model. Here are
 # six replies, in the words that they might use. Each has what the first runs say of it, and the experiments that were

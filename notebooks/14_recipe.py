@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # What does make it fast
+# # What does make it fast?
 #
 # No regulariser of this book saves iterations. What does? Where the prompt starts, how soon the rate is there, how long
 # the prompt is. Here a recipe is put together from these. It is chosen on ten problems that decide nothing else, and

@@ -18,4 +18,4 @@ def items(lead: str, parts: Iterable[str]) -> str:
     every = list(parts)
     if len(every) < 2:
         return "".join(f"{lead} {part}. " for part in every)
-    return "\n\n".join([f"{lead}:", "\n".join(f"* {part}" for part in every), ""])
+    return "\n\n".join([f"{lead.rstrip(',')}:", "\n".join(f"* {part}" for part in every), ""])

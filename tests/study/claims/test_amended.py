@@ -116,7 +116,7 @@ def test_ten_samples_against_one_of_the_same_task(both):
 
     _, amended = both("C3", STRUCTURE, make)
     assert amended.verdict == "undecided"
-    assert "gsm8k, falls by step 100: 0.00 [" in amended.said
+    assert "* GSM8K, falls by step 100: 0.00 [" in amended.said
 
 
 def offset(config):
@@ -137,7 +137,7 @@ def test_groups_that_are_pooled_turn_a_correlation_round(both):
     registered, amended = both("C7", STRUCTURE, make)
     assert registered.verdict == "contradicted"
     assert (amended.verdict, amended.but) == ("undecided", "drift only")
-    assert "the mean $H_0$ lifespan 1.00 [1.00, 1.00], and 0.00" in amended.said
+    assert "* the mean $H_0$ lifespan 1.00 [1.00, 1.00]\n" in amended.said
 
 
 def test_a_relation_at_the_same_step_is_more_than_drift(both):
@@ -222,7 +222,7 @@ def test_models_are_compared_where_both_are_treated(both):
     registered, amended = both("C10", grids, make)
     assert registered.verdict == "undecided", "the tasks say the opposite of each other"
     assert amended.verdict == "reproduced"
-    assert "Not judged, since one of them is not treated: mmlu." in amended.said
+    assert "Not judged, since one of them is not treated: MMLU." in amended.said
 
 
 def test_cross_entropy_alone_is_no_weight_of_the_paper(both):

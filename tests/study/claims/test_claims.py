@@ -136,7 +136,9 @@ def test_token_accuracy_is_told_beside_and_decides_nothing(verdict):
 
     found = verdict("C7", STRUCTURE, make)
     assert found.verdict == "contradicted"
-    assert "token by token, which does not decide here, it is 1.00 [1.00, 1.00]; given the step 0.00" in found.said
+    assert (
+        "token by token, which does not decide here, it is 1.00 [1.00, 1.00]. Given the step that is 0.00" in found.said
+    )
 
 
 def test_thirds_that_do_not_overlap_are_told_run_by_run(verdict):
@@ -225,7 +227,7 @@ def test_features_that_are_fewer_at_the_start_are_told_with_how_the_runs_begin(v
     found = verdict("C1", grids, make)
     assert found.verdict == "contradicted"
     assert "at some checkpoint in 6 of 18 runs" in found.said
-    assert "These runs begin with init = text, and differ up to step 0: tokens that coincide" in found.said
+    assert "These runs have text initialisation, and differ up to step 0: tokens that coincide" in found.said
 
 
 def test_one_combination_does_not_contradict_before_its_runs_are_made(verdict):
@@ -338,7 +340,7 @@ def test_what_goes_together_between_methods_only_is_told_apart(verdict):
     said = verdict(
         "C13", STRUCTURE, make, lambda config: (0.5, 2 + of_method[config.regularizer] - 0.01 * config.seed)
     ).said
-    pooled, within = said.split("Among the runs of one method, which does not decide here:")
+    pooled, within = said.split("Among the runs of one method, which does not decide here, of the:")
     assert re.search(r"pairwise distance over the norm 0\.\d+ \[0\.\d+, 0\.\d+\]", pooled)
     assert re.search(r"pairwise distance over the norm -1\.00 \[-1\.00, -0\.\d+\]", within.partition("Second half")[0])
 

@@ -98,7 +98,7 @@ def test_ratio_against_pull():
 
 def test_kinds():
     assert [figures.kind(row) for row in settings().to_dict("records")] == [
-        *("TSLoss and its variants", "TSLoss and its variants", "TSLoss, adaptive weight"),
+        *("TSLoss and its variants", "TSLoss and its variants", "TSLoss with adaptive weight"),
         *("TSLoss with another prompt method", "L2, pairwise, random direction", "exact homology and pushes"),
     ]
     assert figures.kind({"regularizer": "push-h0-up", "method": "prompt-tuning"}) == "exact homology and pushes"

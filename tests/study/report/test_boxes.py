@@ -51,7 +51,7 @@ def numbers(monkeypatch):
 )
 def test_speed(numbers, speed, said):
     box = headline.speed(numbers(speed))
-    assert box.startswith(f"**{said}.** Ten GSM8K problems take SmolLM2-135M 100 steps with it and 100 without.")
+    assert box.startswith(f"**{said}.** Ten GSM8K problems take SmolLM2-135M 100 steps on average with it, 100 ")
     assert ("A gain of more than 10% is unlikely." in box) == (speed == AROUND)
     assert box.endswith(f"the ratio is {speed}.{box.split(f'{speed}.')[1]}")
     assert prose.faults(box) == []

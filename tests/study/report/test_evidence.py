@@ -7,6 +7,7 @@ from pathlib import Path
 import made_runs
 import numpy as np
 import pandas as pd
+import prose
 import pytest
 from made_runs import record
 
@@ -74,7 +75,7 @@ def test_table3_words(whole):
     assert first["ratio [95 %]"].startswith(f"{91 / 101:.2f} [")
     assert first["paper, Gemma-2B-IT"] == "0.57"
     assert table.loc[table["task"].str.contains("HotpotQA"), "paper, Gemma-2B-IT"].tolist() == ["", ""]
-    assert report_evidence.read_table3(whole).startswith("All 11 intervals lie below 1; none reaches a gain of a quar")
+    assert report_evidence.read_table3(whole).startswith("Of eleven comparisons TSLoss is clearly faster in eleven")
 
 
 def test_tasks_that_nothing_was_chosen_on(whole, nothing):
@@ -82,8 +83,8 @@ def test_tasks_that_nothing_was_chosen_on(whole, nothing):
     assert table["task"].tolist() == ["MATH", "BIG-Bench Hard"]
     assert table[["alone", "with it", "paper, Gemma-2B-IT"]].to_numpy().tolist() == [["101.0", "91.0", ""]] * 2
     said = report_evidence.read_kept_back(whole)
-    assert re.search(r"is faster on MATH \(0\.90 \[[\d., ]+\]\) and BIG-Bench Hard \(0\.90 \[.*, 3 pairs each\.", said)
-    assert said in report_findings.baselines(whole)
+    assert said.startswith("Where nothing was chosen, TSLoss is faster on MATH and BIG-Bench Hard. On MATH the")
+    assert said.partition(" On MATH")[0] in report_findings.baselines(whole)
     assert report_evidence.table3(nothing, claims.KEPT_BACK).empty
     assert report_evidence.read_kept_back(nothing) == ""
 
@@ -134,9 +135,12 @@ def test_settings_by_themselves_are_held_against_the_default(whole, nothing):
     assert worded["at the value"].tolist() == ["101.0 (2 censored)", "101.0", "101.0", "51.0"]
     assert worded["default"].tolist()[-1] == "101.0 (1 diverged)"
     said = report_settings.read_by_itself(rows)
-    assert "halved the iterations on GSM8K without TSLoss, 51 in place of 101: a ratio of 0.50 [0.49, 0.52] (3" in said
-    assert report_settings.read_by_itself(rows.iloc[:3]).startswith("No other prompt length or initialisation clearly")
-    assert report_settings.read_again(whole).endswith("on three new pairs: it held, 0.82 [0.81, 0.83].")
+    assert (
+        "halves the steps.** On GSM8K without TSLoss it takes 51 steps in place of 101: a ratio of 0.50 [0.49, 0.52]"
+        in said
+    )
+    assert report_settings.read_by_itself(rows.iloc[:3]).startswith("**No other start or length clearly helps.**")
+    assert report_settings.read_again(whole).endswith("held on three new pairs: 0.82 [0.81, 0.83].")
     assert report_settings.read_again(nothing) == ""
     assert report_settings.by_itself(nothing).empty
     assert report_settings.read_by_itself(report_settings.by_itself(nothing)) == ""
@@ -147,8 +151,8 @@ def test_baselines_are_compared_on_the_pairs_that_all_have(whole):
     assert comparison["regularizer"].iloc[0] == "none"
     assert len(comparison) == 9
     said = report_evidence.read_baselines(comparison)
-    assert said.startswith("TSLoss (0.90), TSLoss as printed (0.90), TSLoss, normalised (0.90), TSLoss,")
-    assert " (0.90) and TSLoss, H1 only (0.90) help, and nothing without topology does. That is on 3 pairs" in said
+    assert said.startswith("TSLoss, TSLoss as printed, normalised TSLoss, TSLoss of H0 alone and TSLoss of H1")
+    assert " 10% and 10% of the steps, and nothing without topology does. That is on 3 pairs" in said
 
 
 def test_own_rates(whole):
@@ -189,7 +193,7 @@ def test_how_much_slower_the_papers_rate_is(paper, said):
 
 def test_interventions_are_differences_to_cross_entropy_alone(whole):
     table = report_evidence.interventions(whole)
-    assert table["push"].tolist()[:2] == ["longer H0", "shorter H0"]
+    assert table["push"].tolist()[:2] == ["longer H0 bars", "shorter H0 bars"]
     assert table["accuracy"].tolist() == ["0.00 [0.00, 0.00]"] * 6
     assert table["pairs"].tolist() == [3] * 6
 
@@ -201,14 +205,16 @@ def test_pushes_are_told_of_once_their_own_grid_is_whole(tmp_path):
         shutil.rmtree(some.store.path(config))
     some = Evidence(some.sweep.path, some.store)
     assert report_evidence.interventions(some)["push"].tolist() == [
-        *("longer H0", "shorter H0", "more entropy", "less entropy")
+        *("longer H0 bars", "shorter H0 bars", "more entropy", "less entropy")
     ]
     said = report_findings.causation(some)
-    assert said.startswith("Unfinished: 22 of 27 runs are made. None of four pushes moved held-out accuracy detectably")
+    assert said.startswith(
+        "**None of four pushes moved accuracy on unseen questions detectably.** So far 22 of 27 runs"
+    )
     shutil.rmtree(some.store.path(some.asked(report_evidence.MEASURED)[0]))
     some = Evidence(some.sweep.path, some.store)
     assert report_evidence.interventions(some).empty
-    assert report_findings.causation(some) == "Unfinished: 21 of 27 runs are made. Nothing is decided about causes."
+    assert report_findings.causation(some) == "**Nothing is decided about causes.** So far 21 of 27 runs are made."
 
 
 def test_both_readings(whole):
@@ -227,11 +233,12 @@ def test_by_rate(whole):
 def test_what_is_said_of_intervals_by_rate(whole, nothing):
     rows = report_evidence.by_rate(whole, report_evidence.SCALES).assign(interval="contains 1")
     assert report_evidence.read_by_rate(rows) == (
-        "All 8 intervals include 1. Each is of 3 pairs, and by chance alone 0.4 of them would not include 1."
+        "In none of eight cases is TSLoss clearly faster or slower. Each is of 3 pairs. By chance alone 0.4 would be "
+        "either."
     )
     rows.loc[5, ["ratio [95 %]", "interval"]] = "0.97 [0.95, 0.99]", "lies below 1"
     assert report_evidence.read_by_rate(rows).startswith(
-        "Of 8 intervals 1 lies below 1 (Gemma-3-270M, 5e-05, factor √d: 0.97 [0.95, 0.99]); the others include 1. Each"
+        "TSLoss is clearly faster in one of eight cases and clearly slower in none. Gemma-3-270M at 5e-05, factor √d:"
     )
     assert report_evidence.read_by_rate(report_evidence.by_rate(nothing, report_evidence.SCALES)) == ""
 
@@ -239,14 +246,14 @@ def test_what_is_said_of_intervals_by_rate(whole, nothing):
 def test_other_prompt_methods_are_named(whole):
     rows = report_evidence.by_rate(whole, report_evidence.METHODS).assign(**{"ratio [95 %]": "R"})
     assert report_evidence.name_rates(rows) == [
-        *("prefix tuning, 0.03: R", "prefix tuning, 0.003: R", "p tuning, 0.03: R", "p tuning, 0.003: R")
+        *("Prefix tuning at 0.03: R", "Prefix tuning at 0.003: R", "P-tuning at 0.03: R", "P-tuning at 0.003: R")
     ]
 
 
 def test_distances(whole, nothing):
     table = report_evidence.distances(whole, report_evidence.METHODS)
     assert table[["method", "learning rate"]].to_numpy().tolist() == [
-        *(["prefix-tuning", "0.03"], ["prefix-tuning", "0.003"], ["p-tuning", "0.03"], ["p-tuning", "0.003"])
+        *(["prefix tuning", "0.03"], ["prefix tuning", "0.003"], ["P-tuning", "0.03"], ["P-tuning", "0.003"])
     ]
     assert (table["gradients' ratio"] == "0.100").all()
     assert report_evidence.distances(nothing, report_evidence.METHODS).empty
@@ -265,7 +272,9 @@ def test_structure_tables(whole):
     loops = table.set_index("feature").loc["h1_count"]
     assert loops["rho"] < -0.9
     assert report_structure.words(table)["the paper"].tolist() == ["+0.866", "-0.809", "-0.324", "+0.018", "", ""]
-    assert "with ten samples there are 11.0 at first, 3.50 [" in report_structure.read_bands(settings)
+    assert "With ten samples there are 11.0 at first. At step 300 there are 3.50 [" in report_structure.read_bands(
+        settings
+    )
     halves = report_structure.by_halves(whole).set_index("feature")
     assert halves.loc["h1_count", "prompts"] == pytest.approx(-np.sqrt(64 / 85)), "ρ of 1 to 16 with two halves of 8"
     assert halves["twins"].eq(0).all(), "which are made constant"
@@ -282,13 +291,15 @@ def test_verdicts_in_words(whole):
     assert table.iloc[3, 1] == "H0 features become longer"
     sections = list(report_verdicts.sections(findings, amended, said, claims.amendments()))
     assert len(sections) == 15
-    assert sections[3].startswith("**C4: ")
-    assert "*Contradicted if* an interval below 1." in sections[3]
-    assert "*Amended rule:* the registered rule for 0.1 ≤ λ ≤ 1." in sections[11]
+    assert sections[3].startswith("**C4, components live longer: ")
+    assert "*What was wrong.* Contradicted by λ = 0, which is cross-entropy alone." in sections[11]
+    assert [prose.crammed(section) for section in sections] == [[]] * 15
+    assert [prose.raw_names(section) for section in sections] == [[]] * 15
     assert "Of 8 combinations" in sections[8]
     points = list(referee.points(whole, amended))
     assert [point.partition(".")[0] for point in points] == [str(number) for number in range(1, 14)]
     assert "nan" not in "".join(points)
+    assert [prose.raw_names(point) for point in points] == [[]] * 13
 
 
 def found(verdict, but=""):
@@ -307,7 +318,7 @@ def found(verdict, but=""):
         (
             found("contradicted"),
             found("reproduced", "by construction"),
-            "contradicted as registered, reproduced, by construction, as amended",
+            "contradicted as registered; as amended reproduced, by construction",
         ),
         (found(None), found(None, "as for noise"), "not yet by both rules"),
     ],
@@ -320,8 +331,8 @@ def test_verdicts_are_counted():
     registered = {"C1": found("contradicted"), "C2": found("reproduced"), "C3": found("undecided")}
     amended = {"C1": found("reproduced", "by construction"), "C2": found("reproduced"), "C3": found(None)}
     assert report_verdicts.summary(registered, amended) == (
-        "Of the paper's fifteen claims 2 are reproduced (C1 by construction, C2); 1 is not decided yet. By the rules "
-        "as they were registered 2 are judged otherwise (C1 contradicted; C3 undecided)."
+        "**Of the paper's fifteen claims two hold, one of them by construction or for noise as well.** For one runs "
+        "are missing. By the rules as they were registered two are judged otherwise."
     )
     same = report_verdicts.summary(registered, registered)
     assert same.endswith("By the rules as they were registered nothing is judged otherwise.")
@@ -332,16 +343,19 @@ def test_every_question_has_an_answer(whole):
     headings = re.findall(r"^## (Q\d+)\. ", page, flags=re.MULTILINE)
     assert headings == [f"Q{i}" for i in range(1, 27)]
     assert "still to be made" not in page
-    more = re.search(r"Ratio of iterations with ten samples: (0\.\d\d) .*\(GSM8K, TSLoss\); (0\.\d\d) .*", page)
-    assert more.groups() == ("0.90", "0.90")
-    assert "Prompt lengths: Over 2 values" in more[0]
-    assert re.search(r"p-tuning at 0\.003: 0\.90 \[0\.\d\d, 0\.\d\d\] \(0\.100\)", page)
-    assert "Over 14 values the ratio of iterations lies between 0.80 and 0.90; 14 of" in page, "without the defaults"
+    more = page[page.index("## Q20.") : page.index("## Q21.")]
+    assert re.search(r"Ratio of iterations with ten samples:\n\n\* TSLoss on GSM8K: 0\.90 \[", more)
+    assert "For longer and shorter prompts: TSLoss is clearly faster at two and clearly slower at none" in more
+    assert re.search(r"\* P-tuning at 0\.003: 0\.90 \[.*\], where TSLoss's gradient is 0\.100 times as long", page)
+    assert "over 14 the ratio of iterations is 0.80 to 0.90." in page, "without the defaults"
     ten = page[page.index("## Q25.") : page.index("## Q26.")]
-    assert "λ = 1: 10.0%, 0 of 3; λ = 10: 500.0%, 3 of 3. At λ = 10 it is the longer one in 70% of these" in ten
-    assert (
-        "steps. That alone says nothing of which loss shapes the prompt: at λ = 10 the deaths of $H_0$ scatter" in ten
-    )
+    assert "* λ = 1: a gradient of 10.0% of the cross-entropy's, and 0 of 3 runs never correct" in ten
+    assert "* λ = 10: a gradient of 500.0% of the cross-entropy's, and 3 of 3 runs never correct" in ten
+    assert "it is the longer one in" not in ten
+    assert "TSLoss's gradient is the longer one in 70% of the steps" in ten
+    assert "of domination, too" in ten
+    assert prose.raw_names(page) == []
+    assert prose.crammed(page) == []
     assert page.count("Not yet") == 1, "the learning rates, whose sweep is another"
     for chapter in set(re.findall(r"executed/(\w+)", page)):
         assert (ROOT / "notebooks" / f"{chapter}.py").is_file()
@@ -441,33 +455,28 @@ def test_figures_of_runs_by_method_value_and_bin(whole):
 def test_findings(whole):
     """Made so: TSLoss needs 91 iterations instead of 101 in all runs but those of weight 10; a push moves nothing."""
     said = report_findings.structure(whole)
-    assert said.startswith(
-        "Loops become fewer during tuning, and less so in a random walk of equal steps: with one sample"
-    )
+    assert said.startswith("**Loops become fewer during tuning, and less so in a random walk of equal steps.** Of 11.")
     table = report_structure.table2(report_structure.by_setting(whole)["one sample"]).set_index("feature")
-    rho, left = (f"{table.loc['h0_mean_lifespan', name]:+.2f}" for name in ("within", "beside"))
-    assert f"(+0.866), is {rho} [" in said
-    assert f"with task and step taken out, it is {left} [" in said
+    assert f"once task and step are taken out: {table.loc['h0_mean_lifespan', 'beside']:.2f} [" in said
+    assert prose.faults(said) == []
 
     values = 2 * 4 + 1 + 2 + 2 + 1 + 3  # four settings of TSLoss, metric, n, initialisation, precision, the weight
     said = report_findings.sensitivity(whole, Evidence(LEARNING_RATES))
-    assert said.startswith(
-        f"We changed 9 settings to {values} other values, one at a time. {values - 1} showed a gain and"
-    )
-    assert f"and one showed a loss (λ = 10): more than chance is likely to show ({0.05 * values:.1f}). The gain" in said
-    assert "halved the iterations on GSM8K without TSLoss, 51 in place of 101" in said
-    assert "takes at least 3.0 to 5.6 times as many iterations as at the tuned one." in said
+    assert said.startswith(f"**Of {values} changes of 9 settings, {values - 1} made TSLoss faster and one slower, more")
+    assert "The paper's learning rate takes at least 3.0 to 5.6 times as many steps as ours." in said
+    assert prose.faults(said) == []
 
-    assert report_findings.baselines(whole).count("*GSM8K.* TSLoss (0.90), ") == 1
-    said = report_findings.causation(whole)
-    assert said.startswith("None of six pushes moved held-out accuracy detectably (longer H0, shorter H0,")
+    said = report_findings.baselines(whole)
+    assert said.startswith("**Topology helps where nothing else does.** On GSM8K TSLoss, TSLoss as printed, normalised")
+    assert prose.faults(said) == []
+    assert report_findings.causation(whole).startswith("**None of six pushes moved accuracy on unseen questions detect")
 
 
 def test_findings_without_runs(nothing):
-    assert report_findings.structure(nothing) == "None of these runs is committed yet."
-    assert report_findings.sensitivity(nothing, Evidence(LEARNING_RATES)).startswith("Of no setting of TSLoss are all")
-    assert report_findings.baselines(nothing).startswith("*GSM8K.* Nothing is decided. *60 of the 60 runs")
-    assert report_findings.causation(nothing) == "Unfinished: 0 of 45 runs are made. Nothing is decided about causes."
+    assert report_findings.structure(nothing) == report_findings.NOTHING
+    assert report_findings.sensitivity(nothing, Evidence(LEARNING_RATES)) == report_findings.NOTHING
+    assert report_findings.baselines(nothing) == report_findings.NOTHING
+    assert report_findings.causation(nothing) == "**Nothing is decided about causes.** So far 0 of 45 runs are made."
 
 
 def test_what_stands_beside_the_papers_tables_on_weights_and_losses(whole):

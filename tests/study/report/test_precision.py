@@ -69,7 +69,7 @@ def test_words(tmp_path):
     }
     said = report.read_factors(found)
     assert said.startswith(
-        "TSLoss changes the iterations of a run by no more than rounding can. Over 3 pairs it changes"
+        "TSLoss changes runs by no more than rounding can. Over 3 pairs it changes them by a factor of 2.00 ["
     )
     assert " by a factor of 2.00 [" in said
     assert "], up or down; rounding alone by 1.26 to 2.00. One pair" in said
@@ -78,7 +78,7 @@ def test_words(tmp_path):
 def test_words_where_tsloss_does_more_than_rounding(tmp_path):
     same = {key: (200, 210, 220) if key[1] == "none" else (20, 21, 22) for key in ITERATIONS}
     said = report.read_factors(evidence(tmp_path, same))
-    assert said.startswith("TSLoss changes the iterations of a run by more than rounding does. Over 3 pairs it changes")
+    assert said.startswith("TSLoss changes runs by more than rounding does. Over 3 pairs it changes")
     assert "up or down; rounding alone by 1.00 to 1.00. One pair" in said
     assert "Rounding moves single runs less than TSLoss does" in report.read_twice(evidence(tmp_path, same))
 

@@ -91,3 +91,18 @@ def test_whether_a_regulariser_pulls(ratio, cosine, said):
     assert told.startswith(said)
     way = {0.0: "at right angles to it", 0.5: "in the same direction", -0.5: "against it"}[cosine]
     assert told.endswith(f"and {way}: the cosine is {cosine:+.2f}.")
+
+
+@pytest.mark.parametrize(
+    ("pair", "favours"), [((100, 50), "TSLoss"), ((50, 100), "cross-entropy alone"), ((50, 50), "neither")]
+)
+def test_one_pair_means_nothing(pair, favours):
+    committed = table([(100, 50), (120, None), (80, 80)])
+    said = f"This pair favours {favours}. It means nothing: one of three committed pairs went this way."
+    assert report.read_one(table([pair]), committed) == said
+    assert report.read_one(table([pair, pair]), committed) == "", "of several"
+
+
+def test_how_long_runs_took():
+    runs = pd.DataFrame({"seconds": [600.0, 630.0]})
+    assert report.read_time(runs) == "These 2 runs took 20 minutes in all, on the CPUs that made them."

@@ -199,6 +199,6 @@ def test_tsloss_beside_rounding(monkeypatch, ours, said):
     table = factors(ours, (1.2, 1.1, 1.3), (1.3, 1.2, 1.5))
     monkeypatch.setattr(report_precision, "factors", lambda evidence: table)
     told = report_precision.read_factors(None)
-    assert told.startswith(f"TSLoss changes the iterations of a run {said}")
+    assert told.startswith(f"TSLoss changes runs {said}")
     assert "up or down; rounding alone by 1.20 to 1.30. One pair of runs says nothing" in told
     assert told.startswith(report_precision.beside_rounding(table))

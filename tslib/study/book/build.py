@@ -131,12 +131,9 @@ def front_page(evidence: "Evidence") -> None:
 
     plots.style()
     rows = front.rows(evidence)
-    figure = plots.steps_needed(rows)
-    figure.savefig(EXECUTED / "front.png", dpi=110, bbox_inches="tight")
-    directive = (
-        f"```{{figure}} executed/front.png\n:name: figure-front\n:alt: {plots.describe(figure)}\n\n"
-        f"{front.caption(rows)}\n```"
-    )
+    plots.steps_needed(rows).savefig(EXECUTED / "front.png", dpi=110, bbox_inches="tight")
+    head = f"```{{figure}} executed/front.png\n:name: figure-front\n:alt: {front.in_words(rows)}"
+    directive = f"{head}\n\n{front.caption(rows)}\n```"
     parts = {
         "headline": front.answer(evidence),
         "front": directive,

@@ -24,6 +24,8 @@ QUANTITIES = {
     "h1_density": "H1 density (1 / distance)",
 }
 """What the paper follows, of those that the random twin has too."""
+FEW = 6
+"""Of fewer checkpoints than these a curve shows each."""
 COLUMNS = 3
 """Panels beside each other whose titles have room."""
 
@@ -72,7 +74,8 @@ def bands(curves: Mapping[str, pd.DataFrame], quantities: Mapping[str, str] = QU
 
 def _band(ax: Axes, curves: pd.DataFrame, name: str, colour: object, line: str, label: str) -> None:
     mean = structure.drawn_curve(curves, name)
-    ax.plot(mean["step"], mean["value"], line, color=colour, label=label)
+    marker = "o" if len(mean) < FEW else "None"
+    ax.plot(mean["step"], mean["value"], line, color=colour, label=label, marker=marker)
     ax.fill_between(mean["step"], mean["low"], mean["high"], color=colour, alpha=0.2, linewidth=0)
 
 
@@ -210,7 +213,9 @@ def progress(table: pd.DataFrame) -> Figure:
 
 
 def combinations(rows: pd.DataFrame) -> Figure:
-    """Ratio of iterations for each combination of model, task and setting, beside the paper's (its Table 3).
+    """Ratio of iterations for each combination of task, model and setting, beside the paper's (its Table 3).
+
+    Gains of less than a quarter are shaded.
 
     Combinations of which no run is correct are left out: their ratio is 1 by censoring alone.
 
@@ -219,11 +224,16 @@ def combinations(rows: pd.DataFrame) -> Figure:
     rows
         `tslib.study.claims.ratios`, with the column ``paper``.
     """
-    rows = rows[rows["observed"].astype(bool)]
+    rows = rows[rows["observed"].astype(bool)].sort_values(
+        "task", key=lambda tasks: tasks.map(task_name), kind="stable"
+    )
     labels = [
-        f"{model_name(row['model'])}, {task_name(row['task'])}, {row['setting']}" for row in rows.to_dict("records")
+        f"{task_name(row['task'])}, {model_name(row['model'])}, {row['setting']} (n = {row['pairs']})"
+        for row in rows.to_dict("records")
     ]
-    return forest(rows.assign(label=labels), "paper")
+    figure = forest(rows.assign(label=labels), "paper")
+    figure.axes[0].axvspan(0.75, 1, color="grey", alpha=0.12, linewidth=0)
+    return figure
 
 
 def loss_bands(steps: pd.DataFrame) -> Figure:

@@ -142,7 +142,7 @@ def even_clouds(noise: pd.DataFrame, lengths: pd.DataFrame, descents: pd.DataFra
 
 KINDS = {
     "TSLoss and its variants": ("o", COLOURS[1]),
-    "TSLoss, adaptive weight": ("^", COLOURS[2]),
+    "TSLoss with adaptive weight": ("^", COLOURS[2]),
     "TSLoss with another prompt method": ("s", COLOURS[3]),
     "exact homology and pushes": ("D", COLOURS[4]),
     "L2, pairwise, random direction": ("v", "grey"),
@@ -156,7 +156,7 @@ def kind(row: Mapping[Any, Any]) -> str:
     if row["method"] != "prompt-tuning":
         return "TSLoss with another prompt method"
     if name in ("tsloss-adaptive", "tsloss-balanced"):
-        return "TSLoss, adaptive weight"
+        return "TSLoss with adaptive weight"
     if name.startswith("tsloss"):
         return "TSLoss and its variants"
     return "exact homology and pushes" if name.startswith(("push", "persistence")) else "L2, pairwise, random direction"

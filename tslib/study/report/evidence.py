@@ -137,7 +137,9 @@ def read_kept_back(evidence: Evidence) -> str:
         f"On {task_name(row['task'])} the ratio is {Interval(row['value'], row['low'], row['high'])}."
         for row in rows.to_dict("records")
     ]
-    return " ".join([kept_back(rows), *each, f"Each is of {plural(rows['pairs'].iloc[0], 'pair')}."]) if each else ""
+    if not each:
+        return ""
+    return " ".join([kept_back(rows), *each, f"Each is of {plural(int(rows['pairs'].iloc[0]), 'pair')}."])
 
 
 def baselines(evidence: Evidence, task: str) -> pd.DataFrame:

@@ -5,7 +5,6 @@ convergence and on what TSLoss does are in `tslib.study.report.headline`.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 from scipy.stats import binom
@@ -35,11 +34,10 @@ def structure(evidence: Evidence) -> str:
     if not settings:
         return NOTHING
     first = next(iter(settings.values()))
-    table = report_structure.table2(first).set_index("feature")
-    row: dict[Any, Any] = table.loc[FEATURE].to_dict()
-    return of_structure(
-        report_structure.loops(first), Interval(row["beside"], row["beside_low"], row["beside_high"]), row["paper"]
-    )
+    rows = report_structure.table2(first).to_dict("records")
+    (row,) = (row for row in rows if row["feature"] == FEATURE)
+    beside = Interval(row["beside"], row["beside_low"], row["beside_high"])
+    return of_structure(report_structure.loops(first), beside, row["paper"])
 
 
 def of_structure(loops: report_structure.Loops, beside: Interval, printed: float) -> str:

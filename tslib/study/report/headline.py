@@ -42,9 +42,10 @@ def speed(evidence: Evidence) -> str:
     if found.low < 1 <= found.high:
         least = f" A gain of more than {1 - found.low:.0%} is unlikely."
     return (
-        f"**{lead_of_speed(found)}.** {upper(few(ratio.pairs))} GSM8K problems take SmolLM2-135M {ours:.0f} steps with "
-        f"it and {alone:.0f} without. Over {pairs} pairs of runs, on {few(combinations)} combinations of model, task "
-        f"and samples, the ratio is {found}.{least} The paper has {GSM8K_RATIO:.2f}, on GSM8K with Gemma-2B-IT."
+        f"**{lead_of_speed(found)}.** {upper(few(ratio.pairs))} GSM8K problems take SmolLM2-135M {ours:.0f} steps on "
+        f"average with it, {alone:.0f} without. Over {pairs} pairs of runs, on {few(combinations)} combinations of "
+        f"model, task and samples, the ratio is {found}.{least} The paper has {GSM8K_RATIO:.2f}, on GSM8K with "
+        "Gemma-2B-IT."
     )
 
 

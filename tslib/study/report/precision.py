@@ -80,9 +80,9 @@ def beside_rounding(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
     return {
-        -1: "TSLoss changes the iterations of a run by less than rounding does.",
-        0: "TSLoss changes the iterations of a run by no more than rounding can.",
-        1: "TSLoss changes the iterations of a run by more than rounding does.",
+        -1: "TSLoss changes runs by less than rounding does.",
+        0: "TSLoss changes runs by no more than rounding can.",
+        1: "TSLoss changes runs by more than rounding does.",
     }[_beyond_rounding(table)]
 
 

@@ -205,3 +205,31 @@ def read_survival(table: pd.DataFrame) -> str:
         f"Half of the runs are correct by step {', '.join(parts)}; single runs of any method range from "
         f"{steps.min():.0f} to {'' if correct.all() else 'more than '}{steps.max():.0f}."
     )
+
+
+def read_one(live: pd.DataFrame, committed: pd.DataFrame, baseline: str = "none") -> str:
+    """Say which way one live pair goes, and how many of the committed pairs go so: one pair decides nothing.
+
+    Parameters
+    ----------
+    live
+        Two runs, of the baseline and of a method.
+    committed
+        Many pairs, which may have other methods.
+    """
+    names = [str(name) for name in dict.fromkeys(live["regularizer"]) if name != baseline]
+    if len(live) != 2 or len(names) != 1 or names[0] not in set(committed["regularizer"]):
+        return ""
+    one, many = (
+        np.subtract(*(stats.iterations(side).steps for side in stats.pair_up(table, names[0], baseline)))
+        for table in (live, committed)
+    )
+    way = int(np.sign(one[0]))
+    favours = {-1: f"favours {method_name(names[0])}", 0: "favours neither", 1: f"favours {method_name(baseline)}"}[way]
+    alike = int((np.sign(many) == way).sum())
+    return f"This pair {favours}. It means nothing: {few(alike)} of {few(len(many))} committed pairs went this way."
+
+
+def read_time(table: pd.DataFrame) -> str:
+    """Say how long some committed runs took in all, so that nobody starts them unawares."""
+    return f"These {len(table)} runs took {table['seconds'].sum() / 60:.0f} minutes in all, on the CPUs that made them."

@@ -282,7 +282,7 @@ def named(rows: pd.DataFrame) -> dict[int, str]:
 
 def _name(row: Mapping[Any, Any]) -> str:
     """Name a setting in a word or two, the regulariser where it is not TSLoss itself."""
-    other = method_name(row["regularizer"]).removeprefix("TSLoss, ").replace("persistent ", "")
+    other = method_name(row["regularizer"]).removeprefix("TSLoss with ")
     return ", ".join(filter(None, ["" if row["regularizer"] == "tsloss" else other, setting(row)]))
 
 

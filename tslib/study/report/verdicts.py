@@ -83,7 +83,9 @@ SHORT = {
 """The claims in a few words."""
 
 HEADS: dict[Verdict | None, str] = {
-    **{"reproduced": "Holds", "contradicted": "Fails", "undecided": "Undecided"},
+    "reproduced": "Holds",
+    "contradicted": "Fails",
+    "undecided": "Undecided",
     None: "Runs are missing",
 }
 
