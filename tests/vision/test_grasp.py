@@ -28,7 +28,7 @@ from tslib.prompts.methods import start
 from tslib.prompts.soft_prompt import SoftPrompt
 from tslib.records.checkpoints import Checkpoint
 from tslib.records.files import TABLES
-from tslib.runs.evaluation import evaluate, of_run
+from tslib.runs.evaluation import EvaluationStore, evaluate, of_run
 from tslib.runs.store import RunStore
 from tslib.tasks import TASKS, Example, Reading, Task
 from tslib.tasks.base import made
@@ -36,6 +36,7 @@ from tslib.tuning.loop import tune
 from tslib.tuning.optimizer import add_gradient
 from tslib.vision import sight as sights
 from tslib.vision.conditional import ConditionalPrompt
+from tslib.vision.gates import MEASURES
 from tslib.vision.grasp import GraspPrompt, block_positions, gate, known_blocks
 from tslib.vision.projector import Projector
 from tslib.vision.sight import Pair, Sight, opened
@@ -492,6 +493,18 @@ def test_a_record_has_what_its_prompt_needs(toy, tmp_path, fields, beside, token
     assert evaluated.results["answer_loss"] == pytest.approx(record.results["final_cross_entropy"], rel=1e-5)
     assert evaluated.results["answer_loss"] < record.steps["cross_entropy"].iloc[0]
     assert evaluated.environment["projector"] == record.environment["projector"]
+    assert {*MEASURES} <= {*evaluated.rows} if not fields else not {*MEASURES} & {*evaluated.rows}
+    kept_too = EvaluationStore(tmp_path / "evaluations")
+    kept_too.save(evaluated)
+    pd.testing.assert_frame_equal(kept_too.load(kept_too.path(evaluated.config)).rows, evaluated.rows.round(5))
+    swapped = dataclasses.replace(evaluated.config, intervention="picture")
+    if fields:
+        with pytest.raises(InputError, match="intervention=picture is on the gate of a run with method=grasp"):
+            evaluate(swapped, kept, progress=False)
+    else:
+        changed = evaluate(swapped, kept, progress=False).rows
+        assert (changed["answer_loss"] - evaluated.rows["answer_loss"]).abs().max() > 1e-4
+        assert list(changed["entropy"]) != list(evaluated.rows["entropy"])
     with pytest.raises(InputError, match="depends on picture and question, which PEFT has none of"):
         save_adapter(kept, tmp_path / "adapter")
     without = evaluate(dataclasses.replace(evaluated.config, run=""), progress=False)

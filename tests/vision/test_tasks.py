@@ -121,6 +121,13 @@ def test_balancing_takes_the_fewest_and_leaves_out_what_is_rare():
 
 
 @pytest.mark.usefixtures("without_type_checks")
+def test_closed_questions_by_themselves():
+    whole, closed = (load_task(name, "validation") for name in ("aerial-scenes", "aerial-scenes/closed"))
+    assert closed == [row for row in whole if kind_of(row.id) in ("presence", "quarter", "comparison")]
+    assert {row.choices for row in closed} == {("yes", "no")}
+
+
+@pytest.mark.usefixtures("without_type_checks")
 def test_splits_share_no_picture():
     assert SCENES.pictures["test"] >= 500
     assert set(SCENES.pictures) == set(SCENES.splits)

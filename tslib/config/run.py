@@ -321,6 +321,9 @@ class EvalConfig(Hashed):
     """Positions at most; None: as many as the model has."""
     projector: Annotated[str, Field(min_length=1)] = "vit-s14"
     """As for a run."""
+    intervention: Literal["none", "question", "picture", "blocks"] = "none"
+    """What the gate of a run with grasp goes by (`tslib.vision.gates`): what is asked and shown; another question or
+    another picture, which the model itself does not see; or as it should, and the weights go to other blocks."""
     batch_size: Count = 32
     """Rows that are decoded together."""
     pass_tokens: Count = 8192

@@ -98,10 +98,14 @@ def _bucket(number: float, buckets: Mapping[str, float]) -> str:
 
 
 class AerialScenes(PictureTask):
-    """Generated aerial-like scenes, not satellite images, with balanced questions of RSVQA's kinds."""
+    """Generated aerial-like scenes, not satellite images, with balanced questions of RSVQA's kinds.
 
-    name = "aerial-scenes"
-    title = "generated aerial-like scenes, not satellite images"
+    Parameters
+    ----------
+    closed
+        Whether yes-or-no questions alone are asked.
+    """
+
     licence = "Apache-2.0 (generated)"
     source = "https://arxiv.org/abs/2003.07333"
     splits = ("train", "test", "validation", "align")
@@ -109,9 +113,16 @@ class AerialScenes(PictureTask):
     pictures: Mapping[str, int] = {"train": 1000, "test": 600, "validation": 200, "align": 1500}
     """Scenes of a split; ``align`` is for a projector, ``validation`` for what it has learnt."""
 
+    def __init__(self, *, closed: bool = False) -> None:
+        self.closed = closed
+        self.name = f"aerial-scenes{'/closed' * closed}"
+        self.title = f"generated aerial-like scenes, not satellite images{', yes or no' * closed}"
+        self.subsets = () if closed else ("closed",)
+
     def read(self, split: str) -> Reading:
         """Rows of a split that is known to exist."""
-        return _made(split, self.pictures[split])
+        whole = _made(split, self.pictures[split])
+        return made(row for row in whole.examples if row.choices) if self.closed else whole
 
 
 @cache
@@ -258,6 +269,10 @@ class RSVQA(PictureTask):
 
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (AerialScenes(), RSVQA("hr"), *(RSVQA("hr", f + 1) for f in range(FOLDS)), RSVQA("lr"))
+    task.name: task
+    for task in (
+        *(AerialScenes(), AerialScenes(closed=True)),
+        *(RSVQA("hr"), *(RSVQA("hr", fold + 1) for fold in range(FOLDS)), RSVQA("lr")),
+    )
 }
 """The benchmarks with pictures; `tslib.tasks.registry` hands them on by their names."""
