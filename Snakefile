@@ -28,6 +28,7 @@ ENV = "env -u XDG_CACHE_HOME" if CACHE is None else f"env XDG_CACHE_HOME={quote(
 STAMPS = []
 SOURCES = [str(path) for path in sorted((ROOT / "tslib").rglob("*.py"))]
 RECORDS = [str(path) for path in sorted([*COMMITTED.glob("[!.]*/record.json"), *COMMITTED.glob("evaluations/*.json")])]
+WRITTEN = (".", "reference", "_static")
 PAGES = {page.stem: str(page) for page in pages()}
 
 
@@ -94,7 +95,7 @@ rule notebook:
 rule book:
     input:
         expand(str(ROOT / "book" / "executed" / "{page}.ipynb"), page=PAGES),
-        sorted(str(path) for folder in ("book", "book/reference") for path in (ROOT / folder).glob("*.*")),
+        sorted(str(path) for folder in WRITTEN for path in (ROOT / "book" / folder).glob("*.*")),
         SOURCES,  # the reference is made from their docstrings
         str(ROOT / "_config.yml"),
         str(ROOT / "_toc.yml"),

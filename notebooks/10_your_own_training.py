@@ -237,7 +237,8 @@ kept = ("model", "task", "n_tokens", "device", "dtype")  # what goes with every 
 quick = {name: getattr(config, name) for name in kept}
 quick |= {"max_steps": method_steps, "answer_every": 0, "topology_every": 2}
 rates = {"prompt-tuning": 0.01}  # what comes out of an encoder, or is in every layer, moves further at the same rate
-of_methods = [runs.get_or_run(TuneConfig(**quick, method=name, lr=rates.get(name, 0.001))) for name in METHODS]
+names = [name for name, method in METHODS.items() if not method.resume]  # the others are of pictures
+of_methods = [runs.get_or_run(TuneConfig(**quick, method=name, lr=rates.get(name, 0.001))) for name in names]
 of_regularizers = [runs.get_or_run(TuneConfig(**quick, regularizer=name, weight=0.01)) for name in REGULARIZERS]
 
 # %% tags=["hide-input"]

@@ -4,7 +4,7 @@ import hashlib
 import pytest
 from pydantic import ValidationError
 
-from tslib.config import GUIDED, PRESETS, SCHEMA_VERSION, SETTINGS, TuneConfig, explain
+from tslib.config import FAST, GUIDED, PRESETS, SCHEMA_VERSION, SETTINGS, SUITED, TuneConfig, explain
 from tslib.losses.registry import REGULARIZERS
 from tslib.tasks import FAMILIES
 
@@ -164,6 +164,16 @@ def test_what_is_given_goes_before_a_preset(preset):
         assert given == dataclasses.replace(made, **{name: getattr(plain, name)})
 
 
+@pytest.mark.parametrize("method", SUITED)
+def test_a_method_has_settings_where_no_preset_is_given(method):
+    made, plain = TuneConfig(method=method), TuneConfig(method=method, preset="tuned")
+    assert made == dataclasses.replace(plain, **SUITED[method])
+    for name in SUITED[method]:
+        given = TuneConfig(method=method, **{name: getattr(plain, name)})
+        assert given == dataclasses.replace(made, **{name: getattr(plain, name)})
+    assert TuneConfig(method=method, preset="fast") == dataclasses.replace(plain, lr=PRESETS["fast"], **FAST)
+
+
 def test_a_preset_is_the_same_config_as_its_learning_rate():
     assert TuneConfig(preset="paper") == TuneConfig(lr=5e-5)
     assert TuneConfig(preset="paper").hash == TuneConfig(lr=5e-5).hash
@@ -212,5 +222,5 @@ def test_an_integer_for_a_number_is_the_same_config(field):
 
 def test_hash_changes_with_the_schema(monkeypatch):
     before = TuneConfig().hash
-    monkeypatch.setattr("tslib.config.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr("tslib.config.run.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     assert TuneConfig().hash != before

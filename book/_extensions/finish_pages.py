@@ -1,10 +1,8 @@
 """A Sphinx extension: what the theme and MathJax leave to be done on finished pages."""
 
 import re
-import shutil
 from pathlib import Path
 
-import plotly
 from sphinx.application import Sphinx
 
 MATHJAX = ("input/tex", "output/chtml", "a11y/assistive-mml")
@@ -32,14 +30,13 @@ def repaired(page: str) -> str:
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """Repair every page, drop the scripts that none of them loads, and bring Plotly's, for figures that move."""
+    """Repair every page, and drop the scripts that none of them loads."""
     if error or app.builder.format != "html":
         return
     for page in Path(app.outdir).rglob("*.html"):
         page.write_text(repaired(page.read_text(encoding="utf-8")), encoding="utf-8")
     static = Path(app.outdir) / "_static"
     (static / "scripts" / "fontawesome.js").unlink(missing_ok=True)
-    shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", static)
     mathjax = static / "mathjax"
     for path in mathjax.rglob("*.*"):
         name = path.relative_to(mathjax).with_suffix("").as_posix()

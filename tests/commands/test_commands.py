@@ -27,6 +27,7 @@ from tslib.prompts.methods import METHODS
 from tslib.runs.store import RunStore
 from tslib.runs.sweeps import Sweep
 from tslib.tasks import FAMILIES
+from tslib.vision.encoders import ENCODERS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,9 +123,9 @@ def test_terms_that_were_not_accepted(capsys, monkeypatch, tmp_path):
     assert "python -m tslib fetch gemma3-270m --accept-gemma-terms" in said
 
 
-@pytest.mark.parametrize("preset", [*PRESETS, None])
-def test_flags_that_are_given_go_before_a_preset(monkeypatch, tmp_path, preset):
-    """Also where they give a default; in both spellings, and wherever they stand."""
+@pytest.mark.parametrize(("method", "preset"), [*((None, preset) for preset in [*PRESETS, None]), ("grasp", None)])
+def test_flags_that_are_given_go_before_a_preset(monkeypatch, tmp_path, method, preset):
+    """And before what a method sets; also where they give a default, in both spellings, and wherever they stand."""
     seen = []
 
     def done(_, config):
@@ -134,11 +135,13 @@ def test_flags_that_are_given_go_before_a_preset(monkeypatch, tmp_path, preset):
     monkeypatch.setattr(RunStore, "done", done)
     flags = ["--init", "gaussian", "--n_tokens=20", "--seed", "3"]
     fields = {"init": "gaussian", "n_tokens": 20, "seed": 3}
-    for chosen in ([f"--preset={preset}"], ["--preset", preset]) if preset else ([],):
+    chooses = {name: value for name, value in (("method", method), ("preset", preset)) if value}
+    for spelt in (lambda name, value: [f"--{name}={value}"], lambda name, value: [f"--{name}", value]):
+        chosen = [part for choice in chooses.items() for part in spelt(*choice)]
         for given in (chosen, [*chosen, *flags], [*flags, *chosen]):
             assert main(["tune", "--store", str(tmp_path), *given]) == 1
             expected = fields if given != chosen else {}
-            assert seen.pop() == TuneConfig(**expected, preset=preset or "tuned")
+            assert seen.pop() == TuneConfig(**expected, **chooses)
 
 
 # what cannot be run
@@ -184,6 +187,7 @@ def test_a_damaged_model_in_the_cache(capsys, tmp_path, models_folder, monkeypat
         else:
             shutil.copy(path, folder)
     monkeypatch.setenv("TSLIB_CACHE", str(tmp_path))
+    monkeypatch.setattr("tslib.kernels.precision.computes", lambda *_: True)  # else there is a word on that, too
     status, said = failure(capsys, "tune", "--dtype", "bfloat16", "--device", "cpu", "--store", str(tmp_path / "runs"))
     assert status == 1
     assert said.startswith(f"smollm2-135m in {folder} cannot be used: {fetching.WEIGHTS} has 9 bytes, ")
@@ -289,7 +293,7 @@ def test_fetch_prints_the_folder(capsys, models_folder):
 
 
 def test_book_builds(capsys, monkeypatch):
-    monkeypatch.setattr("tslib.study.book.build.build", lambda: Path("_build/html/index.html"))
+    monkeypatch.setattr("tslib.study.book.build.build", lambda force: Path("_build/html/index.html"))
     assert main(["book"]) == 0
     assert capsys.readouterr().out == "_build/html/index.html\n"
 
@@ -471,8 +475,8 @@ def test_tables(capsys, few_made, monkeypatch):
     assert lines[0].split()[:3] == ["task", "title", "subsets"]
     assert [line.split()[0] for line in lines[1:]] == list(FAMILIES)
     assert main(["models"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(MODELS)
+    tables = [table.splitlines() for table in capsys.readouterr().out.split("\n\n")]
+    assert [[line.split()[0] for line in lines[1:]] for lines in tables] == [list(MODELS), list(ENCODERS)]
 
 
 def test_a_pager_that_is_closed_early_is_no_error():

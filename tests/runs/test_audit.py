@@ -19,6 +19,8 @@ def test_an_audit_finds_what_was_changed(short, tmp_path, capsys):
     work(short, store, [config.hash for config in short.configs[:2]], progress=False)
     assert main(["audit", str(store.root), "--sample", "9"]) == 0
     assert capsys.readouterr().out.count("bits") == 2
+    assert main(["rerun", short.configs[0].hash, "--store", str(store.root)]) == 0
+    assert "The same bits: all numbers of 3 steps" in capsys.readouterr().out
     record = store.get(short.configs[0])
     steps = record.steps.assign(cross_entropy=record.steps["cross_entropy"] * 1.0001)
     store.save(dataclasses.replace(record, steps=steps, iterations_to_correct=2))

@@ -11,6 +11,7 @@ import entmax
 import pandas as pd
 import pytest
 import torch
+from made_sights import MadeSight
 from pydantic import ValidationError
 from torch.testing import assert_close
 
@@ -27,13 +28,15 @@ from tslib.prompts.methods import start
 from tslib.prompts.soft_prompt import SoftPrompt
 from tslib.records.checkpoints import Checkpoint
 from tslib.records.files import TABLES
-from tslib.runs.evaluation import evaluate, of_run
+from tslib.runs.evaluation import EvaluationStore, evaluate, of_run
 from tslib.runs.store import RunStore
 from tslib.tasks import TASKS, Example, Reading, Task
 from tslib.tasks.base import made
 from tslib.tuning.loop import tune
 from tslib.tuning.optimizer import add_gradient
 from tslib.vision import sight as sights
+from tslib.vision.conditional import ConditionalPrompt
+from tslib.vision.gates import MEASURES
 from tslib.vision.grasp import GraspPrompt, block_positions, gate, known_blocks
 from tslib.vision.projector import Projector
 from tslib.vision.sight import Pair, Sight, opened
@@ -226,6 +229,45 @@ def test_uniform_weights_and_one_block_are_static_prompt_tuning(tiny, fields, wa
         assert float(prompt.keys.grad.abs().max()) == float(prompt.queries.grad.abs().max()) == 0
 
 
+def test_one_step_moves_scores_by_as_little_whatever_the_width():
+    moved = []
+    for width in (16, 1024):
+        sight = MadeSight({"p": drawn((64, width), 1)}, {"q": drawn((width,), 2)})
+        prompt = GraspPrompt(drawn((12, width)), config(gate="softmax"), sight)
+        (before,) = prompt.scores([Pair("p", "q")]).detach()
+        (prompt.weights([Pair("p", "q")])[0, 0]).log().backward()
+        torch.optim.Adam([prompt.keys, prompt.queries], 0.03).step()
+        moved.append(float((prompt.scores([Pair("p", "q")])[0].detach() - before).abs().max()))
+        assert before.std() > 0.1
+    # by no more than 0.03 √h · 2 times what keys and queries measure, which is 1; as much for each width
+    assert all(0.02 < change < 0.5 for change in moved)
+
+
+@pytest.mark.usefixtures("fast_encoder")
+@pytest.mark.parametrize("way", ["packed", "alone"])
+def test_a_prompt_that_the_picture_shifts(tiny, way):
+    values = drawn((3, 16))
+    expected, gradient = static(tiny, values)
+    with looking(tiny, slots=3) as (sight, rows):
+        prompt = ConditionalPrompt(values, config(method="cocoop", gate_width=128, seed=2), sight)
+        outcome = forward(tiny.model, prompt, rows, grad=True, way=way)
+        outcome.loss.backward()
+        # it begins as the static prompt, and its network is a sixteenth as wide as a token
+        assert_close(outcome.loss, expected.loss, rtol=1e-5, atol=0)
+        assert_close(prompt.weight.grad, gradient, rtol=1e-3, atol=1e-6)
+        assert (prompt.down.shape, prompt.up.shape) == ((1, 16), (16, 1))
+        assert float(prompt.down.grad.abs().max()) == 0 < float(prompt.up.grad.abs().max())
+        with torch.no_grad():
+            prompt.up += 3
+            one, same, other = prompt.fuse([0, 1, 2])
+        # by hand: the mean of the picture's 64 tokens, of length √16; one hidden number
+        seen = sight.pictures(torch.tensor([0]))[0].mean(0)
+        hidden = max(0.0, float(prompt.down[0] @ seen) / float(seen.norm()) * 4 / 16)
+        assert_close(one, values + 3 * hidden)
+        assert torch.equal(one, same), "another question about the same picture"
+        assert not torch.equal(one, other)
+
+
 @pytest.mark.usefixtures("fast_encoder")
 @pytest.mark.parametrize("place", ["before-picture", "after-picture"])
 @pytest.mark.parametrize("name", ["entmax15", "softmax", "known", "random"])
@@ -284,7 +326,7 @@ def test_the_gradient_of_the_scores_vanishes_with_equal_prototypes(tiny):
     _, prompt = guided(tiny, values)
     assert float(prompt.keys.grad.abs().max()) < 1e-7
     _, apart = guided(tiny, drawn((12, 16)))
-    assert float(apart.keys.grad.abs().max()) > 1e-5
+    assert float(apart.keys.grad.abs().max()) > 1e-6
 
 
 @pytest.mark.usefixtures("fast_encoder")
@@ -349,6 +391,7 @@ def test_the_start_is_that_of_a_longer_prompt(tiny):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"method": "cocoop", "gate": "softmax", "gate_width": 128}, "gate is of method=grasp; given gate=softmax"),
         (
             {"method": "prompt-tuning", "blocks": 16},
             "blocks is of method=grasp; given blocks=16 with method=prompt-tuning",
@@ -374,7 +417,7 @@ def test_old_hashes_are_as_they_were():
 
 
 @pytest.fixture
-def toy(monkeypatch, fast_encoder, own_cache, tiny_model, projector_file):
+def toy(monkeypatch, fast_encoder, own_cache, tiny_model, projector_file, without_type_checks):
     """Make configs of runs of the tiny model on three questions about pictures."""
     monkeypatch.setitem(TASKS, "toy", Pictured())
     fixed = {"task": "toy", "model": tiny_model, "projector": projector_file, "samples": 3, "max_steps": 6, "lr": 0.05}
@@ -430,19 +473,38 @@ def test_a_state_of_another_projector_is_not_gone_on_from(toy, tmp_path, monkeyp
     assert (record.environment["resumed"], record.environment["projector"]["kind"]) == (0, "another")
 
 
-def test_a_record_has_what_its_prompt_needs(toy, tmp_path):
-    store, asked = RunStore(tmp_path / "runs"), toy(max_steps=60, lr=0.3, regularizer="none")
+@pytest.mark.parametrize(
+    ("fields", "beside", "tokens"),
+    [({}, ["keys", "queries"], 12), ({"method": "cocoop", "gate_width": 128}, ["down", "up"], 3)],
+    ids=["grasp", "cocoop"],
+)
+def test_a_record_has_what_its_prompt_needs(toy, tmp_path, fields, beside, tokens):
+    asked = toy(**fields, max_steps=30, lr=0.3, regularizer="none", answer_every=0)
+    store = RunStore(tmp_path / "runs")
     record = store.run(asked, progress=False)
     kept = store.load(store.path(asked))
-    assert sorted({name.partition("/")[2] for name in kept.beside}) == ["keys", "queries"]
+    assert sorted({name.partition("/")[2] for name in kept.beside}) == beside
     assert all(torch.equal(kept.beside[name], value) for name, value in record.beside.items())
-    assert kept.prompts[60].shape == (12, 16)
+    assert kept.prompts[30].shape == (tokens, 16)
     assert record.environment["projector"]["kind"] == "drawn"
+    quick = {"scoring": "likelihood"}  # one pass, where replies would be sixteen tokens of nonsense
     # the loss of the training rows, told apart by picture and question, is that at the end of the run
-    evaluated = evaluate(of_run(EvalConfig(split="train", device="cpu"), kept), kept, progress=False)
+    evaluated = evaluate(of_run(EvalConfig(split="train", device="cpu", **quick), kept), kept, progress=False)
     assert evaluated.results["answer_loss"] == pytest.approx(record.results["final_cross_entropy"], rel=1e-5)
     assert evaluated.results["answer_loss"] < record.steps["cross_entropy"].iloc[0]
     assert evaluated.environment["projector"] == record.environment["projector"]
+    assert {*MEASURES} <= {*evaluated.rows} if not fields else not {*MEASURES} & {*evaluated.rows}
+    kept_too = EvaluationStore(tmp_path / "evaluations")
+    kept_too.save(evaluated)
+    pd.testing.assert_frame_equal(kept_too.load(kept_too.path(evaluated.config)).rows, evaluated.rows.round(5))
+    swapped = dataclasses.replace(evaluated.config, intervention="picture")
+    if fields:
+        with pytest.raises(InputError, match="intervention=picture is on the gate of a run with method=grasp"):
+            evaluate(swapped, kept, progress=False)
+    else:
+        changed = evaluate(swapped, kept, progress=False).rows
+        assert (changed["answer_loss"] - evaluated.rows["answer_loss"]).abs().max() > 1e-4
+        assert list(changed["entropy"]) != list(evaluated.rows["entropy"])
     with pytest.raises(InputError, match="depends on picture and question, which PEFT has none of"):
         save_adapter(kept, tmp_path / "adapter")
     without = evaluate(dataclasses.replace(evaluated.config, run=""), progress=False)
@@ -452,7 +514,7 @@ def test_a_record_has_what_its_prompt_needs(toy, tmp_path):
 @pytest.mark.parametrize("method", ["prompt-tuning", "prefix-tuning", "lora"])
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT's
 def test_other_methods_see_pictures_too(toy, method):
-    record = tune(toy(method=method, regularizer="none", gate_width=128, max_steps=30), progress=False)
+    record = tune(toy(method=method, regularizer="none", gate_width=128, max_steps=12, answer_every=0), progress=False)
     assert record.status == "finished"
     assert record.steps["cross_entropy"].iloc[-1] < record.steps["cross_entropy"].iloc[0]
 
@@ -466,7 +528,7 @@ def test_a_prompt_behind_the_question_keeps_its_picture(toy):
 
 
 def test_what_cannot_be_seen_is_told(toy):
-    with pytest.raises(InputError, match="ties prompts to places of a picture: give a task that has pictures"):
+    with pytest.raises(InputError, match="depends on a picture: give a task with some"):
         tune(toy(task="gsm-symbolic", samples=1), progress=False)
     with pytest.raises(InputError, match="take no solved examples before them: shots is 0; given 1"):
         tune(toy(samples=2, shots=1), progress=False)

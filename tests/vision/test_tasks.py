@@ -12,7 +12,8 @@ from PIL import Image
 from tslib.errors import InputError, ResourceError
 from tslib.tasks import TASKS, Example, load_task
 from tslib.tasks.sources import DATA_DIR, data_dir
-from tslib.vision import pictures
+from tslib.vision import pictures, tasks
+from tslib.vision import questions as questions_of
 from tslib.vision.pictures import checksum, grid_file, grids, pixels
 from tslib.vision.questions import Question, area_bucket, balanced, quarter_of, questions
 from tslib.vision.scenes import CLASSES, METRES, PIXELS, Scene, Shape, make_scene
@@ -120,12 +121,40 @@ def test_balancing_takes_the_fewest_and_leaves_out_what_is_rare():
 
 
 @pytest.mark.usefixtures("without_type_checks")
+def test_closed_questions_by_themselves():
+    whole, closed = (load_task(name, "validation") for name in ("aerial-scenes", "aerial-scenes/closed"))
+    assert closed == [row for row in whole if kind_of(row.id) in ("presence", "quarter", "comparison")]
+    assert {row.choices for row in closed} == {("yes", "no")}
+
+
+@pytest.mark.usefixtures("without_type_checks")
 def test_splits_share_no_picture():
     assert SCENES.pictures["test"] >= 500
     assert set(SCENES.pictures) == set(SCENES.splits)
     assert {row.picture.split("/")[1] for row in load_task("aerial-scenes", "validation")} == {"validation"}
     made = [make_scene(f"aerial-scenes/{split}/0").shapes for split in ("train", "test", "validation", "align")]
     assert len(set(made)) == 4
+
+
+@pytest.mark.usefixtures("without_type_checks")
+def test_scenes_are_drawn_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("TSLIB_CACHE", str(tmp_path))
+    drawn = []
+    monkeypatch.setattr(tasks, "make_scene", lambda key: drawn.append(key) or make_scene(key))
+    found = tasks._kept("validation", 4)
+    assert drawn == [f"aerial-scenes/validation/{number}" for number in range(4)]
+    assert tasks._kept("validation", 4) == found
+    assert len(drawn) == 4
+    (kept,) = (tmp_path / "scenes").iterdir()
+    for broken in ("[[1", '[["aerial-scenes"]]', "7"):
+        kept.write_text(broken)
+        assert tasks._kept("validation", 4) == found
+    assert len(drawn) == 16
+    monkeypatch.setattr(tasks, "scenes", questions_of)  # another code draws other scenes
+    tasks._kept("validation", 4)
+    assert len(drawn) == 20
+    monkeypatch.setenv("TSLIB_CACHE", str(kept / "a file is no folder"))
+    assert tasks._kept("validation", 4) == found
 
 
 def test_quarters_are_named_in_the_words():

@@ -13,8 +13,8 @@ def bench(file: Path | None = None, force: bool = False) -> None:
     Parameters
     ----------
     file
-        Where measurements are kept; parts that are there are not measured again. By default the committed one,
-        data/results/cost.json.
+        Where measurements are kept; parts that are there are not measured again. By default the committed one of
+        this processor, data/results/cost-PROCESSOR.json.
     force
         Measure all of it again.
 
@@ -25,7 +25,7 @@ def bench(file: Path | None = None, force: bool = False) -> None:
     from tslib.study.bench import bench
     from tslib.study.report import cost as report_cost
 
-    content = bench.run(bench.PATH if file is None else file, force=force)
+    content = bench.run(bench.here() if file is None else file, force=force)
     print(report_cost.requirements(content).to_string(index=False))
 
 
@@ -63,8 +63,10 @@ def check_device(device: str = "auto", small: bool = False, file: Path = Path("r
 
 
 @command
-def book(only: str = "", assemble: bool = False) -> None:
-    """Run every notebook on the embedded model and build the book in _build/html.
+def book(only: str = "", assemble: bool = False, force: bool = False) -> None:
+    """Run every notebook on the embedded model and build the book in _build/html; say which took how long.
+
+    A notebook is run again where it, the library, the records or the versions of packages have changed.
 
     Parameters
     ----------
@@ -72,12 +74,15 @@ def book(only: str = "", assemble: bool = False) -> None:
         Only run this notebook, such as 03_convergence.
     assemble
         Only assemble the pages of notebooks that were run.
+    force
+        Run all notebooks, also those that nothing has changed for.
 
     Examples
     --------
     python -m tslib book
     python -m tslib book --only 03_convergence
     python -m tslib book --assemble
+    python -m tslib book --force
     """
     from tslib.study.book import build as book
 
@@ -85,7 +90,7 @@ def book(only: str = "", assemble: bool = False) -> None:
         print(book.assemble())
         return
     if not only:
-        print(book.build())
+        print(book.build(force=force))
         return
     found = {page.stem: page for page in book.pages()}
     if only not in found:

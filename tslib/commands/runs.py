@@ -8,10 +8,8 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from tslib.commands.registry import command, say
-from tslib.config import SETTINGS, EvalConfig, TuneConfig
+from tslib.config import EvalConfig, TuneConfig, settings_of
 from tslib.errors import InputError
-
-PRESET = r"--preset(=|$)"
 
 
 @command
@@ -67,6 +65,7 @@ def tune(config: OmitArgPrefixes[TuneConfig], store: Path = Path("runs"), force:
     python -m tslib tune --regularizer tsloss --max-steps 20
     python -m tslib tune --task bbh-symbolic --samples 10 --method prefix-tuning --lr 0.01
     python -m tslib tune --placement suffix --dtype auto --store my-runs
+    python -m tslib tune --task aerial-scenes --method grasp --samples 16 --max-steps 20
     """
     from tslib.kernels.precision import advice
     from tslib.runs.store import RunStore
@@ -86,7 +85,7 @@ def tune(config: OmitArgPrefixes[TuneConfig], store: Path = Path("runs"), force:
 
 
 def with_preset(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments of `tune` with what their preset sets before them, so that what is given goes before it.
+    """Return the arguments of `tune` with what preset or method set before them, so that what is given goes before it.
 
     The parser fills in all fields, and a config made of them cannot know which were given.
 
@@ -96,9 +95,11 @@ def with_preset(arguments: Sequence[str]) -> list[str]:
     ['tune', '--init', 'vocabulary', '--warmup-steps']
     """
     command, *given = arguments
-    follows = [*given[1:], ""]
-    named = [one.partition("=")[2] or after for one, after in zip(given, follows, strict=True) if re.match(PRESET, one)]
-    settings = SETTINGS.get(named[-1], {}) if named else {}
+    named: dict[str, str] = {}
+    for one, after in zip(given, [*given[1:], ""], strict=True):
+        if flag := re.match(r"--(preset|method)(=|$)", one):
+            named[flag[1]] = one.partition("=")[2] or after
+    settings = settings_of(named.get("preset"), named.get("method"))
     flags = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     return [command, *flags, *given]
 

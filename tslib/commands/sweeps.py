@@ -168,6 +168,45 @@ def audit(
 
 
 @command
+def rerun(
+    record: Annotated[Positional[str], arg(metavar="RECORD")],
+    store: Path = Path("data/results"),
+) -> None:
+    """Make one named run again, and say whether it is the record's to the last bit, or by how much it differs.
+
+    Nothing is written.
+
+    Parameters
+    ----------
+    record
+        Folder of a record, or the hash at the end of its name.
+    store
+        Folder of records.
+
+    Examples
+    --------
+    python -m tslib rerun f3428d36d890
+    """
+    from tslib.kernels.precision import advice
+    from tslib.records.provenance import check_weights
+    from tslib.runs import rerun
+    from tslib.runs.audit import compare, make_again
+    from tslib.runs.store import RunStore
+
+    records = RunStore(store)
+    found = records.find(record)
+    name = records.path(found.config).name
+    check_weights(found.environment, found.config.model, name, "make its run anew with --force of tune")
+    print(rerun.announcement(name, found), flush=True)
+    say(advice(found.config.dtype, found.config.device))
+    other = found.config.replayed
+    again = make_again(found, None if other is None else records.done(other))
+    print(rerun.sentence(found, again))
+    if differences := compare(name, found, again).differences:
+        raise ResourceError(f"that is more than may be: {'; '.join(differences)}")
+
+
+@command
 def table(store: Path = Path("data/results")) -> None:
     """Print all records of a folder as CSV, one line a run.
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tslib.config import METHODS
 from tslib.errors import InputError, ResourceError
 from tslib.interop.clouds import KEY, LAYERED, Clouds, seen, tensors
 from tslib.prompts.initial import encoding_of, entering, scale_of
@@ -98,7 +99,7 @@ def save_adapter(record: RunRecord, folder: Path, *, step: int | None = None) ->
         raise InputError(f"PEFT puts a prompt before the question; the prompt of run {config.hash} is a suffix")
     if config.method == "lora":
         raise InputError(f"run {config.hash} has no soft prompt to save: it is the reference line with LoRA")
-    if config.method == "grasp":
+    if METHODS[config.method].resume:
         raise InputError(f"the prompt of run {config.hash} depends on picture and question, which PEFT has none of")
     step, values = _values_at(record, step)
     values = values.float()

@@ -25,6 +25,7 @@ __all__ = [
     "machine",
     "same_bits",
     "same_weights",
+    "unlike",
     "weights",
     "weights_now",
 ]
@@ -33,7 +34,7 @@ DIGESTS = ("gguf_sha256", "safetensors_sha256", "revision")
 """What a model's identity has of its weights, one of them."""
 PACKAGES = ("torch", "transformers", "ripser", "numpy", "scipy")
 NUMBERS = [
-    "config.py",
+    "config/*.py",
     "kernels/*.py",
     "losses/*.py",
     "models/loading.py",
@@ -152,8 +153,13 @@ def digest(sources: Iterable[str]) -> str:
 
     Comments, docstrings, the layout of lines, names of files and imports have no part in it.
     """
-    found = {ast.dump(statement) for source in sources for statement in _Bare().visit(ast.parse(source)).body}
+    found = {statement for source in sources for statement in _defined(source)}
     return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()[:12]
+
+
+def _defined(source: str) -> list[str]:
+    """Return what a source defines, a text for each statement."""
+    return [ast.dump(statement) for statement in _Bare().visit(ast.parse(source)).body]
 
 
 class _Bare(ast.NodeTransformer):
@@ -185,11 +191,17 @@ def same_bits(one: dict[str, Any], other: dict[str, Any]) -> bool:
     No product of one shape may be by different kernels. Of a run that replays another's lengths these have to be the
     same, too; of one with pictures, the projector.
     """
+    return not unlike(one, other)
+
+
+def unlike(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Name what last bits depend on and two environments differ in, or one does not say."""
     promised = ("code", "packages", "platform", "machine", "device", "threads", "model", "dtype")
     first, second = (
         {name: SAME_CODE.get(value, value) if name == "code" else value for name, value in said.items()}
         for said in (one, other)
     )
-    same = all(first.get(name) == second.get(name) for name in ("replayed", "projector"))
+    found = [name for name in promised if name not in first or first[name] != second.get(name)]
+    found += [name for name in ("replayed", "projector") if first.get(name) != second.get(name)]
     kernels = choice.same(first.get("kernels", {}), second.get("kernels", {}))
-    return same and kernels and all(name in first and first[name] == second.get(name) for name in promised)
+    return found if kernels else [*found, "kernels"]

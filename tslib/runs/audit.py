@@ -18,7 +18,20 @@ from tslib.records.record import RunRecord
 from tslib.runs.store import RunStore
 from tslib.tuning.loop import tune
 
-__all__ = ["FIRST", "ITERATIONS", "LOSS", "Finding", "audit", "compare", "imitated", "iterations_gap"]
+__all__ = [
+    "FIRST",
+    "ITERATIONS",
+    "LOSS",
+    "Finding",
+    "audit",
+    "compare",
+    "compared",
+    "imitated",
+    "iterations_gap",
+    "loss_gap",
+    "make_again",
+    "same_table",
+]
 
 FIRST = 10
 """Steps whose losses are compared where other code or another machine made the record: rounding grows from step to
@@ -97,24 +110,44 @@ def audit(
             f"all {len(paths)} records in {store.root} are in bfloat16, which this processor only imitates: give "
             "--any-dtype to draw from them"
         )
+    for name in random.Random(seed).sample(names, min(sample, len(names))):
+        try:
+            record = store.load(store.root / name)
+            check_weights(record.environment, record.config.model, "it")
+            other = record.config.replayed
+            replays = None if other is None else store.done(other)
+        except (DamagedError, InputError) as error:
+            yield Finding(name, "", None, None, float("nan"), (str(error),))
+            continue
+        yield compare(name, record, make_again(record, replays, progress=progress))
+
+
+def make_again(record: RunRecord, replays: RunRecord | None = None, *, progress: bool = True) -> RunRecord:
+    """Make a record's run again, with as many threads; nothing is written.
+
+    Parameters
+    ----------
+    record
+        Of the run.
+    replays
+        The record whose lengths the run replays, if it does.
+    progress
+        Show a bar.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C or SIGTERM.
+    """
     threads = torch.get_num_threads()
+    torch.set_num_threads(int(record.environment["threads"]))
     try:
-        for name in random.Random(seed).sample(names, min(sample, len(names))):
-            try:
-                record = store.load(store.root / name)
-                check_weights(record.environment, record.config.model, "it")
-                other = record.config.replayed
-                replays = None if other is None else store.done(other)
-            except (DamagedError, InputError) as error:
-                yield Finding(name, "", None, None, float("nan"), (str(error),))
-                continue
-            torch.set_num_threads(int(record.environment["threads"]))
-            again = tune(record.config, progress=progress, replays=replays)
-            if again.status == "interrupted":  # this run, not the recorded one
-                raise KeyboardInterrupt
-            yield compare(name, record, again)
+        again = tune(record.config, progress=progress, replays=replays)
     finally:
         torch.set_num_threads(threads)
+    if again.status == "interrupted":  # this run, not the recorded one
+        raise KeyboardInterrupt
+    return again
 
 
 def imitated(store: RunStore) -> list[str]:
@@ -138,31 +171,47 @@ def compare(name: str, record: RunRecord, again: RunRecord) -> Finding:
         for what in ("status", "rows")
         if getattr(record, what) != getattr(again, what)
     ]
-    one, other = (
-        compact(run.steps)["cross_entropy"].to_numpy() if len(run.steps) else np.empty(0) for run in (record, again)
-    )
-    length = min(len(one), len(other), len(one) if bits else FIRST)
-    gaps, sizes = np.abs(one[:length] - other[:length]), np.abs(one[:length])
-    relative = np.divide(gaps, sizes, out=np.where(gaps > 0, np.inf, 0.0), where=sizes > 0)  # a loss can be 0
-    loss = float(relative.max(initial=0.0))
+    loss = loss_gap(record, again, None if bits else FIRST)
     correct = (record.iterations_to_correct, again.iterations_to_correct)
     if bits:
         if correct[0] != correct[1]:
             differences.append(f"iterations to correct {correct[0]}, again {correct[1]}")
-        for table in TABLES:
-            first, second = (
-                compact(getattr(run, table)).drop(columns="seconds", errors="ignore") for run in (record, again)
-            )
-            if not np.array_equal(first.to_numpy(float), second.to_numpy(float), equal_nan=True):
-                differences.append(f"the table of {table} is not the same")
+        differences += [
+            f"the table of {table} is not the same" for table in TABLES if not same_table(record, again, table)
+        ]
     else:
         if loss > LOSS:
-            differences.append(f"a loss of the first {length} steps differs by {loss:.1%}, {LOSS:.0%} may be")
+            differences.append(
+                f"a loss of the first {compared(record, again, FIRST)} steps differs by {loss:.1%}, {LOSS:.0%} may be"
+            )
         gap = iterations_gap(*correct)
         if gap > ITERATIONS:
             bound = f", {ITERATIONS:.0%} may be" if gap < np.inf else ""
             differences.append(f"iterations to correct {correct[0]}, again {correct[1]}{bound}")
     return Finding(name, "bits" if bits else "tolerance", *correct, loss, tuple(differences))
+
+
+def compared(record: RunRecord, again: RunRecord, first: int | None = None) -> int:
+    """How many steps two runs both have, at most the first."""
+    both = min(len(record.steps), len(again.steps))
+    return both if first is None else min(both, first)
+
+
+def loss_gap(record: RunRecord, again: RunRecord, first: int | None = None) -> float:
+    """Largest relative difference of the losses of the first steps that both have, by default of all; 0 of none."""
+    length = compared(record, again, first)
+    if not length:
+        return 0.0
+    one, other = (compact(run.steps)["cross_entropy"].to_numpy()[:length] for run in (record, again))
+    gaps, sizes = np.abs(one - other), np.abs(one)
+    relative = np.divide(gaps, sizes, out=np.where(gaps > 0, np.inf, 0.0), where=sizes > 0)  # a loss can be 0
+    return float(relative.max())
+
+
+def same_table(record: RunRecord, again: RunRecord, table: str) -> bool:
+    """Whether a table of two runs has the same numbers as it is kept, but for how long steps took."""
+    first, second = (compact(getattr(run, table)).drop(columns="seconds", errors="ignore") for run in (record, again))
+    return np.array_equal(first.to_numpy(float), second.to_numpy(float), equal_nan=True)
 
 
 def iterations_gap(recorded: int | None, again: int | None) -> float:

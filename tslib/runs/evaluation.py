@@ -30,6 +30,8 @@ from tslib.records.durable import DamagedError, checked, sealed, set_aside, writ
 from tslib.records.provenance import check_weights, environment, same_weights
 from tslib.records.record import COMMITTED, RunRecord, folder_name
 from tslib.tasks import Example, few_shot, find_task, load_task, shuffled
+from tslib.vision.gates import chosen, intervene
+from tslib.vision.grasp import GraspPrompt
 from tslib.vision.sight import positions, seeing, seen_by
 
 __all__ = ["Evaluation", "EvaluationStore", "evaluate", "of_config", "of_run"]
@@ -50,7 +52,8 @@ class Evaluation:
     environment
         As of a run's record.
     rows
-        One row an example: id, score, answer_loss, tokens of the reply; no text.
+        One row an example: id, score, answer_loss, tokens of the reply; of a gate what it chooses
+        (`tslib.vision.gates.chosen`); no text.
     """
 
     config: EvalConfig
@@ -114,9 +117,10 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
     run = None if record is None else record.config
     with seeing(config, model, tokenizer, examples, rows, run=run, shots=config.shots, progress=progress) as seen:
         prompt = None if record is None else _tuned_prompt(record, model)
+        measured = _intervened(config, prompt, seen)
         judge = _Judge(config, model, tokenizer, prompt, longest, shots)
         outcomes, projector = _outcomes(judge, examples, seen, progress), seen_by(model)
-    table = pd.DataFrame([{"id": example.id} | outcomes[example.id] for example in examples])
+    table = pd.DataFrame([{"id": example.id} | outcomes[example.id] for example in examples]).join(measured)
     if not np.isfinite(table["answer_loss"]).all():
         raise InputError(f"{config.model} in {config.dtype} gives losses that are not finite: use float32 or bfloat16")
     rooms = [room_of(dataclasses.replace(row, target=[]), judge.n_tokens, context, longest) for row in seen]
@@ -135,6 +139,17 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
     return Evaluation(
         config, results, environment(config.model, device, started) | chat.dated(tokenizer) | projector, table
     )
+
+
+def _intervened(config: EvalConfig, prompt: SoftPrompt | None, rows: Sequence[Encoded]) -> pd.DataFrame:
+    """Change what the gate of a prompt goes by, as asked, and measure what it chooses; nothing without a gate."""
+    if not isinstance(prompt, GraspPrompt):
+        if config.intervention != "none":
+            raise InputError(f"intervention={config.intervention} is on the gate of a run with method=grasp: name one")
+        return pd.DataFrame(index=range(len(rows)))
+    intervene(prompt, config.intervention, config.seed)
+    pairs = list(prompt.sight.pairs)
+    return chosen(prompt, [pairs[number] for number in prompt.sight.pairs_of(rows)])
 
 
 def _outcomes(

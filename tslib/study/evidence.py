@@ -19,7 +19,7 @@ from tslib.runs.sweeps import Sweep, status
 from tslib.stats import PAIR
 
 if TYPE_CHECKING:
-    from tslib.runs.evaluation import EvaluationStore
+    from tslib.runs.evaluation import Evaluation, EvaluationStore
 
 __all__ = ["LEARNING_RATES", "MAIN", "SWEEP", "UNTUNED", "Evidence", "stacked"]
 
@@ -166,6 +166,10 @@ class Evidence:
                 found = self._evaluation_store.load(path).summary()
                 rows.append(_of(config) | {name: found[name] for name in measured})
         return pd.DataFrame(rows, columns=["run", *OF_RUN, *measured])
+
+    def evaluated(self, config: TuneConfig) -> "list[Evaluation]":
+        """Return those evaluations that the sweep asks of a run, and that are there."""
+        return [self._evaluation_store.load(path) for path in self._evaluations(config) if path.is_file()]
 
     def untuned(self, task: str, model: str = "smollm2-135m") -> float | None:
         """Return the held-out score of a model as it is, scored by its replies, without examples; None if not there.

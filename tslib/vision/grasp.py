@@ -14,25 +14,22 @@ of Peters et al., 2019 (arXiv:1905.05702), sparsemax of Martins & Astudillo, 201
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from tslib.config import TuneConfig
 from tslib.errors import needs
-from tslib.prompts.encoding import Encoded
-from tslib.prompts.initial import INITIALIZERS
 from tslib.prompts.methods import Trained
-from tslib.prompts.soft_prompt import SoftPrompt
 from tslib.vision.projector import SIDE
 from tslib.vision.questions import quarter_of
-from tslib.vision.sight import Pair, Sight, sight_of
+from tslib.vision.sight import Pair, Sight
+from tslib.vision.slots import SlotPrompt, even
 
-__all__ = ["GraspPrompt", "block_positions", "gate", "known_blocks", "resume", "start"]
+__all__ = ["GraspPrompt", "block_positions", "gate", "known_blocks", "start"]
 
 TRAINED = ("entmax15", "softmax", "sparsemax", "top1", "random")
 """Gates that have weights of their own to train."""
@@ -84,11 +81,8 @@ def known_blocks(question: str, blocks: int) -> Float[Tensor, "n"]:
     return weights.flatten() / weights.sum()
 
 
-class GraspPrompt(SoftPrompt):
+class GraspPrompt(SlotPrompt):
     """A bank of prompts, one for each block of a picture, and the gate that fuses them for a picture and a question.
-
-    Among a row's ids its tokens have slots (see `tslib.vision.sight`), so to the loop it is a prompt without positions
-    of its own.
 
     Parameters
     ----------
@@ -99,8 +93,13 @@ class GraspPrompt(SoftPrompt):
     sight
         What the model sees.
     beside
-        Values of the gate; by default drawn from the run's seed, N(0, 1 / d).
+        Values of the gate; by default drawn from the run's seed.
     """
+
+    keys: Tensor
+    queries: Tensor
+    constant: Tensor
+    places: Tensor
 
     def __init__(
         self,
@@ -109,44 +108,20 @@ class GraspPrompt(SoftPrompt):
         sight: Sight,
         beside: Mapping[str, Tensor] | None = None,
     ) -> None:
-        super().__init__(values)
-        self.config, self.sight = config, sight
-        width = values.shape[1]
-        generator = torch.Generator().manual_seed(config.seed)  # on the CPU: the same numbers on every device
+        super().__init__(values, config, sight, beside)
+        self.register_buffer("places", block_positions(config.blocks, values.shape[1]), persistent=False)
+
+    def drawn(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw keys and queries of the gate, N(0, 1 / d), each times its width, and the constant, N(0, 1)."""
+        config, width = self.config, self.weight.shape[1]
         shapes = {"keys": (config.gate_width, width), "queries": (config.gate_width, width)}
         if config.gate_queries == "constant":
             shapes["constant"] = (1, width)
-        for name, shape in shapes.items() if config.gate in TRAINED else ():
-            scale = 1.0 if name == "constant" else width**-0.5
-            drawn = scale * torch.randn(shape, generator=generator)
-            self.register_parameter(name, nn.Parameter(drawn if beside is None else beside[name].clone()))
-        self.register_buffer("places", block_positions(config.blocks, width), persistent=False)
-        sight.fuse = self.fuse
-
-    @property
-    def n_tokens(self) -> int:
-        """None: its tokens stand in slots of the rows."""
-        return 0
-
-    def forward(self) -> Float[Tensor, "0 d"]:
-        """Return nothing: all that enters the model stands in slots."""
-        return self.weight.new_zeros(0, self.weight.shape[1])
-
-    @property
-    def bank(self) -> Float[Tensor, "n m d"]:
-        """The prompts of the blocks."""
-        bank: Tensor = self.weight.unflatten(0, (self.config.blocks, -1))
-        return bank
-
-    def beside(self) -> dict[str, Tensor]:
-        """What is trained beside the bank: keys, queries and constant of the gate, where it has them."""
-        return {name: value for name, value in self.named_parameters() if name != "weight"}
-
-    def cloud(self, rows: Sequence[Encoded]) -> Float[Tensor, "*batch k d"]:
-        """What a regulariser acts on: the bank as one cloud, each block's prompt, or the fused prompts of some rows."""
-        if self.config.regularized == "fused":
-            return self.fuse(sorted(set(self.sight.pairs_of(rows))))
-        return self.bank if self.config.regularized == "regions" else self.weight
+        return {
+            name: (1.0 if name == "constant" else width**0.5) * torch.randn(shape, generator=generator)
+            for name, shape in shapes.items()
+            if config.gate in TRAINED
+        }
 
     def fuse(self, pairs: Sequence[int]) -> Float[Tensor, "u m d"]:
         """Return the fused prompts of pairs, by their numbers."""
@@ -173,21 +148,19 @@ class GraspPrompt(SoftPrompt):
         numbers = torch.tensor([sight.numbers[pair.picture] for pair in pairs], device=self.weight.device)
         side = round(config.blocks**0.5)
         tokens: Tensor = sight.pictures(numbers).detach().unflatten(1, (side, SIDE // side, side, SIDE // side))
-        content = _even(tokens.mean((2, 4)).flatten(1, 2))  # (u, N, d)
-        places: Tensor = self.places  # type: ignore[assignment]
+        content = even(tokens.mean((2, 4)).flatten(1, 2))  # (u, N, d)
+        places = self.places
         seen = {"content": content, "position": places.expand_as(content), "content+position": content + places}
         if config.gate_queries == "constant":
-            asked = self.constant.expand(len(pairs), -1)  # type: ignore[operator]
+            asked = self.constant.expand(len(pairs), -1)
         else:
-            asked = _even(torch.stack([sight.question(pair.question) for pair in pairs]))
-        keys, queries = seen[config.gate_keys] @ self.keys.T, asked @ self.queries.T  # type: ignore[operator]
+            asked = even(torch.stack([sight.question(pair.question) for pair in pairs]))
+        keys, queries = (
+            given @ matrix.T / matrix.shape[1]
+            for given, matrix in ((seen[config.gate_keys], self.keys), (asked, self.queries))
+        )
         found: Tensor = (keys * queries[:, None]).sum(-1) / config.gate_width**0.5
         return found
-
-
-def _even(values: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-    """Divide by the root mean square: what a picture's tokens and hidden states measure differs by orders."""
-    return values / values.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-12)
 
 
 def _order(pair: Pair, config: TuneConfig) -> list[int]:
@@ -199,16 +172,7 @@ def _order(pair: Pair, config: TuneConfig) -> list[int]:
 
 
 def start(config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
-    """Begin a run: the bank starts as a prompt of N · m tokens would."""
+    """Begin a run, if what its gate needs is here."""
     if config.gate in ("entmax15", "sparsemax", "random"):
         needs("vision", "entmax")
-    embed = model.get_input_embeddings()
-    longer = replace(config, n_tokens=config.blocks * config.n_tokens)
-    values = INITIALIZERS[config.init](longer, embed, tokenizer, 1.0)
-    prompt = GraspPrompt(values, config, sight_of(model)).to(embed.weight.device)
-    return Trained(prompt, prompt.named_parameters())
-
-
-def resume(config: TuneConfig, model: Any, values: Float[Tensor, "k d"], beside: Mapping[str, Tensor]) -> GraspPrompt:
-    """Put a run's bank and gate to work on what a model sees."""
-    return GraspPrompt(values, config, sight_of(model), beside).to(model.get_input_embeddings().weight.device)
+    return GraspPrompt.start(config, model, tokenizer)

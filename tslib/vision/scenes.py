@@ -70,12 +70,19 @@ class Shape:
             slice(max(0, int((min(v) - margin) / METRES)), min(PIXELS, math.ceil((max(v) + margin) / METRES)))
             for v in (xs, ys)
         )
-        x = (np.arange(columns.start, columns.stop) + 0.5)[None] * METRES
-        y = (np.arange(rows.start, rows.stop) + 0.5)[:, None] * METRES
-        inside = np.ones((y.shape[0], x.shape[1]), bool)
+        x = (np.arange(columns.start, columns.stop) + 0.5) * METRES
+        y = (np.arange(rows.start, rows.stop) + 0.5) * METRES
+        left, right = np.full(len(y), -np.inf), np.full(len(y), np.inf)  # of each row: an edge bounds it on one side
         for (ax, ay), (bx, by) in zip(self.corners, (*self.corners[1:], self.corners[0]), strict=True):
-            across = (bx - ax) * (y - ay) - (by - ay) * (x - ax)  # its length times the distance from the edge
-            inside &= across >= -margin * math.hypot(bx - ax, by - ay)
+            # (bx - ax) (y - ay) - (by - ay) (x - ax), the edge's length times the distance from it, is at least this
+            reach = (bx - ax) * (y - ay) + margin * math.hypot(bx - ax, by - ay)
+            if by == ay:
+                right[reach < 0] = -np.inf
+            elif by > ay:
+                np.minimum(right, ax + reach / (by - ay), out=right)
+            else:
+                np.maximum(left, ax + reach / (by - ay), out=left)
+        inside = (x >= left[:, None]) & (x <= right[:, None])
         return (rows, columns), inside
 
 

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from tslib.config import EvalConfig, TuneConfig
+from tslib.config import METHODS, EvalConfig, TuneConfig
 from tslib.errors import InputError
 from tslib.prompts.encoding import Encoded
 from tslib.tasks.base import Example
@@ -169,7 +169,7 @@ def sight_of(model: Any) -> Sight:
     """
     if model not in _SIGHTS:
         raise InputError(
-            "method=grasp ties prompts to places of a picture: give a task that has pictures, such as aerial-scenes"
+            "a prompt of method=grasp or cocoop depends on a picture: give a task with some, such as aerial-scenes"
         )
     return _SIGHTS[model]
 
@@ -256,7 +256,7 @@ def seeing(
         yield list(rows)
         return
     made = load_projector(config.projector, config.model, model, tokenizer, progress=progress)
-    guided = run is not None and run.method == "grasp"
+    guided = run is not None and METHODS[run.method].resume
     slots, after = (run.n_tokens, run.prompt_place == "after-picture") if run is not None and guided else (0, False)
     sight = Sight(model, tokenizer, made, slots=slots, after=after)
     sight.look(examples, progress=progress)

@@ -4,18 +4,25 @@ Scoring is by the benchmark's buckets: an area is right if it is in the bucket o
 low-resolution set. RSVQA is of Lobry et al., 2020 (arXiv:2003.07333); its generator and metrics were not read.
 """
 
+import hashlib
+import json
+import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from tqdm import tqdm
 
 from tslib.errors import InputError, ResourceError
+from tslib.models import loading as models
 from tslib.tasks.base import Example, Reading, Refused, Row, Task, made, prompt_key
 from tslib.tasks.sources import DATA_DIR, data_dir, is_file, read_json
+from tslib.vision import questions as asked
+from tslib.vision import scenes
 from tslib.vision.pictures import SCENES, check_picture
-from tslib.vision.questions import AREAS, INSTRUCTIONS, area_bucket, balanced, questions
+from tslib.vision.questions import AREAS, INSTRUCTIONS, Question, area_bucket, balanced, question_of, questions
 from tslib.vision.scenes import make_scene
 
 __all__ = ["COUNTS", "RSVQA", "TASKS", "AerialScenes", "PictureTask", "kind_of"]
@@ -91,10 +98,14 @@ def _bucket(number: float, buckets: Mapping[str, float]) -> str:
 
 
 class AerialScenes(PictureTask):
-    """Generated aerial-like scenes, not satellite images, with balanced questions of RSVQA's kinds."""
+    """Generated aerial-like scenes, not satellite images, with balanced questions of RSVQA's kinds.
 
-    name = "aerial-scenes"
-    title = "generated aerial-like scenes, not satellite images"
+    Parameters
+    ----------
+    closed
+        Whether yes-or-no questions alone are asked.
+    """
+
     licence = "Apache-2.0 (generated)"
     source = "https://arxiv.org/abs/2003.07333"
     splits = ("train", "test", "validation", "align")
@@ -102,22 +113,54 @@ class AerialScenes(PictureTask):
     pictures: Mapping[str, int] = {"train": 1000, "test": 600, "validation": 200, "align": 1500}
     """Scenes of a split; ``align`` is for a projector, ``validation`` for what it has learnt."""
 
+    def __init__(self, *, closed: bool = False) -> None:
+        self.closed = closed
+        self.name = f"aerial-scenes{'/closed' * closed}"
+        self.title = f"generated aerial-like scenes, not satellite images{', yes or no' * closed}"
+        self.subsets = () if closed else ("closed",)
+
     def read(self, split: str) -> Reading:
         """Rows of a split that is known to exist."""
-        return _made(split, self.pictures[split])
+        whole = _made(split, self.pictures[split])
+        return made(row for row in whole.examples if row.choices) if self.closed else whole
 
 
 @cache
 def _made(split: str, pictures: int) -> Reading:
-    return made(balanced(_asked(split, pictures), pictures))
+    return made(_kept(split, pictures))
 
 
-def _asked(split: str, pictures: int) -> Iterator[Example]:
+def _kept(split: str, pictures: int) -> list[Example]:
+    """Return the balanced questions of a split, out of the cache where they are there: scenes are drawn once."""
+    code = b"".join(Path(module.__file__ or "").read_bytes() for module in (scenes, asked))
+    file = models.cache_dir() / "scenes" / f"{split}-{pictures}-{hashlib.sha256(code).hexdigest()[:16]}.json"
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+        return [_example(str(name), str(words), str(answer)) for name, words, answer in rows]
+    except (OSError, ValueError, TypeError, IndexError):  # none, or a broken one: it is made again
+        found = balanced(_drawn(split, pictures), pictures)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        rows = [(example.id, question_of(example.prompt), example.answer) for example in found]
+        temporary.write_text(json.dumps(rows), encoding="utf-8")
+        temporary.replace(file)
+    except OSError:  # a cache that cannot be written to costs time alone
+        with suppress(OSError):
+            temporary.unlink()
+    return found
+
+
+def _drawn(split: str, pictures: int) -> Iterator[Example]:
     for number in tqdm(range(pictures), desc=f"scenes of {split}", delay=2, leave=False):
-        key = f"{SCENES}{split}/{number}"
-        for index, asked in enumerate(questions(make_scene(key))):
-            name = f"{SCENES}{split}/{asked.kind}/{number}.{index}"
-            yield Example(name, asked.prompt, asked.answer, asked.answer, asked.choices, key)
+        for index, one in enumerate(questions(make_scene(f"{SCENES}{split}/{number}"))):
+            yield _example(f"{SCENES}{split}/{one.kind}/{number}.{index}", one.words, one.answer)
+
+
+def _example(name: str, words: str, answer: str) -> Example:
+    _, split, kind, number = name.split("/")
+    question, picture = Question(kind, words, answer), f"{SCENES}{split}/{number.partition('.')[0]}"
+    return Example(name, question.prompt, answer, answer, question.choices, picture)
 
 
 FOLDS = 5
@@ -226,6 +269,10 @@ class RSVQA(PictureTask):
 
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (AerialScenes(), RSVQA("hr"), *(RSVQA("hr", f + 1) for f in range(FOLDS)), RSVQA("lr"))
+    task.name: task
+    for task in (
+        *(AerialScenes(), AerialScenes(closed=True)),
+        *(RSVQA("hr"), *(RSVQA("hr", fold + 1) for fold in range(FOLDS)), RSVQA("lr")),
+    )
 }
 """The benchmarks with pictures; `tslib.tasks.registry` hands them on by their names."""

@@ -31,6 +31,13 @@ def test_rows_have_the_size_and_the_template(smollm2_135m, batch, question, answ
     assert len({tuple(row.question) for row in rows}) == batch
 
 
+def test_rows_that_share_nothing(smollm2_135m):
+    rows = Setting(batch=3, question=20, answer=4, alike=False).rows(smollm2_135m.tokenizer)
+    assert [(len(row.question), len(row.target)) for row in rows] == [(20, 4)] * 3
+    assert len({row.question[0] for row in rows}) == 3
+    assert str(Setting(alike=False)).endswith("8 × (60 + 60), float32, rows that share nothing")
+
+
 def test_a_question_too_short_for_the_template(smollm2_135m):
     with pytest.raises(InputError, match=r"a question of 20 tokens and an answer of 4: give more than \d\d"):
         Setting(question=20, answer=4).rows(smollm2_135m.tokenizer)

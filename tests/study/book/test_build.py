@@ -1,11 +1,14 @@
 """Building the book where something goes wrong."""
 
+import re
+
 import nbformat
 import pytest
 
 from tslib.__main__ import main
 from tslib.errors import ResourceError
 from tslib.study.book import build as book
+from tslib.study.book import reuse
 
 
 @pytest.fixture
@@ -27,7 +30,80 @@ def test_a_notebook_that_raises_keeps_no_other_from_being_run(checkout, monkeypa
     made = {page.name: nbformat.read(page, 4).cells[-1].outputs for page in sorted((checkout / "executed").iterdir())}
     assert list(made) == ["a.ipynb", "b.ipynb", "c.ipynb"]
     assert made["c.ipynb"][0]["text"] == "3\n"
-    assert "WARNING" not in capfd.readouterr().err, "kernels have nothing to warn of"
+    out, err = capfd.readouterr()
+    assert re.search(r"^b  0:\d\d  failed$", out, flags=re.MULTILINE)
+    assert "WARNING" not in err, "kernels have nothing to warn of"
+    again = reuse.reused(checkout / "executed", reuse.digests(book.pages(checkout)))
+    assert [(run.name, run.seconds > 0) for run in again] == [("a", True), ("c", True)]
+
+
+@pytest.fixture
+def in_this_process(checkout, monkeypatch):
+    """Notebooks are run one after the other, without kernels; gives the names of those that were."""
+    ran = []
+
+    def execute(notebook, output, progress=True):
+        ran.append(notebook.stem)
+        if "in the middle" in notebook.read_text():
+            raise ResourceError(f"{notebook.name} raised")
+        page = nbformat.read(notebook, 4)
+        reuse.note(page, reuse.digests([notebook])[notebook.stem], 83.2)
+        output.parent.mkdir(exist_ok=True)
+        nbformat.write(page, output)
+
+    monkeypatch.setattr(book, "MOST", 1)
+    monkeypatch.setattr(book, "execute", execute)
+    monkeypatch.setattr(book, "assemble", lambda root: root / "index.html")
+    return ran
+
+
+def test_a_notebook_is_run_again_only_where_something_that_it_reads_has_changed(checkout, in_this_process, capsys):
+    def built(**how):
+        in_this_process.clear()
+        assert book.build(checkout, **how) == checkout / "index.html"
+        return sorted(in_this_process), capsys.readouterr().out.splitlines()[-1]
+
+    with pytest.raises(ResourceError, match=r"b\.ipynb raised"):
+        book.build(checkout)
+    assert "b  0:00  failed" in capsys.readouterr().out
+    path = checkout / "notebooks" / "b.ipynb"
+    path.write_text(path.read_text().replace("in the middle", "never"), encoding="utf-8")
+    ran, said = built()
+    assert ran == ["b"], "the one that failed"
+    assert said == (
+        "1 notebook was run in 0:00; 2 were reused, since nothing that they read has changed: a (1:23), c (1:23)"
+    )
+    assert built()[0] == []
+    assert built(force=True) == (["a", "b", "c"], "3 notebooks were run in 0:00")
+    (checkout / "executed" / "c.ipynb").unlink()
+    assert built()[0] == ["c"]
+    (checkout / "data" / "results" / "x").mkdir(parents=True)
+    (checkout / "data" / "results" / "x" / "record.json").write_text("{}")
+    assert built()[0] == ["a", "b", "c"], "a new record"
+
+
+def test_what_a_page_is_made_of(checkout, monkeypatch):
+    """Of the library, the versions of packages, the variables that name rows; `start` of all notebooks."""
+    start = checkout / "notebooks" / "start.ipynb"
+    start.write_text("{}")
+    before = reuse.digests(book.pages(checkout))
+    assert before == reuse.digests(book.pages(checkout))
+
+    def changed():
+        now = reuse.digests(book.pages(checkout))
+        return [name for name in now if now[name] != before[name]]
+
+    (checkout / "notebooks" / "a.ipynb").write_text("{}")
+    assert changed() == ["a", "start"]
+    assert {pattern.partition("/")[0] for pattern in reuse.READ} == {"tslib", "data", "book", "requirements.txt"}
+    for name in ("tslib/losses/one.py", "requirements.txt", "data/sweeps/one.yaml", "book/claims.md"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text("1")
+        assert changed() == ["a", "b", "c", "start"]
+        (checkout / name).unlink()
+        assert changed() == ["a", "start"]
+    monkeypatch.setenv("TSLIB_DATA_DIR", "elsewhere")
+    assert changed() == ["a", "b", "c", "start"]
 
 
 def test_notebooks_that_tune_longest_are_run_first():

@@ -24,7 +24,7 @@ MODULES = [
     *("records.provenance", "records.record", "tuning.loop", "study.paper", "study.shapes", "study.structure"),
     "study.treatment",
     *("interop.adapters", "interop.clouds", "interop.trainer"),
-    *(f"runs.{name}" for name in ("audit", "evaluation", "store", "sweeps")),
+    *(f"runs.{name}" for name in ("audit", "evaluation", "rerun", "store", "sweeps")),
     *(f"study.plots.{path.stem}" for path in sorted((ROOT / "tslib" / "study" / "plots").glob("[a-z]*.py"))),
 ]
 REFERENCE = "\n".join(

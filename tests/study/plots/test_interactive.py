@@ -160,7 +160,7 @@ def test_a_notebook_gets_both_and_the_page_loads_plotly_from_the_book():
     assert set(bundle) == {"application/vnd.plotly.v1+json", "text/html"}
     assert json.loads(json.dumps(bundle["application/vnd.plotly.v1+json"]["layout"]["height"])) == 560
     assert bundle["text/html"].startswith('<div role="figure" aria-label="a &quot;slider&quot;">')
-    assert 'src="../../_static/plotly.min.js"' in bundle["text/html"]
+    assert 'src="../../_static/lib/plotly-basic.min.js"' in bundle["text/html"]
     assert "cdn.plot.ly" not in bundle["text/html"]
 
 

@@ -17,10 +17,10 @@ from tslib.study.claims.criteria import MULTI, SINGLE
 from tslib.study.evidence import LEARNING_RATES, MAIN, Evidence
 from tslib.study.paper import TABLE2, TABLE3, TABLE4, table3_ratio
 from tslib.study.report import evidence as report_evidence
+from tslib.study.report import figure_by_figure, referee
 from tslib.study.report import findings as report_findings
 from tslib.study.report import questions as report_questions
 from tslib.study.report import rates as report_rates
-from tslib.study.report import referee
 from tslib.study.report import settings as report_settings
 from tslib.study.report import structure as report_structure
 from tslib.study.report import verdicts as report_verdicts
@@ -477,3 +477,14 @@ def test_findings_without_runs(nothing):
     assert report_findings.sensitivity(nothing, Evidence(LEARNING_RATES)) == report_findings.NOTHING
     assert report_findings.baselines(nothing) == report_findings.NOTHING
     assert report_findings.causation(nothing) == "**Nothing is decided about causes.** So far 0 of 45 runs are made."
+
+
+def test_what_stands_beside_the_papers_tables_on_weights_and_losses(whole):
+    """The weight 10 never ends, with another one TSLoss needs 90 steps of 100, and losses are 1 from first to last."""
+    said = {name: figure_by_figure.ITEMS[name].compare(whole) for name in ("figure-4", "table-4", "figure-5")}
+    assert "At λ = 1 the ratio is 0.90 [0.90, 0.90]; the paper's is 0.57" in said["table-4"]
+    assert "At λ = 10 none of three runs are correct, in the paper none." in said["table-4"]
+    assert "none of three at λ = 0, none of three at λ = 0.1" in said["figure-4"]
+    assert (
+        "clearly lower in none of eight combinations and clearly higher in none. It is 1.00 times" in said["figure-5"]
+    )

@@ -1,6 +1,7 @@
 """The benchmark: what is measured, in which order, and the file that it leaves."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,21 +14,30 @@ from tqdm import tqdm
 
 from tslib.config import PRESETS, SCHEMA_VERSION
 from tslib.errors import InputError, ResourceError, TslibError
+from tslib.kernels import choice
 from tslib.losses.tsloss import TSLoss
+from tslib.models.loading import computes
 from tslib.records.durable import write
 from tslib.records.provenance import environment
 from tslib.records.record import COMMITTED
 from tslib.study.bench import cost
 from tslib.study.bench.cost import WAYS, Setting
+from tslib.study.bench.decode import decode
 from tslib.topology import diagrams as topology
 
-__all__ = ["PATH", "both", "load", "run"]
+__all__ = ["PATH", "both", "here", "load", "parts", "place", "records", "run"]
 
 PATH = COMMITTED / "cost.json"
+"""The first record; those of other processors lie beside it (`here`)."""
 
 SHORT = Setting()
 LONG = Setting(batch=1, question=1024, answer=8)
 GEMMA = Setting(model="gemma3-270m", batch=4)
+PROBLEM = Setting(batch=1, question=66, answer=88)
+"""A problem of GSM8K: what the book's main experiment tunes on."""
+APART = Setting(alike=False)
+DECODED = (1, 16, 100)
+"""Questions that are decoded together."""
 ROUNDS, FEW = 7, 4
 """Steps of each way; the first is not counted."""
 PROMPTS = (10, 20, 50, 100, 200, 500, 1000)
@@ -40,16 +50,23 @@ def both(setting: Setting) -> list[Setting]:
 
 
 def parts() -> dict[str, Callable[[], Any]]:
-    """What is measured, by name; a part takes a minute or two."""
+    """What is measured, by name; a part takes a minute or two. In bfloat16 only where the processor has it."""
     found: dict[str, Callable[[], Any]] = {}
-    for dtype in ("float32", "bfloat16"):
+    dtypes = [dtype for dtype in ("float32", "bfloat16") if computes(dtype, "cpu")]
+
+    def native(*settings: Setting) -> list[Setting]:
+        return [one for setting in settings for one in both(setting) if one.dtype in dtypes]
+
+    for dtype in dtypes:
         found[f"rate/{dtype}"] = partial(cost.matrix_rate, dtype)
-    for setting in [*both(SHORT), *both(LONG), *both(GEMMA)]:
+    for setting in [*native(SHORT, LONG, GEMMA), PROBLEM, APART]:
         found[f"steps/{setting}"] = partial(_steps, setting, ROUNDS)
-    for setting in (*both(SHORT), *both(LONG)):
+    for setting in [*native(SHORT, LONG), PROBLEM]:
         found[f"profile/{setting}"] = partial(cost.profile, setting)
-    for setting in both(LONG):
+    for setting in native(LONG):
         found[f"profile/{setting}/suffix"] = partial(cost.profile, setting, "suffix")
+    for rows in DECODED:
+        found[f"decode/{rows}"] = partial(decode, rows)
     for batch in (1, 2, 4):
         setting = Setting(batch=batch)
         found[f"steps/{setting}"] = partial(_steps, setting, FEW)
@@ -92,13 +109,13 @@ def run(path: Path = PATH, *, force: bool = False) -> dict[str, Any]:
     done: dict[str, Any] = found["parts"] if found else {}
     if found and not asked.keys() - done.keys():
         return found
-    here = environment("smollm2-135m", torch.device("cpu"), time.time())
-    if done and found and (there := _place(found["environment"])) != _place(here):
+    now = environment("smollm2-135m", torch.device("cpu"), time.time())
+    if done and found and (there := place(found)) != place({"environment": now}):
         raise InputError(
-            f"{path} was measured on {there}, this is {_place(here)}: name another file (--file), or measure all of it "
-            "again (--force)"
+            f"{path} was measured on {there}, this is {place({'environment': now})}: name another file (--file), or "
+            "measure all of it again (--force)"
         )
-    content = {"schema": SCHEMA_VERSION, "environment": here, "parts": done}
+    content: dict[str, Any] = {"schema": SCHEMA_VERSION, "environment": now, "parts": done}
     _write(path, content)  # a file that cannot be written is no news after half an hour
     with tqdm([name for name in asked if name not in done], desc="bench", unit="part") as bar:
         for name in bar:
@@ -108,12 +125,26 @@ def run(path: Path = PATH, *, force: bool = False) -> dict[str, Any]:
             except TslibError as error:
                 tqdm.write(f"{name}: not measured: {error}")
                 continue
+            now["kernels"] = choice.made()
             _write(path, content | {"parts": {name: done[name] for name in asked if name in done}})
     return load(path)
 
 
-def _place(environment: dict[str, Any]) -> str:
+def place(content: dict[str, Any]) -> str:
+    """Say on what a record was measured."""
+    environment = content["environment"]
     return f"{environment.get('machine', 'a machine without a name')} with {environment.get('threads')} threads"
+
+
+def here() -> Path:
+    """Return where the committed record of this processor is, whether or not it is there."""
+    return COMMITTED / f"cost-{re.sub(r'[^a-z0-9]+', '-', choice.processor().lower()).strip('-')}.json"
+
+
+def records() -> list[dict[str, Any]]:
+    """Read all committed records, the newest first."""
+    found = [load(path) for path in sorted(COMMITTED.glob("cost*.json"))]
+    return sorted(found, key=lambda content: content["environment"].get("started", ""), reverse=True)
 
 
 def load(path: Path = PATH) -> dict[str, Any]:

@@ -63,10 +63,13 @@ class Setting:
     """Tokens of each question, those of the template among them."""
     answer: int = 60
     n_tokens: int = 20
+    alike: bool = True
+    """Whether questions stand in the same template; else rows are random tokens, and share nothing but the prompt."""
 
     def __str__(self) -> str:
         """Name it as in the tables."""
-        return f"{self.model}, {self.batch} × ({self.question} + {self.answer}), {self.dtype}"
+        said = f"{self.model}, {self.batch} × ({self.question} + {self.answer}), {self.dtype}"
+        return said if self.alike else f"{said}, rows that share nothing"
 
     def config(self, placement: str, steps: int, like: TuneConfig = LIKE) -> TuneConfig:
         """Return the run that makes such steps, each in a single pass, and is like another in all else."""
@@ -82,6 +85,10 @@ class Setting:
         InputError
             If the sizes leave no room for a problem.
         """
+        if not self.alike:
+            size, draw = (self.batch, self.question + self.answer), torch.Generator().manual_seed(0)
+            ids = torch.randint(len(tokenizer), size, generator=draw).tolist()
+            return [Encoded(row[: self.question], row[self.question :]) for row in ids]
         before, after = _template(tokenizer)
         room = self.question - len(before) - len(after)
         if room < 1 or self.answer < 1:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import joblib
 from tqdm import tqdm
 
 from tslib.errors import ResourceError
+from tslib.study.book.reuse import Run, digests, note, reused, told
 
 if TYPE_CHECKING:
     from tslib.study.evidence import Evidence
@@ -28,11 +30,18 @@ def pages(root: Path = ROOT) -> list[Path]:
     return sorted((root / "notebooks").glob("*.ipynb"))
 
 
-def build(root: Path = ROOT) -> Path:
+def build(root: Path = ROOT, *, force: bool = False) -> Path:
     """Run the notebooks at their default parameters and build ``_build/html``; a warning is an error.
 
     Several are run at once, with the processor's cores divided among them, and one that raises does not keep the others
-    from being run.
+    from being run. One whose page was made of what there is now is not run again. What took how long is printed.
+
+    Parameters
+    ----------
+    root
+        A checkout of the project.
+    force
+        Run all of them.
 
     Raises
     ------
@@ -42,13 +51,16 @@ def build(root: Path = ROOT) -> Path:
     notebooks = pages(root)
     if not notebooks:
         raise ResourceError(f"no notebooks in {root / 'notebooks'}: the book is built in a checkout of the project")
+    runs, began = [] if force else reused(EXECUTED, digests(notebooks)), time.monotonic()
+    missing = [notebook for notebook in notebooks if notebook.stem not in {run.name for run in runs}]
     cores = joblib.cpu_count()
-    at_once = min(len(notebooks), cores, MOST)
-    jobs = (joblib.delayed(_why_not)(notebook, EXECUTED / notebook.name) for notebook in in_turn(notebooks))
+    at_once = max(1, min(len(missing), cores, MOST))
+    jobs = (joblib.delayed(_timed)(notebook, EXECUTED / notebook.name) for notebook in in_turn(missing))
     with joblib.parallel_config("loky", inner_max_num_threads=max(1, cores // at_once)):
         done = joblib.Parallel(at_once, return_as="generator_unordered")(jobs)
-        failed = sorted(filter(None, tqdm(done, "notebooks", len(notebooks), unit="notebook")))
-    if failed:
+        runs += tqdm(done, "notebooks", len(missing), unit="notebook", disable=not missing)
+    print(told(runs, time.monotonic() - began))
+    if failed := sorted(run.failed for run in runs if run.failed):
         raise ResourceError("; ".join(failed))
     return assemble(root)
 
@@ -69,13 +81,14 @@ def _steps(notebook: Path) -> int:
     return max((value for cell in given for name, value in cell.items() if name.endswith("steps")), default=0)
 
 
-def _why_not(notebook: Path, output: Path) -> str:
-    """Run a notebook in a process of its own; return why it failed, or nothing."""
+def _timed(notebook: Path, output: Path) -> Run:
+    """Run a notebook in a process of its own; return how long that took, and why it failed if it did."""
+    began, failed = time.monotonic(), ""
     try:
         execute(notebook, output, progress=False)
     except ResourceError as error:
-        return str(error)
-    return ""
+        failed = str(error)
+    return Run(notebook.stem, time.monotonic() - began, failed=failed)
 
 
 def assemble(root: Path = ROOT) -> Path:
@@ -86,7 +99,9 @@ def assemble(root: Path = ROOT) -> Path:
     ResourceError
         If a page has a warning.
     """
+    from tslib.study.book import explorer
     from tslib.study.evidence import Evidence
+    from tslib.study.report import figure_by_figure
     from tslib.study.report import questions as report_questions
     from tslib.study.report.mutation import mutation
     from tslib.study.report.running import costs
@@ -99,6 +114,8 @@ def assemble(root: Path = ROOT) -> Path:
     (EXECUTED / "torture.md").write_text(torture() + "\n", encoding="utf-8")
     (EXECUTED / "running.md").write_text(costs() + "\n", encoding="utf-8")
     (EXECUTED / "mutation.md").write_text(mutation() + "\n", encoding="utf-8")
+    (EXECUTED / "figure_by_figure.md").write_text(figure_by_figure.page(evidence), encoding="utf-8")
+    explorer.write(EXECUTED / "static" / "records.js", evidence)
     program = str(Path(sys.executable).parent / "jupyter-book")
     command = [program, "build", "--path-output", ".", "--warningiserror", "--keep-going"]
     if subprocess.run([*command, "."], cwd=root, check=False).returncode:
@@ -151,6 +168,7 @@ def execute(notebook: Path, output: Path, *, progress: bool = True) -> None:
     from tslib.study.book.pages import finish
 
     output.parent.mkdir(exist_ok=True)
+    made_of, began = digests([notebook])[notebook.stem], time.monotonic()
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns of frozen modules
     encrypted = Config(KernelManager={"transport_encryption": "auto"})  # without it each kernel warns of eavesdroppers
     try:
@@ -168,7 +186,9 @@ def execute(notebook: Path, output: Path, *, progress: bool = True) -> None:
         raise ResourceError(
             f"{notebook.name} raised {error.ename}: {error.evalue}; what it did until then is in {output}"
         ) from error
-    nbformat.write(finish(nbformat.read(output, as_version=4), notebook.stem, repository()), output)
+    page = finish(nbformat.read(output, as_version=4), notebook.stem, repository())
+    note(page, made_of, time.monotonic() - began)
+    nbformat.write(page, output)
 
 
 def repository() -> str:

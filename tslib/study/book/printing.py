@@ -247,4 +247,4 @@ def _begin(page: Page, address: str) -> None:
     page.evaluate("() => MathJax.startup.promise")
     page.evaluate("() => { document.title = document.querySelector('h1').firstChild.textContent }")
     page.evaluate("() => document.querySelector('article.bd-article').replaceChildren()")
-    page.add_script_tag(url="/_static/plotly.min.js")
+    page.add_script_tag(url="/_static/lib/plotly-basic.min.js")

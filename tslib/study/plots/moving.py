@@ -1,7 +1,7 @@
 """How a figure that moves gets into JupyterLab and onto a page of the book, and what all of them share.
 
-In JupyterLab Plotly's own renderer draws it. A page of the book has it as a piece of HTML that loads ``plotly.min.js``
-from the book's ``_static`` folder, so that it needs no network.
+In JupyterLab Plotly's own renderer draws it. A page of the book has it as a piece of HTML that loads the part of
+Plotly with lines, points and bars from the book's ``_static`` folder, so that it needs no network.
 """
 
 import html
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-SCRIPT = "../../_static/plotly.min.js"
+SCRIPT = "../../_static/lib/plotly-basic.min.js"
 """Where pages of the book, at ``book/executed/``, find Plotly."""
 DIGITS = 5
 """Significant digits of what a page is given."""

@@ -251,7 +251,7 @@ def _bins(evidence: Evidence) -> str:
 
 
 def _homology(evidence: Evidence) -> str:
-    table = report_cost.tsloss_times(bench.load())
+    table = report_cost.tsloss_times(bench.records()[0])
     rows = table[table["what"].str.startswith("exact homology and its summary")]
     parts = [f"{row['ms']:.1f} ms for {row['n']} tokens" for row in rows.to_dict("records")]
     return f"Exact homology and its summary take {', '.join(parts)}."
@@ -356,7 +356,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "Q17": Question(
         "What does TSLoss cost per step, and how does it grow?",
-        lambda evidence: report_cost.read_tsloss(bench.load()),
+        lambda evidence: report_cost.read_tsloss(bench.records()[0]),
         ("06_cost",),
     ),
     "Q18": Question(

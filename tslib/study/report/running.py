@@ -36,7 +36,7 @@ def costs(names: Iterable[str] = PAPERS) -> str:
         Models that have a config in `MODELS`, of which nothing is fetched.
     """
     positions = N_TOKENS + memory.QUESTION + memory.TARGET
-    rate = bench.load()["parts"]["rate/float32"]
+    rate = bench.records()[0]["parts"]["rate/float32"]
     lines = [
         "| model | parameters | float32, GiB | fits in | bfloat16, GiB | fits in | on a GPU | on our CPU |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",

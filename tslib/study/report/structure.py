@@ -318,16 +318,16 @@ def loops(curves: pd.DataFrame) -> Loops:
     last = int(structure.drawn_curve(curves, "h1_count")["step"].iloc[-1])
     whole = curves[curves["run"].isin(curves.loc[curves["step"] == last, "run"])]
     ours, twins = (whole.pivot_table(index="run", columns="step", values=f"{of}h1_count") for of in ("", "null_"))
-    ends = [stats.mean(side[last].to_numpy(float)) for side in (ours, twins)]
+    at_end, null = (stats.mean(side[last].to_numpy(float)) for side in (ours, twins))
     first = float(ours[0].mean())
     lead = FATES[
         fate(
             stats.mean((ours[last] - ours[0]).to_numpy(float)),
-            ends[0].value / first if first else 1.0,
+            at_end.value / first if first else 1.0,
             stats.mean((ours - twins).mean(axis=1).to_numpy(float)),
         )
     ]
-    return Loops(lead, first, ends[0], ends[1], last, len(ours))
+    return Loops(lead, first, at_end, null, last, len(ours))
 
 
 def read_bands(curves: Mapping[str, pd.DataFrame]) -> str:

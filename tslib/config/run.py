@@ -3,12 +3,12 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import InitVar
 from functools import cached_property
-from importlib import import_module
 from typing import Annotated, Any, Literal
 
+from tslib.config.methods import METHODS
 from tslib.errors import InputError, needs
 
 needs("tune", "pydantic")
@@ -35,6 +35,17 @@ PUBLIC_CODE: dict[str, Any] = {
 prompt alone, which is float16 there: ``prompt_dtype``."""
 
 SETTINGS: dict[str, dict[str, Any]] = {"fast": FAST, "public-code": PUBLIC_CODE}
+"""Further fields by preset."""
+
+SUITED: dict[str, dict[str, Any]] = {name: FAST | {"n_tokens": 4} for name in ("grasp", "cocoop")}
+"""Fields that a method sets where neither they nor a preset are given. A bank of noise is so short that the first step
+overshoots, and so alike that the gate has next to no gradient; from words of the vocabulary the loss falls at once."""
+
+
+def settings_of(preset: str | None, method: str | None) -> dict[str, Any]:
+    """Return the fields that a preset sets or, where none is given, the method; None: not given."""
+    return SUITED.get(method or "", {}) if preset is None else SETTINGS.get(preset, {})
+
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -67,77 +78,6 @@ def _one_of(name: str, known: Iterable[str]) -> str:
         raise PydanticCustomError("unknown_name", "unknown; known: {known}", {"known": ", ".join(known)})
     return name
 
-
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """A prompt method, and what a config may combine it with.
-
-    Attributes
-    ----------
-    start
-        Begins a run; `tslib.prompts.methods` fills it in for those below, which knows the encoders.
-    among
-        Whether its virtual tokens stand among the embedded ones, where they have a placement and a scale.
-    inits
-        The values of ``init`` that it can start from.
-    cloud
-        Whether there is a point cloud, for a regulariser.
-    resume
-        Puts a run's prompt to work again, of a method that has a bank and a gate; None: it is a `SoftPrompt`.
-    """
-
-    start: Callable[["TuneConfig", Any, Any], Any] | None = None
-    among: bool = True
-    inits: tuple[str, ...] = ("gaussian", "embedding-gaussian", "vocabulary", "text", "superposition")
-    cloud: bool = True
-    resume: Callable[..., Any] | None = None
-
-    def conflict(self, config: "TuneConfig") -> str | None:
-        """Return what of a config does not go with this method, or None."""
-        name = config.method
-        for field in () if self.resume else GUIDED:
-            if getattr(config, field) != getattr(TuneConfig, field):
-                return f"{field} is of method=grasp; given {field}={getattr(config, field)} with method={name}"
-        if self.resume and config.placement != "prefix":
-            return f"method={name} stands beside the picture: placement is prefix, and prompt_place says on which side"
-        if not self.among and config.placement != "prefix":
-            return f"method={name} acts in every layer before all tokens: placement is prefix; given {config.placement}"
-        for field in ("prompt_scale", "position_encoding"):
-            if (self.resume or not self.among) and getattr(config, field) != "none":
-                what = "what it fuses" if self.resume else "nothing"
-                return f"method={name} puts {what} among the embedded tokens: {field} is none"
-        itself = name == "prompt-tuning" and config.init != "superposition"  # trained is what enters the model
-        what = f"method={name}" if name != "prompt-tuning" else f"init={config.init}"
-        if config.prompt_dtype != "float32" and not itself:
-            return f"{what} is trained in float32; given prompt_dtype={config.prompt_dtype}"
-        if config.lr_unit != "one" and not itself:
-            return f"{what} trains no embedded tokens: lr_unit is one; given {config.lr_unit}"
-        if config.init not in self.inits:
-            return f"method={name}: init is one of {', '.join(self.inits)}; given {config.init}"
-        if not self.cloud and config.regularizer != "none":
-            return f"method={name} has no virtual tokens to regularise: regularizer is none; given {config.regularizer}"
-        return None
-
-
-def _later(name: str) -> Callable[..., Any]:
-    """Return a function of GRASP's, of a room above, which is imported when it is called."""
-    return lambda *args: getattr(import_module("tslib.vision.grasp"), name)(*args)
-
-
-GUIDED = ("blocks", "gate", "gate_width", "gate_keys", "gate_queries", "prompt_place", "regularized")
-"""Fields of `TuneConfig` that a method with a bank and a gate has."""
-
-METHODS: dict[str, Method] = {
-    "prompt-tuning": Method(),
-    "p-tuning": Method(inits=("gaussian",)),
-    "prefix-tuning": Method(among=False, inits=("gaussian",)),
-    "residual": Method(inits=("gaussian", "embedding-gaussian", "vocabulary", "text")),
-    "p-tuning-v2": Method(among=False, inits=("gaussian", "vocabulary", "text")),
-    "lora": Method(among=False, inits=("gaussian",), cloud=False),
-    "grasp": Method(_later("start"), inits=("gaussian", "embedding-gaussian", "vocabulary"), resume=_later("resume")),
-}
-"""Prompt methods by the name that a config gives them, and what goes with each; `tslib.prompts.methods` starts them. To
-add one, give its name a `Method` with a ``start``."""
 
 REPLAYED = {"random-direction-matched": "tsloss"}
 """Regularisers that replay what another run has recorded, each with that run's regulariser."""
@@ -192,7 +132,8 @@ class TuneConfig(Hashed):
     method: Annotated[str, AfterValidator(lambda name: _one_of(name, METHODS))] = "prompt-tuning"
     """What is trained, and how it enters the model: prompt-tuning, residual, p-tuning, prefix-tuning, p-tuning-v2;
     lora as a reference line (`METHODS`), beside PEFT's choice of layers, or all linear ones where PEFT has none; or
-    grasp, for tasks with pictures: a bank of prompts tied to places, of which a question chooses."""
+    for tasks with pictures, grasp: a bank of prompts tied to places, of which a question chooses; and cocoop: a prompt
+    that the picture shifts."""
     n_tokens: Count = 20
     """Prompt length n, in virtual tokens; with grasp the length m of each block's prompt and of the fused one."""
     projector: Annotated[str, Field(min_length=1)] = "vit-s14"
@@ -211,9 +152,10 @@ class TuneConfig(Hashed):
     gate_queries: Literal["question", "constant"] = "question"
     """What the query is made of (grasp): the question, or a vector that is trained in its place."""
     prompt_place: Literal["before-picture", "after-picture"] = "before-picture"
-    """Where the fused prompt stands (grasp)."""
+    """Where the prompt of a picture stands (grasp, cocoop)."""
     regularized: Literal["bank", "fused", "regions"] = "bank"
-    """What the regulariser acts on (grasp): the bank as one cloud, the fused prompts of a batch, or each block's."""
+    """What the regulariser acts on (grasp, cocoop): the bank as one cloud, the prompts of a batch's pictures and
+    questions, or each block's."""
     placement: Literal["prefix", "suffix"] = "prefix"
     """Soft prompt before the question, or between the question and the answer; a method that acts in every layer has
     its prompt before both."""
@@ -306,15 +248,18 @@ class TuneConfig(Hashed):
     """``auto`` (cuda, then mps, then cpu), a torch device, or ``spread``: the model is divided over all devices."""
     preset: InitVar[Literal["paper", "tuned", "fast", "public-code"]] = "tuned"
     """Where the rate comes from when ``lr`` is not given: 5e-5 as printed; the sweep's; or, with the preset's other
-    settings where they are not given, a recipe's of fewer steps (`FAST`) or a public repository's (`PUBLIC_CODE`)."""
+    settings where they are not given, a recipe's of fewer steps (`FAST`) or a public repository's (`PUBLIC_CODE`).
+    Where no preset is given, grasp and cocoop have settings of their own (`SUITED`)."""
 
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, given: ArgsKwargs) -> ArgsKwargs:
-        """Add what the preset says to what is given; only here is known what that is."""
+        """Add what preset or method say to what is given; only here is known what that is."""
         fields = given.kwargs or {}
-        preset = fields.get("preset")
-        return ArgsKwargs(given.args, SETTINGS.get(preset, {}) | fields) if isinstance(preset, str) else given
+        named = [fields.get(name) for name in ("preset", "method")]
+        if not all(isinstance(name, str | None) for name in named):
+            return given  # which is refused in a moment
+        return ArgsKwargs(given.args, settings_of(*named) | fields)
 
     def __post_init__(self, preset: str) -> None:
         """Fill in the preset's rate, and check what goes together."""
@@ -376,6 +321,9 @@ class EvalConfig(Hashed):
     """Positions at most; None: as many as the model has."""
     projector: Annotated[str, Field(min_length=1)] = "vit-s14"
     """As for a run."""
+    intervention: Literal["none", "question", "picture", "blocks"] = "none"
+    """What the gate of a run with grasp goes by (`tslib.vision.gates`): what is asked and shown; another question or
+    another picture, which the model itself does not see; or as it should, and the weights go to other blocks."""
     batch_size: Count = 32
     """Rows that are decoded together."""
     pass_tokens: Count = 8192
