@@ -103,7 +103,7 @@ plots.rips_complexes(circle, scales)
 plt.show()
 
 # %% tags=["hide-input"]
-stops = "; ".join(f"{event} (ε = {scale:.2f})" for event, scale in events.items())
+stops = "; ".join(f"{event}, at ε = {scale:.2f}" for event, scale in events.items())
 display(
     Markdown(
         f"The stops, in reading order: {stops}. Components only ever merge, while a loop comes and goes: it is "
