@@ -137,7 +137,7 @@ def front_page(evidence: "Evidence") -> None:
     parts = {
         "headline": front.answer(evidence),
         "front": directive,
-        "to_do": front.to_do(evidence),
+        "to_do": f"**What to do.** {front.to_do(evidence)}",
         "limits": f"{front.limits(evidence)}\n\n{read_twice(evidence)}",
         "verdicts": front.verdicts(evidence),
     }
