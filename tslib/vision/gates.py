@@ -6,7 +6,7 @@ the true question, so a prompt whose places matter answers worse, and one that i
 
 import random
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pandas as pd
 import torch
@@ -21,6 +21,7 @@ from tslib.vision.sight import Pair
 
 __all__ = ["MEASURES", "Intervention", "chosen", "gradient_of_scores", "intervene", "spread"]
 
+Item = TypeVar("Item")
 Intervention = Literal["none", "question", "picture", "blocks"]
 """Nothing; another question or another picture for the gate; the gate's weights on other blocks."""
 
@@ -66,7 +67,7 @@ def intervene(prompt: SoftPrompt, name: Intervention, seed: int = 0) -> None:
     prompt.weights = lambda pairs: before([swapped(pair) for pair in pairs])  # type: ignore[method-assign]
 
 
-def _other(items: Sequence[str] | Sequence[int], seed: int, name: str) -> list[str] | list[int]:
+def _other(items: Sequence[Item], seed: int, name: str) -> list[Item]:
     """The items in another order, a cycle through all of them at random: none stays where it is."""
     if len(items) < 2:
         raise InputError(
