@@ -117,9 +117,10 @@ def read(settings: Sequence[Setting], corner: Mapping[str, Any] = TRIALS) -> str
         lead = "No other setting takes less work than the preset tuned"
     else:
         saved = 1 - best.iterations / tuned.iterations
-        lead = (
-            f"{'What the trials spoke for' if best is trial else change(best, corner)} saves {saved:.0%} of the steps"
-        )
+        name = "what the trials spoke for"
+        if best is not trial:
+            name = f"what the trials spoke for, with {change(best, corner)[:1].lower()}{change(best, corner)[1:]}"
+        lead = f"The best setting saves {saved:.0%} of the steps: {name}"
     alone = "" if best in (trial, tuned) else f", and {best.iterations:.0f} with this one change"
     return (
         f"**{lead}.** On {plural(best.pairs, 'problem')} the preset tuned needs {tuned.iterations:.0f} steps, the "
