@@ -148,7 +148,7 @@ def course(table: pd.DataFrame) -> Figure:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.8))
     for (name, said), colour in zip(
-        {"right": "weight on what is asked about", "entropy": "entropy, of equal weights 1"}.items(),
+        {"right": "weight in the quarter that is named", "entropy": "entropy, of equal weights 1"}.items(),
         sns.color_palette("colorblind", 2),
         strict=True,
     ):
@@ -163,7 +163,7 @@ def course(table: pd.DataFrame) -> Figure:
         other.set_ylim(bottom=0)
     right.set(xlabel="optimiser step")
     right.set_ylabel("spread of the blocks' prompts", color=H0_COLOUR)
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, 1.2 * table["spread"].max() or 1.0)
     return figure
 
 
