@@ -136,7 +136,12 @@ class Method:
 def _later(path: str) -> Callable[..., Any]:
     """Return a function of a module about pictures, of a room above, which is imported when it is called."""
     module, *names = path.split(".")
-    return lambda *args: reduce(getattr, names, import_module(f"tslib.vision.{module}"))(*args)
+
+    def called(*args: Any) -> Any:
+        found: Any = import_module(f"tslib.vision.{module}")
+        return reduce(getattr, names, found)(*args)
+
+    return called
 
 
 GUIDED = ("blocks", "gate", "gate_width", "gate_keys", "gate_queries", "prompt_place", "regularized")

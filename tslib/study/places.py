@@ -88,7 +88,7 @@ def _pull(model: Any, prompt: GraspPrompt, rows: Sequence[Encoded]) -> float:
         with torch.no_grad():
             fused = prompt.fuse(prompt.sight.pairs_of([row]))
         fused.requires_grad_()
-        prompt.sight.fuse = lambda _, fused=fused: fused  # type: ignore[misc]
+        prompt.sight.fuse = lambda _, fused=fused: fused
         forward(model, prompt, [row], grad=True, way="alone").loss.backward()
         prompt.sight.fuse = prompt.fuse
         assert fused.grad is not None

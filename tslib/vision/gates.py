@@ -6,7 +6,7 @@ the true question, so a prompt whose places matter answers worse, and one that i
 
 import random
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pandas as pd
 import torch
@@ -23,6 +23,8 @@ __all__ = ["MEASURES", "Intervention", "chosen", "gradient_of_scores", "interven
 
 Intervention = Literal["none", "question", "picture", "blocks"]
 """Nothing; another question or another picture for the gate; the gate's weights on other blocks."""
+
+Item = TypeVar("Item", str, int)
 
 MEASURES = ("right", "support", "entropy")
 """Columns of `chosen`."""
@@ -53,7 +55,7 @@ def intervene(prompt: SoftPrompt, name: Intervention, seed: int = 0) -> None:
         raise InputError(f"intervention={name} is on the gate of method=grasp; this prompt has none")
     before, known = prompt.weights, list(prompt.sight.pairs)
     if name == "blocks":
-        order = _other(list(range(prompt.config.blocks)), seed, name)
+        order = torch.tensor(_other(list(range(prompt.config.blocks)), seed, name))
         prompt.weights = lambda pairs: before(pairs)[:, order]  # type: ignore[method-assign]
         return
     of_pairs = [getattr(pair, name) for pair in known]
@@ -66,7 +68,7 @@ def intervene(prompt: SoftPrompt, name: Intervention, seed: int = 0) -> None:
     prompt.weights = lambda pairs: before([swapped(pair) for pair in pairs])  # type: ignore[method-assign]
 
 
-def _other(items: Sequence[str] | Sequence[int], seed: int, name: str) -> list[str] | list[int]:
+def _other(items: Sequence[Item], seed: int, name: str) -> list[Item]:
     """The items in another order, a cycle through all of them at random: none stays where it is."""
     if len(items) < 2:
         raise InputError(

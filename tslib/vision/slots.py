@@ -98,7 +98,7 @@ class SlotPrompt(SoftPrompt):
         return Trained(prompt, prompt.named_parameters())
 
     @classmethod
-    def resume(  # type: ignore[override]
+    def resume(
         cls, config: TuneConfig, model: Any, values: Float[Tensor, "k d"], beside: Mapping[str, Tensor] | None = None
     ) -> "SlotPrompt":
         """Put a run's cloud, and what was trained beside it, to work on what a model sees."""

@@ -164,7 +164,7 @@ def accuracy(evidence: Evidence, *grids: str) -> pd.DataFrame:
 
 
 def _row(label: str, table: pd.DataFrame) -> dict[str, object]:
-    scores = table.groupby("id")["score"].mean().to_dict()
+    scores = {str(one): float(score) for one, score in table.groupby("id")["score"].mean().items()}
     interval = claims.over_pictures(table.groupby("picture")["score"].mean().to_numpy(float))
     found = {"trained": label, **_percent(accuracies(scores)), "interval of oa": _range(interval)}
     quarters = table[table["id"].map(kind_of) == "quarter"]
