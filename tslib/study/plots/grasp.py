@@ -126,7 +126,8 @@ def fused_prompts(found: Places) -> Figure:
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.9))
     last = steps[-1]
     both = np.concatenate([found.banks[last], found.fused[last]])
-    (places,), shares = meaning.plane([torch.from_numpy(both)])
+    same = np.allclose(both, both[0])  # one block, and so one prompt
+    (places,), shares = ([np.zeros((len(both), 2))], None) if same else meaning.plane([torch.from_numpy(both)])
     blocks = len(found.banks[last])
     axes[0].plot(*places[:blocks].T, "s", mfc="none", color="black", label="blocks' prompts")
     axes[0].plot(*places[blocks:].T, "o", color=H0_COLOUR, alpha=0.6, markersize=4, label="fused prompts")
