@@ -25,7 +25,8 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib.config import FAST, GUIDED, EvalConfig, TuneConfig
+from tslib.config import GUIDED, EvalConfig, TuneConfig
+from tslib.presets import FAST
 from tslib.runs.evaluation import EvaluationStore, of_run
 from tslib.runs.store import RunStore
 from tslib.study import parameters, plots

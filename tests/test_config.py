@@ -4,8 +4,9 @@ import hashlib
 import pytest
 from pydantic import ValidationError
 
-from tslib.config import FAST, GUIDED, PRESETS, SCHEMA_VERSION, SETTINGS, SUITED, TuneConfig, explain
+from tslib.config import GUIDED, SCHEMA_VERSION, TuneConfig, explain
 from tslib.losses.registry import REGULARIZERS
+from tslib.presets import FAST, PRESETS, SETTINGS, SUITED
 from tslib.tasks import FAMILIES
 
 FIELDS = [field.name for field in dataclasses.fields(TuneConfig)]

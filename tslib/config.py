@@ -5,11 +5,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import InitVar
-from functools import cached_property, reduce
+from functools import cached_property
 from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from tslib.errors import InputError, needs
+from tslib.presets import PRESETS, settings_of
 
 needs("tune", "pydantic")
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
@@ -19,33 +20,6 @@ from pydantic_core import ArgsKwargs, PydanticCustomError
 SCHEMA_VERSION = 1
 """Version of the experiment's meaning: raised when the same config would give other numbers or another record,
 which includes every change of a default below."""
-
-PRESETS: dict[str, float] = {"paper": 5e-5, "tuned": 3e-2, "fast": 3e-2, "public-code": 5e-6}
-"""Learning rates by preset: as printed; what suits cross-entropy alone best on GSM8K with the embedded model, by the
-rule in ``data/sweeps/learning_rate.yaml``; that of `FAST`; that of `PUBLIC_CODE`."""
-
-FAST: dict[str, Any] = {"init": "vocabulary", "warmup_steps": 5, "beta2": 0.95, "weight_decay": 0.0}
-"""Further fields that the preset ``fast`` sets where they are not given."""
-
-PUBLIC_CODE: dict[str, Any] = {
-    **{"n_tokens": 40, "init": "text", "init_text": " ".join(["x"] * 40), "placement": "suffix"},
-    **{"position_encoding": "sinusoidal", "optimizer": "adam", "answer_every": 2},
-}
-"""Further fields that the preset ``public-code`` sets where they are not given. It leaves the precision of the
-prompt alone, which is float16 there: ``prompt_dtype``."""
-
-SETTINGS: dict[str, dict[str, Any]] = {"fast": FAST, "public-code": PUBLIC_CODE}
-"""Further fields by preset."""
-
-SUITED: dict[str, dict[str, Any]] = {name: FAST | {"n_tokens": 4} for name in ("grasp", "cocoop")}
-"""Fields that a method sets where neither they nor a preset are given. A bank of noise is so short that the first step
-overshoots, and so alike that the gate has next to no gradient; from words of the vocabulary the loss falls at once."""
-
-
-def settings_of(preset: str | None, method: str | None) -> dict[str, Any]:
-    """Return the fields that a preset sets or, where none is given, the method; None: not given."""
-    return SUITED.get(method or "", {}) if preset is None else SETTINGS.get(preset, {})
-
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -133,19 +107,19 @@ class Method:
         return None
 
 
-def _later(path: str) -> Callable[..., Any]:
-    """Return a function of a module about pictures, of a room above, which is imported when it is called."""
-    module, *names = path.split(".")
+def _pictured(module: str, name: str, guided: tuple[str, ...]) -> Method:
+    """Return a method whose prompt depends on a picture; its class, of a room above, is imported when it is called."""
 
-    def called(*args: Any) -> Any:
-        found: Any = import_module(f"tslib.vision.{module}")
-        return reduce(getattr, names, found)(*args)
+    def called(what: str) -> Callable[..., Any]:
+        return lambda *args: getattr(getattr(import_module(f"tslib.vision.{module}"), name), what)(*args)
 
-    return called
+    return Method(
+        called("start"), inits=("gaussian", "embedding-gaussian", "vocabulary"), resume=called("resume"), guided=guided
+    )
 
 
 GUIDED = ("blocks", "gate", "gate_width", "gate_keys", "gate_queries", "prompt_place", "regularized")
-"""Fields of `TuneConfig` that a method with a bank and a gate has, and one that a picture shifts in part."""
+"""Fields of `TuneConfig` that grasp has, and cocoop in part."""
 
 METHODS: dict[str, Method] = {
     "prompt-tuning": Method(),
@@ -154,18 +128,8 @@ METHODS: dict[str, Method] = {
     "residual": Method(inits=("gaussian", "embedding-gaussian", "vocabulary", "text")),
     "p-tuning-v2": Method(among=False, inits=("gaussian", "vocabulary", "text")),
     "lora": Method(among=False, inits=("gaussian",), cloud=False),
-    "grasp": Method(
-        _later("grasp.start"),
-        inits=("gaussian", "embedding-gaussian", "vocabulary"),
-        resume=_later("grasp.GraspPrompt.resume"),
-        guided=GUIDED,
-    ),
-    "cocoop": Method(
-        _later("conditional.ConditionalPrompt.start"),
-        inits=("gaussian", "embedding-gaussian", "vocabulary"),
-        resume=_later("conditional.ConditionalPrompt.resume"),
-        guided=("prompt_place", "regularized"),
-    ),
+    "grasp": _pictured("grasp", "GraspPrompt", GUIDED),
+    "cocoop": _pictured("conditional", "ConditionalPrompt", ("prompt_place", "regularized")),
 }
 """Prompt methods by the name that a config gives them, and what goes with each; `tslib.prompts.methods` starts them. To
 add one, give its name a `Method` with a ``start``."""
@@ -348,8 +312,8 @@ class TuneConfig(Hashed):
         """Add what preset or method say to what is given; only here is known what that is."""
         fields = given.kwargs or {}
         named = [fields.get(name) for name in ("preset", "method")]
-        if not all(isinstance(name, str | None) for name in named):
-            return given  # which is refused in a moment
+        if not all(isinstance(name, str | None) for name in named):  # it is refused in a moment
+            return given
         return ArgsKwargs(given.args, settings_of(*named) | fields)
 
     def __post_init__(self, preset: str) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from tslib import stats
-from tslib.config import PRESETS
+from tslib.presets import PRESETS
 from tslib.stats import Interval
 from tslib.study import claims
 from tslib.study.evidence import Evidence
