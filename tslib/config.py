@@ -113,9 +113,7 @@ def _pictured(module: str, name: str, guided: tuple[str, ...]) -> Method:
     def called(what: str) -> Callable[..., Any]:
         return lambda *args: getattr(getattr(import_module(f"tslib.vision.{module}"), name), what)(*args)
 
-    return Method(
-        called("start"), inits=("gaussian", "embedding-gaussian", "vocabulary"), resume=called("resume"), guided=guided
-    )
+    return Method(called("start"), inits=Method.inits[:3], resume=called("resume"), guided=guided)
 
 
 GUIDED = ("blocks", "gate", "gate_width", "gate_keys", "gate_queries", "prompt_place", "regularized")
