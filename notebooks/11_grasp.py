@@ -25,7 +25,8 @@
 import matplotlib.pyplot as plt
 from IPython.display import Markdown, display
 
-from tslib.config import FAST, GUIDED, EvalConfig, TuneConfig
+from tslib.config import GUIDED, EvalConfig, TuneConfig
+from tslib.presets import FAST
 from tslib.runs.evaluation import EvaluationStore, of_run
 from tslib.runs.store import RunStore
 from tslib.study import parameters, plots
@@ -56,10 +57,10 @@ gate = "entmax15"
 prompt_place = "before-picture"
 regularizer = "none"
 weight = 1.0
-steps = 8
+steps = 6
 seeds = 1
-samples = 16
-held_out = 32
+samples = 8
+held_out = 12
 scoring = "likelihood"  # generate: where not all questions are of yes or no
 scene = 0
 store = "runs"
@@ -102,7 +103,7 @@ display(Markdown(report.finding(evidence, record_of_projector)))
 # {cite}`zhou2022cocoop`.
 
 # %% tags=["remove-stderr"]
-watched = {"answer_every": 0, "check_every": steps, "topology_every": max(1, steps // 4), "stop_when_correct": False}
+watched = {"answer_every": 0, "check_every": steps, "topology_every": max(1, steps // 2), "stop_when_correct": False}
 own = ("seed", "sample_seed", "method")
 fields = parameters.fields(globals(), *own, method="grasp", **FAST, **watched, max_steps=steps)
 without = {name: value for name, value in fields.items() if name not in GUIDED}
@@ -114,7 +115,7 @@ others = {name: runs.get_or_run(TuneConfig(**without | {"method": name})) for na
 # %% tags=["remove-stderr"]
 rows = load_task(record.config.task, "test")
 shown = list(dict.fromkeys(row.picture for row in rows))[scene]
-about = [row for row in rows if row.picture == shown][:12]
+about = [row for row in rows if row.picture == shown][:8]
 found = places(record, about)
 asked = [row.prompt.partition("\n")[0] for row in about]
 weights = dict(zip(asked, found.weights, strict=True))

@@ -4,8 +4,9 @@ import hashlib
 import pytest
 from pydantic import ValidationError
 
-from tslib.config import FAST, GUIDED, PRESETS, SCHEMA_VERSION, SETTINGS, SUITED, TuneConfig, explain
+from tslib.config import GUIDED, SCHEMA_VERSION, TuneConfig, explain
 from tslib.losses.registry import REGULARIZERS
+from tslib.presets import FAST, PRESETS, SETTINGS, SUITED
 from tslib.tasks import FAMILIES
 
 FIELDS = [field.name for field in dataclasses.fields(TuneConfig)]
@@ -222,5 +223,5 @@ def test_an_integer_for_a_number_is_the_same_config(field):
 
 def test_hash_changes_with_the_schema(monkeypatch):
     before = TuneConfig().hash
-    monkeypatch.setattr("tslib.config.run.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr("tslib.config.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     assert TuneConfig().hash != before

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from tslib.config import FAST, PRESETS, PUBLIC_CODE, TuneConfig
+from tslib.config import TuneConfig
 from tslib.models import loading as models
+from tslib.presets import FAST, PRESETS, PUBLIC_CODE
 from tslib.prompts.initial import encoding_of
 from tslib.prompts.soft_prompt import SoftPrompt
 from tslib.tuning.loop import tune

@@ -9,9 +9,9 @@ import torch
 from tslib.errors import InputError, ResourceError
 from tslib.models import loading as models
 from tslib.tasks import TASKS, load_task
+from tslib.tuning.align_config import AlignConfig
+from tslib.tuning.alignment import align, caption, measure_gate, save_aligned
 from tslib.vision import projector as projectors
-from tslib.vision.align_config import AlignConfig
-from tslib.vision.alignment import align, caption, measure_gate, save_aligned
 from tslib.vision.encoders import averaged
 from tslib.vision.pictures import grids
 from tslib.vision.projector import Projector, cells, class_words, load_projector, projector_identity, ridge_start

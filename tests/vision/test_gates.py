@@ -96,7 +96,7 @@ def test_nothing_changes_without_an_intervention():
 
 
 def test_what_cannot_be_changed_is_told():
-    with pytest.raises(InputError, match="intervention=question is on the gate of method=grasp; this prompt has none"):
+    with pytest.raises(InputError, match="intervention=question is on the gate of a run with method=grasp: give one"):
         intervene(SoftPrompt(torch.zeros(2, 4)), "question")
     prompt = prompt_of("uniform", blocks=1)
     with pytest.raises(InputError, match="intervention=blocks needs another block to put in its place"):

@@ -8,8 +8,9 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from tslib.commands.registry import command, say
-from tslib.config import EvalConfig, TuneConfig, settings_of
+from tslib.config import EvalConfig, TuneConfig
 from tslib.errors import InputError
+from tslib.presets import settings_of
 
 
 @command

@@ -5,7 +5,7 @@ from pathlib import Path
 from tyro.conf import OmitArgPrefixes
 
 from tslib.commands.registry import command
-from tslib.vision.align_config import AlignConfig
+from tslib.tuning.align_config import AlignConfig
 
 
 @command
@@ -24,8 +24,8 @@ def align(config: OmitArgPrefixes[AlignConfig], file: Path | None = None) -> Non
     python -m tslib align
     python -m tslib align --steps 20 --scenes 100 --file my-projector.safetensors
     """
-    from tslib.vision.alignment import align as train
-    from tslib.vision.alignment import measure_gate, save_aligned
+    from tslib.tuning.alignment import align as train
+    from tslib.tuning.alignment import measure_gate, save_aligned
 
     projector, steps = train(config)
     gate = measure_gate(projector, config)

@@ -30,8 +30,7 @@ from tslib.records.durable import DamagedError, checked, sealed, set_aside, writ
 from tslib.records.provenance import check_weights, environment, same_weights
 from tslib.records.record import COMMITTED, RunRecord, folder_name
 from tslib.tasks import Example, few_shot, find_task, load_task, shuffled
-from tslib.vision.gates import chosen, intervene
-from tslib.vision.grasp import GraspPrompt
+from tslib.vision.gates import watched
 from tslib.vision.sight import positions, seeing, seen_by
 
 __all__ = ["Evaluation", "EvaluationStore", "evaluate", "of_config", "of_run"]
@@ -117,7 +116,7 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
     run = None if record is None else record.config
     with seeing(config, model, tokenizer, examples, rows, run=run, shots=config.shots, progress=progress) as seen:
         prompt = None if record is None else _tuned_prompt(record, model)
-        measured = _intervened(config, prompt, seen)
+        measured = watched(prompt, seen, config.intervention, config.seed)
         judge = _Judge(config, model, tokenizer, prompt, longest, shots)
         outcomes, projector = _outcomes(judge, examples, seen, progress), seen_by(model)
     table = pd.DataFrame([{"id": example.id} | outcomes[example.id] for example in examples]).join(measured)
@@ -139,17 +138,6 @@ def evaluate(config: EvalConfig, record: RunRecord | None = None, *, progress: b
     return Evaluation(
         config, results, environment(config.model, device, started) | chat.dated(tokenizer) | projector, table
     )
-
-
-def _intervened(config: EvalConfig, prompt: SoftPrompt | None, rows: Sequence[Encoded]) -> pd.DataFrame:
-    """Change what the gate of a prompt goes by, as asked, and measure what it chooses; nothing without a gate."""
-    if not isinstance(prompt, GraspPrompt):
-        if config.intervention != "none":
-            raise InputError(f"intervention={config.intervention} is on the gate of a run with method=grasp: name one")
-        return pd.DataFrame(index=range(len(rows)))
-    intervene(prompt, config.intervention, config.seed)
-    pairs = list(prompt.sight.pairs)
-    return chosen(prompt, [pairs[number] for number in prompt.sight.pairs_of(rows)])
 
 
 def _outcomes(

@@ -18,6 +18,7 @@ from tslib.records.record import RunRecord
 from tslib.tasks import Example
 from tslib.vision.gates import chosen, gradient_of_scores, spread
 from tslib.vision.grasp import TRAINED, GraspPrompt
+from tslib.vision.questions import quarter_of
 from tslib.vision.sight import positions, seeing
 
 __all__ = ["Places", "places"]
@@ -38,7 +39,8 @@ class Places(NamedTuple):
         (N, m · d) the bank, by checkpoint.
     course
         One row a checkpoint: ``step``; ``spread`` of the blocks' prompts; ``gradient``, the mean length of that of the
-        gate's scores over the rows (NaN without scores); and the means of `MEASURES`.
+        gate's scores over the rows (NaN without scores); and the means of `MEASURES`, ``right`` over the questions that
+        name a quarter (NaN without any).
     """
 
     weights: Float[ndarray, "u n"]
@@ -73,7 +75,8 @@ def places(record: RunRecord, examples: Sequence[Example]) -> Places:
             banks[step] = prompt.bank.detach().flatten(1).cpu().numpy()
             gradient = _pull(model, prompt, rows) if record.config.gate in TRAINED else np.nan
             about = {"step": step, "spread": spread(prompt.bank.detach()), "gradient": gradient}
-            course.append(about | found.mean().to_dict())
+            named = [quarter_of(pair.question) is not None for pair in pairs]
+            course.append(about | found.mean().to_dict() | {"right": float(found["right"][named].mean())})
     return Places(weights, found, fused, banks, pd.DataFrame(course))
 
 

@@ -45,11 +45,8 @@ _FAMILIES: tuple[tuple[Task, ...], ...] = (
     (Needle(), *map(Needle, LENGTHS)),
 )
 
-_PICTURES = {
-    "aerial-scenes": ("/closed",),
-    "rsvqa-hr": tuple(f"/fold-{fold}" for fold in range(1, 6)),
-    "rsvqa-lr": (),
-}
+_FOLDS = tuple(f"/fold-{fold}" for fold in range(1, 6))
+_PICTURES = {"aerial-scenes": ("/closed",), "rsvqa-hr": _FOLDS, "rsvqa-lr": ()}
 """Benchmarks with pictures and the ends of their subsets' names: `tslib.vision.tasks` has them, a room above."""
 
 

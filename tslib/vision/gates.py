@@ -15,21 +15,23 @@ from torch import Tensor
 from torch.special import entr
 
 from tslib.errors import InputError
+from tslib.prompts.encoding import Encoded
 from tslib.prompts.soft_prompt import SoftPrompt
 from tslib.vision.grasp import GraspPrompt, gate, known_blocks
 from tslib.vision.sight import Pair
 
-__all__ = ["MEASURES", "Intervention", "chosen", "gradient_of_scores", "intervene", "spread"]
+__all__ = ["MEASURES", "Intervention", "chosen", "gradient_of_scores", "intervene", "spread", "watched"]
 
-Item = TypeVar("Item")
 Intervention = Literal["none", "question", "picture", "blocks"]
 """Nothing; another question or another picture for the gate; the gate's weights on other blocks."""
+
+Item = TypeVar("Item", str, int)
 
 MEASURES = ("right", "support", "entropy")
 """Columns of `chosen`."""
 
 
-def intervene(prompt: SoftPrompt, name: Intervention, seed: int = 0) -> None:
+def intervene(prompt: SoftPrompt | None, name: Intervention, seed: int = 0) -> None:
     """Change what the gate of a prompt goes by, from now on.
 
     Parameters
@@ -51,10 +53,10 @@ def intervene(prompt: SoftPrompt, name: Intervention, seed: int = 0) -> None:
     if name == "none":
         return
     if not isinstance(prompt, GraspPrompt):
-        raise InputError(f"intervention={name} is on the gate of method=grasp; this prompt has none")
+        raise InputError(f"intervention={name} is on the gate of a run with method=grasp: give one")
     before, known = prompt.weights, list(prompt.sight.pairs)
     if name == "blocks":
-        order = _other(list(range(prompt.config.blocks)), seed, name)
+        order = torch.tensor(_other(list(range(prompt.config.blocks)), seed, name))
         prompt.weights = lambda pairs: before(pairs)[:, order]  # type: ignore[method-assign]
         return
     of_pairs = [getattr(pair, name) for pair in known]
@@ -96,6 +98,23 @@ def chosen(prompt: GraspPrompt, pairs: Sequence[Pair]) -> pd.DataFrame:
     most = torch.log(torch.tensor(float(blocks))) if blocks > 1 else 1.0
     columns = ((weights * named).sum(-1), (weights > 0).sum(-1), entr(weights).sum(-1) / most)
     return pd.DataFrame({name: column.numpy() for name, column in zip(MEASURES, columns, strict=True)})
+
+
+def watched(prompt: SoftPrompt | None, rows: Sequence[Encoded], name: Intervention, seed: int) -> pd.DataFrame:
+    """Change what a prompt's gate goes by (`intervene`), and measure what it then chooses; without a gate nothing.
+
+    Parameters
+    ----------
+    prompt, name, seed
+        Of `intervene`; None: there is no prompt.
+    rows
+        With pictures, as a sight has put them.
+    """
+    intervene(prompt, name, seed)
+    if not isinstance(prompt, GraspPrompt):
+        return pd.DataFrame(index=range(len(rows)))
+    pairs = list(prompt.sight.pairs)
+    return chosen(prompt, [pairs[number] for number in prompt.sight.pairs_of(rows)])
 
 
 def spread(bank: Float[Tensor, "n m d"]) -> float:

@@ -29,7 +29,7 @@ from tslib.vision.questions import quarter_of
 from tslib.vision.sight import Pair, Sight
 from tslib.vision.slots import SlotPrompt, even
 
-__all__ = ["GraspPrompt", "block_positions", "gate", "known_blocks", "start"]
+__all__ = ["GraspPrompt", "block_positions", "gate", "known_blocks"]
 
 TRAINED = ("entmax15", "softmax", "sparsemax", "top1", "random")
 """Gates that have weights of their own to train."""
@@ -123,6 +123,13 @@ class GraspPrompt(SlotPrompt):
             if config.gate in TRAINED
         }
 
+    @classmethod
+    def start(cls, config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
+        """Begin a run, if what its gate needs is here."""
+        if config.gate in ("entmax15", "sparsemax", "random"):
+            needs("vision", "entmax")
+        return super().start(config, model, tokenizer)
+
     def fuse(self, pairs: Sequence[int]) -> Float[Tensor, "u m d"]:
         """Return the fused prompts of pairs, by their numbers."""
         known = list(self.sight.pairs)
@@ -169,10 +176,3 @@ def _order(pair: Pair, config: TuneConfig) -> list[int]:
     draw = random.Random(said).random
     keys = [draw() for _ in range(config.blocks)]
     return sorted(range(config.blocks), key=keys.__getitem__)
-
-
-def start(config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
-    """Begin a run, if what its gate needs is here."""
-    if config.gate in ("entmax15", "sparsemax", "random"):
-        needs("vision", "entmax")
-    return GraspPrompt.start(config, model, tokenizer)

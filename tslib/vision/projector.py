@@ -1,6 +1,6 @@
 """The projector: from the 64 averaged tokens of a picture to what a language model is given for it.
 
-One that was trained is committed beside its record (`tslib.vision.alignment` trains it). Where there is none, its start
+One that was trained is committed beside its record (`tslib.tuning.alignment` trains it). Where there is none, its start
 is used: a ridge regression from what an encoder sees to the embeddings of the words for it, which takes a minute and is
 kept in the cache.
 """

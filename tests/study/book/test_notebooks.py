@@ -27,6 +27,7 @@ QUICK = {
     "09_verdicts": {},
     "08_meaning": TINY | {"max_steps": 2, "topology_every": 1},
     "10_your_own_training": TINY | {"steps": 2, "method_steps": 1},
+    "11_grasp": TINY | {"steps": 2, "held_out": 4, "samples": 2},
     "11_what_tsloss_does": {"draws": 2, "seeds": 1, "steps": 60},
     "12_intervals": {"draws": 20},
     "13_replies": {},
@@ -37,6 +38,8 @@ QUICK = {
 """Parameters with which each takes seconds; the model "tiny" is a narrow one of two layers."""
 CHANGED = {"task": "two-hop", "lr": 0.011, "n_tokens": 7, "dtype": "bfloat16", "init": "vocabulary"}
 """Settings of those that tune, other than their own."""
+OF_PICTURES = {"11_grasp": {"task": "aerial-scenes/closed"}}
+"""Tasks of those that need pictures."""
 # Kernels are started by jupyter_client, whose sockets and loops are not this project's to close.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:jupyter_client"),
@@ -97,7 +100,8 @@ def test_runs_with_other_settings_and_without_a_word_on_stderr(path, tiny_folder
     quick = QUICK[path.stem] | ({"model": str(tiny_folder)} if TINY.items() <= QUICK[path.stem].items() else {})
     own = parameters_of(path)
     if "settings" in own:
-        quick |= {"settings": CHANGED}
+        changed = CHANGED | OF_PICTURES.get(path.stem, {})
+        quick |= {"settings": changed}
     done = papermill.execute_notebook(path, tmp_path / path.name, quick, progress_bar=False)
     figures = 0
     for cell in done.cells:
@@ -108,7 +112,7 @@ def test_runs_with_other_settings_and_without_a_word_on_stderr(path, tiny_folder
     assert figures >= (0 if path.stem == "09_verdicts" else 3), "but for the verdicts, which are words"
     if {"settings", "store"} <= own.keys():
         table = RunStore(tmp_path / "runs").table()
-        arrived = (table[list(CHANGED)] == list(CHANGED.values())).all(axis=1)
+        arrived = (table[list(changed)] == list(changed.values())).all(axis=1)
         if path.stem == "10_your_own_training":  # which runs all methods and regularisers, too
             arrived = arrived[table["max_steps"] == QUICK[path.stem]["steps"]]
         assert len(arrived)

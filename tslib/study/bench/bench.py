@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from tslib.config import PRESETS, SCHEMA_VERSION
+from tslib.config import SCHEMA_VERSION
 from tslib.errors import InputError, ResourceError, TslibError
 from tslib.kernels import choice
 from tslib.losses.tsloss import TSLoss
 from tslib.models.loading import computes
+from tslib.presets import PRESETS
 from tslib.records.durable import write
 from tslib.records.provenance import environment
 from tslib.records.record import COMMITTED

@@ -13,7 +13,20 @@ from tslib.study.book.build import ROOT
 __all__ = ["ORDER", "PICTURE", "arrows", "circle", "draw", "module_of", "room"]
 
 ORDER = (
-    *("errors", "topology", "tasks", "models", "stats", "losses", "config", "kernels", "prompts", "vision", "records"),
+    *(
+        "errors",
+        "topology",
+        "tasks",
+        "models",
+        "stats",
+        "losses",
+        "presets",
+        "config",
+        "kernels",
+        "prompts",
+        "vision",
+        "records",
+    ),
     *("tuning", "runs", "interop", "trainer", "study", "study.bench", "study.claims", "study.report", "study.plots"),
     *("study.book", "commands", "__main__"),
 )
@@ -29,6 +42,7 @@ ABOUT = {
     "models": "named models, fetched and loaded",
     "stats": "statistics of paired, censored runs",
     "losses": "TSLoss and other regularisers",
+    "presets": "settings by name",
     "config": "what defines a run",
     "kernels": "arithmetic of a frozen model",
     "prompts": "a soft prompt in a frozen model",

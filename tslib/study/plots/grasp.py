@@ -126,7 +126,8 @@ def fused_prompts(found: Places) -> Figure:
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.9))
     last = steps[-1]
     both = np.concatenate([found.banks[last], found.fused[last]])
-    (places,), shares = meaning.plane([torch.from_numpy(both)])
+    same = np.allclose(both, both[0])  # one block, and so one prompt
+    (places,), shares = ([np.zeros((len(both), 2))], None) if same else meaning.plane([torch.from_numpy(both)])
     blocks = len(found.banks[last])
     axes[0].plot(*places[:blocks].T, "s", mfc="none", color="black", label="blocks' prompts")
     axes[0].plot(*places[blocks:].T, "o", color=H0_COLOUR, alpha=0.6, markersize=4, label="fused prompts")
@@ -148,7 +149,7 @@ def course(table: pd.DataFrame) -> Figure:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.8))
     for (name, said), colour in zip(
-        {"right": "weight on what is asked about", "entropy": "entropy, of equal weights 1"}.items(),
+        {"right": "weight in the quarter that is named", "entropy": "entropy, of equal weights 1"}.items(),
         sns.color_palette("colorblind", 2),
         strict=True,
     ):
@@ -163,7 +164,7 @@ def course(table: pd.DataFrame) -> Figure:
         other.set_ylim(bottom=0)
     right.set(xlabel="optimiser step")
     right.set_ylabel("spread of the blocks' prompts", color=H0_COLOUR)
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, 1.2 * table["spread"].max() or 1.0)
     return figure
 
 

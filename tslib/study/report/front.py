@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import pandas as pd
 
 from tslib import stats
-from tslib.config import PRESETS
 from tslib.models.registry import MODELS
+from tslib.presets import PRESETS
 from tslib.stats import Interval
 from tslib.study import claims
 from tslib.study.claims.recipe import RECIPE

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from tslib import stats
-from tslib.config import PRESETS
+from tslib.presets import PRESETS
 from tslib.study.evidence import Evidence
 from tslib.study.experiments import chosen_rate
 from tslib.study.names import method_name, model_name, task_name

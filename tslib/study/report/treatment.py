@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from tslib import stats
-from tslib.config import PRESETS, TuneConfig
+from tslib.config import TuneConfig
+from tslib.presets import PRESETS
 from tslib.records.record import RunRecord
 from tslib.stats import Interval
 from tslib.study import shapes

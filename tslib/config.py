@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import InitVar
 from functools import cached_property
+from importlib import import_module
 from typing import Annotated, Any, Literal
 
-from tslib.config.methods import METHODS
 from tslib.errors import InputError, needs
+from tslib.presets import PRESETS, settings_of
 
 needs("tune", "pydantic")
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
@@ -19,33 +20,6 @@ from pydantic_core import ArgsKwargs, PydanticCustomError
 SCHEMA_VERSION = 1
 """Version of the experiment's meaning: raised when the same config would give other numbers or another record,
 which includes every change of a default below."""
-
-PRESETS: dict[str, float] = {"paper": 5e-5, "tuned": 3e-2, "fast": 3e-2, "public-code": 5e-6}
-"""Learning rates by preset: as printed; what suits cross-entropy alone best on GSM8K with the embedded model, by the
-rule in ``data/sweeps/learning_rate.yaml``; that of `FAST`; that of `PUBLIC_CODE`."""
-
-FAST: dict[str, Any] = {"init": "vocabulary", "warmup_steps": 5, "beta2": 0.95, "weight_decay": 0.0}
-"""Further fields that the preset ``fast`` sets where they are not given."""
-
-PUBLIC_CODE: dict[str, Any] = {
-    **{"n_tokens": 40, "init": "text", "init_text": " ".join(["x"] * 40), "placement": "suffix"},
-    **{"position_encoding": "sinusoidal", "optimizer": "adam", "answer_every": 2},
-}
-"""Further fields that the preset ``public-code`` sets where they are not given. It leaves the precision of the
-prompt alone, which is float16 there: ``prompt_dtype``."""
-
-SETTINGS: dict[str, dict[str, Any]] = {"fast": FAST, "public-code": PUBLIC_CODE}
-"""Further fields by preset."""
-
-SUITED: dict[str, dict[str, Any]] = {name: FAST | {"n_tokens": 4} for name in ("grasp", "cocoop")}
-"""Fields that a method sets where neither they nor a preset are given. A bank of noise is so short that the first step
-overshoots, and so alike that the gate has next to no gradient; from words of the vocabulary the loss falls at once."""
-
-
-def settings_of(preset: str | None, method: str | None) -> dict[str, Any]:
-    """Return the fields that a preset sets or, where none is given, the method; None: not given."""
-    return SUITED.get(method or "", {}) if preset is None else SETTINGS.get(preset, {})
-
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -78,6 +52,85 @@ def _one_of(name: str, known: Iterable[str]) -> str:
         raise PydanticCustomError("unknown_name", "unknown; known: {known}", {"known": ", ".join(known)})
     return name
 
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A prompt method, and what a config may combine it with.
+
+    Attributes
+    ----------
+    start
+        Begins a run; `tslib.prompts.methods` fills it in for those below, which knows the encoders.
+    among
+        Whether its virtual tokens stand among the embedded ones, where they have a placement and a scale.
+    inits
+        The values of ``init`` that it can start from.
+    cloud
+        Whether there is a point cloud, for a regulariser.
+    resume
+        Puts a run's prompt to work again, of one that depends on the picture; None: it is a `SoftPrompt`.
+    guided
+        Those of `GUIDED` that it has.
+    """
+
+    start: Callable[["TuneConfig", Any, Any], Any] | None = None
+    among: bool = True
+    inits: tuple[str, ...] = ("gaussian", "embedding-gaussian", "vocabulary", "text", "superposition")
+    cloud: bool = True
+    resume: Callable[..., Any] | None = None
+    guided: tuple[str, ...] = ()
+
+    def conflict(self, config: "TuneConfig") -> str | None:
+        """Return what of a config does not go with this method, or None."""
+        name = config.method
+        for field in GUIDED:
+            if field not in self.guided and getattr(config, field) != getattr(TuneConfig, field):
+                return f"{field} is of method=grasp; given {field}={getattr(config, field)} with method={name}"
+        if self.resume and config.placement != "prefix":
+            return f"method={name} stands beside the picture: placement is prefix, and prompt_place says on which side"
+        if not self.among and config.placement != "prefix":
+            return f"method={name} acts in every layer before all tokens: placement is prefix; given {config.placement}"
+        for field in ("prompt_scale", "position_encoding"):
+            if (self.resume or not self.among) and getattr(config, field) != "none":
+                what = "what it fuses" if self.resume else "nothing"
+                return f"method={name} puts {what} among the embedded tokens: {field} is none"
+        itself = name == "prompt-tuning" and config.init != "superposition"  # trained is what enters the model
+        what = f"method={name}" if name != "prompt-tuning" else f"init={config.init}"
+        if config.prompt_dtype != "float32" and not itself:
+            return f"{what} is trained in float32; given prompt_dtype={config.prompt_dtype}"
+        if config.lr_unit != "one" and not itself:
+            return f"{what} trains no embedded tokens: lr_unit is one; given {config.lr_unit}"
+        if config.init not in self.inits:
+            return f"method={name}: init is one of {', '.join(self.inits)}; given {config.init}"
+        if not self.cloud and config.regularizer != "none":
+            return f"method={name} has no virtual tokens to regularise: regularizer is none; given {config.regularizer}"
+        return None
+
+
+def _pictured(module: str, name: str, guided: tuple[str, ...]) -> Method:
+    """Return a method whose prompt depends on a picture; its class, of a room above, is imported when it is called."""
+
+    def called(what: str) -> Callable[..., Any]:
+        return lambda *args: getattr(getattr(import_module(f"tslib.vision.{module}"), name), what)(*args)
+
+    return Method(called("start"), inits=Method.inits[:3], resume=called("resume"), guided=guided)
+
+
+GUIDED = ("blocks", "gate", "gate_width", "gate_keys", "gate_queries", "prompt_place", "regularized")
+"""Fields of `TuneConfig` that grasp has, and cocoop in part."""
+
+METHODS: dict[str, Method] = {
+    "prompt-tuning": Method(),
+    "p-tuning": Method(inits=("gaussian",)),
+    "prefix-tuning": Method(among=False, inits=("gaussian",)),
+    "residual": Method(inits=("gaussian", "embedding-gaussian", "vocabulary", "text")),
+    "p-tuning-v2": Method(among=False, inits=("gaussian", "vocabulary", "text")),
+    "lora": Method(among=False, inits=("gaussian",), cloud=False),
+    "grasp": _pictured("grasp", "GraspPrompt", GUIDED),
+    "cocoop": _pictured("conditional", "ConditionalPrompt", ("prompt_place", "regularized")),
+}
+"""Prompt methods by the name that a config gives them, and what goes with each; `tslib.prompts.methods` starts them. To
+add one, give its name a `Method` with a ``start``."""
 
 REPLAYED = {"random-direction-matched": "tsloss"}
 """Regularisers that replay what another run has recorded, each with that run's regulariser."""
@@ -257,8 +310,8 @@ class TuneConfig(Hashed):
         """Add what preset or method say to what is given; only here is known what that is."""
         fields = given.kwargs or {}
         named = [fields.get(name) for name in ("preset", "method")]
-        if not all(isinstance(name, str | None) for name in named):
-            return given  # which is refused in a moment
+        if not all(isinstance(name, str | None) for name in named):  # it is refused in a moment
+            return given
         return ArgsKwargs(given.args, settings_of(*named) | fields)
 
     def __post_init__(self, preset: str) -> None:

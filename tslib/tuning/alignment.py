@@ -26,7 +26,7 @@ from tslib.prompts.forward import forward, logits_of
 from tslib.prompts.soft_prompt import SoftPrompt
 from tslib.tasks.base import Example
 from tslib.tasks.registry import load_task
-from tslib.vision.align_config import AlignConfig
+from tslib.tuning.align_config import AlignConfig
 from tslib.vision.encoders import encoder_identity
 from tslib.vision.pictures import SCENES
 from tslib.vision.projector import TOKENS, Projector, committed_path, ridge_start, weights_of
