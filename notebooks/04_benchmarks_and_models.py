@@ -99,7 +99,7 @@ print(tokenizer.decode(row.question), tokenizer.decode(row.target), sep=" ⟶ ")
 # %% tags=["hide-input", "remove-stderr"]
 loaded = load_model("smollm2-135m")
 tokens = {}
-for name in tasks.loc[tasks["train"] != "", "task"]:
+for name in tasks.loc[(tasks["train"] != "") & (tasks["test"] != ""), "task"]:
     rows = load_task(name, "test")[:100]
     tokens[name] = [len(encode(loaded.tokenizer, example).question) for example in rows]
 figure = plots.lengths(tokens, loaded.model.config.max_position_embeddings)

@@ -97,7 +97,7 @@ def test_an_unknown_model(capsys, tmp_path, command):
 def test_an_unknown_experiment(capsys):
     assert failure(capsys, "experiment", "warp") == (
         1,
-        "unknown experiment 'warp'; known: evidence, learning_rate, recipe, sceptic, short, tour, untuned",
+        "unknown experiment 'warp'; known: evidence, grasp, learning_rate, recipe, sceptic, short, tour, untuned",
     )
 
 

@@ -38,7 +38,7 @@ def test_tables_are_made_of_records(tiny_model):
     ]
     table = report_training.methods(records).set_index("method")
     assert table["trained numbers"].tolist()[:2] == [4 * 16, 2 * 4 * 16]  # 2 layers, a key and a value of 8 numbers
-    assert table.loc["lora", "trained numbers"] == 2 * (8 * (16 + 16) + 8 * (16 + 8))  # queries and values of 2 layers
+    assert table.loc["LoRA", "trained numbers"] == 2 * (8 * (16 + 16) + 8 * (16 + 8))  # queries and values of 2 layers
     assert table["cloud"].tolist() == ["4 × 16", "2 × 4 × 16", "none"]
     assert table["cross-entropy, first"].tolist() == [record.steps["cross_entropy"].iloc[0] for record in records]
     record = tune(TuneConfig(**settings, regularizer="tsloss"), progress=False)
