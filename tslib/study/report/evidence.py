@@ -187,6 +187,9 @@ def _names(rows: pd.DataFrame) -> str:
 
 
 def _saves(rows: pd.DataFrame) -> str:
+    if len(rows) > 3:  # names of all would fill the box
+        most = rows.nsmallest(1, "ratio")
+        return f"{few(len(rows))} methods save steps, {_names(most)} the most ({1 - most['ratio'].iloc[0]:.0%})"
     shares = listed([f"{1 - ratio:.0%}" for ratio in rows["ratio"]])
     return f"{_names(rows)} {'saves' if len(rows) == 1 else 'save'} {shares} of the steps"
 
