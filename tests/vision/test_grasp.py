@@ -262,7 +262,7 @@ def test_a_prompt_that_the_picture_shifts(tiny, way):
             one, same, other = prompt.fuse([0, 1, 2])
         # by hand: the mean of the picture's 64 tokens, of length √16; one hidden number
         seen = sight.pictures(torch.tensor([0]))[0].mean(0)
-        hidden = max(0.0, float(prompt.down[0] @ seen) / float(seen.norm()) * 4 / 16)
+        hidden = max(0.0, float(prompt.down[0].detach() @ seen) / float(seen.norm()) * 4 / 16)
         assert_close(one, values + 3 * hidden)
         assert torch.equal(one, same), "another question about the same picture"
         assert not torch.equal(one, other)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tslib.errors import InputError, ResourceError
 from tslib.tasks import TASKS, Example, load_task
-from tslib.tasks.sources import DATA_DIR, data_dir
+from tslib.tasks.sources import DATA_DIR
 from tslib.vision import pictures, tasks
 from tslib.vision import questions as questions_of
 from tslib.vision.pictures import checksum, grid_file, grids, pixels
@@ -242,12 +242,9 @@ def test_blind_readers_by_hand():
 
 
 @pytest.fixture
-def real(monkeypatch) -> Path:
+def real(real_file) -> Path:
     """The folder with the real sample."""
-    folder = data_dir()
-    if folder is None or not (folder / "rsvqa_hr").is_dir():
-        pytest.skip(f"{DATA_DIR} has no rsvqa_hr")
-    return folder / "rsvqa_hr"
+    return real_file("rsvqa_hr")
 
 
 @pytest.mark.usefixtures("without_type_checks")

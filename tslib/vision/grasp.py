@@ -13,7 +13,7 @@ of Peters et al., 2019 (arXiv:1905.05702), sparsemax of Martins & Astudillo, 201
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from tslib.errors import needs
 from tslib.prompts.methods import Trained
 from tslib.vision.projector import SIDE
 from tslib.vision.questions import quarter_of
-from tslib.vision.sight import Pair, Sight
+from tslib.vision.sight import Pair
 from tslib.vision.slots import SlotPrompt, even
 
 __all__ = ["GraspPrompt", "block_positions", "gate", "known_blocks"]
@@ -99,17 +99,11 @@ class GraspPrompt(SlotPrompt):
     keys: Tensor
     queries: Tensor
     constant: Tensor
-    places: Tensor
 
-    def __init__(
-        self,
-        values: Float[Tensor, "k d"],
-        config: TuneConfig,
-        sight: Sight,
-        beside: Mapping[str, Tensor] | None = None,
-    ) -> None:
-        super().__init__(values, config, sight, beside)
-        self.register_buffer("places", block_positions(config.blocks, values.shape[1]), persistent=False)
+    @staticmethod
+    def blocks_of(config: TuneConfig) -> int:
+        """Blocks of a picture that have prompts of their own."""
+        return config.blocks
 
     def drawn(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw keys and queries of the gate, N(0, 1 / d), each times its width, and the constant, N(0, 1)."""
@@ -156,7 +150,7 @@ class GraspPrompt(SlotPrompt):
         side = round(config.blocks**0.5)
         tokens: Tensor = sight.pictures(numbers).detach().unflatten(1, (side, SIDE // side, side, SIDE // side))
         content = even(tokens.mean((2, 4)).flatten(1, 2))  # (u, N, d)
-        places = self.places
+        places = block_positions(config.blocks, content.shape[-1]).to(self.weight)
         seen = {"content": content, "position": places.expand_as(content), "content+position": content + places}
         if config.gate_queries == "constant":
             asked = self.constant.expand(len(pairs), -1)

@@ -1,5 +1,6 @@
 """A prompt that stands in slots of the rows, since it is another one for each picture and question."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from tslib.vision.sight import Sight, sight_of
 __all__ = ["SlotPrompt", "even"]
 
 
-class SlotPrompt(SoftPrompt):
+class SlotPrompt(SoftPrompt, ABC):
     """What prompts of pictures and questions share. Among a row's ids its tokens have slots (see `tslib.vision.sight`).
 
     So to the loop it is a prompt without positions of its own.
@@ -49,6 +50,7 @@ class SlotPrompt(SoftPrompt):
             self.register_parameter(name, nn.Parameter(value if beside is None else beside[name].clone()))
         sight.fuse = self.fuse
 
+    @abstractmethod
     def drawn(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw what is trained beside the cloud.
 
@@ -56,11 +58,10 @@ class SlotPrompt(SoftPrompt):
         by its width, with numbers that are larger by as much, moves what it says by the rate, too (Yang et al., 2022,
         arXiv:2203.03466). Otherwise one step of a rate that suits a prompt is fifty times the scores of a gate.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def fuse(self, pairs: Sequence[int]) -> Float[Tensor, "u m d"]:
         """Return the prompts of pairs, by their numbers."""
-        raise NotImplementedError
 
     @property
     def n_tokens(self) -> int:
@@ -71,15 +72,15 @@ class SlotPrompt(SoftPrompt):
         """Return nothing: all that enters the model stands in slots."""
         return self.weight.new_zeros(0, self.weight.shape[1])
 
-    @property
-    def blocks(self) -> int:
+    @staticmethod
+    def blocks_of(config: TuneConfig) -> int:
         """Blocks of a picture that have prompts of their own."""
-        return self.config.blocks if self.config.method == "grasp" else 1
+        return 1
 
     @property
     def bank(self) -> Float[Tensor, "n m d"]:
         """The prompts of the blocks."""
-        bank: Tensor = self.weight.unflatten(0, (self.blocks, -1))
+        bank: Tensor = self.weight.unflatten(0, (self.blocks_of(self.config), -1))
         return bank
 
     def cloud(self, rows: Sequence[Encoded]) -> Float[Tensor, "*batch k d"]:
@@ -92,8 +93,7 @@ class SlotPrompt(SoftPrompt):
     def start(cls, config: TuneConfig, model: Any, tokenizer: Any) -> Trained:
         """Begin a run: the cloud starts as a prompt of as many tokens would."""
         embed = model.get_input_embeddings()
-        blocks = config.blocks if config.method == "grasp" else 1
-        longer = replace(config, n_tokens=blocks * config.n_tokens)
+        longer = replace(config, n_tokens=cls.blocks_of(config) * config.n_tokens)
         prompt = cls.resume(config, model, INITIALIZERS[config.init](longer, embed, tokenizer, 1.0))
         return Trained(prompt, prompt.named_parameters())
 
