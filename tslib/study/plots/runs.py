@@ -24,7 +24,8 @@ def method_colours(regularizers: Sequence[str]) -> dict[str, tuple[float, float,
     """Return one colour a method, the same in every figure."""
     known = [*METHOD_NAMES, *sorted(set(regularizers) - set(METHOD_NAMES))]
     safe = sns.color_palette("colorblind", 10)
-    controls = sns.color_palette(["#404040", "#1b5e20", "#7f4f24"])  # random directions and exact homology
+    # random directions, exact homology and orthogonality
+    controls = sns.color_palette(["#404040", "#1b5e20", "#7f4f24", "#5b2a86"])
     palette = [*safe, *controls, *safe[1:]]
     return {name: palette[known.index(name) % len(palette)] for name in regularizers}
 
