@@ -34,7 +34,8 @@ def at_the_papers_rate(folder, alone, ours):
         (
             (None, None, None),
             (None, None, None),
-            "The paper's baseline could not be reproduced with prompts that are not scaled. At the paper's learning rate, 5e-05, none of 3 runs "
+            "The paper's baseline could not be reproduced with prompts that are not scaled. "
+            "At the paper's learning rate, 5e-05, none of 3 runs "
             "is correct within 300 steps without TSLoss, and none of 3 with it (SmolLM2-135M, GSM8K); the paper has "
             "154 steps and 88.",
         ),
