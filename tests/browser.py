@@ -79,7 +79,12 @@ LOOK = r"""() => {
             code => !code.closest('details:not([open])') && !code.closest('.tag_show')
         ).map(name),
         crammed: all('figcaption, .admonition.important p').map(text => text.innerText),
-        boxes: all('.bd-article > section > .admonition.important').map(box => box.innerText),
+        boxes: all('.bd-article > section > .admonition.important').map(box => {
+            const copy = box.cloneNode(true);
+            copy.querySelectorAll('.admonition-title').forEach(title => title.remove());
+            copy.querySelectorAll('.math').forEach(formula => formula.replaceWith('…'));
+            return copy.textContent;
+        }),
         prose: all('main p, main li, main figcaption, main h1, main h2, main h3').map(text => {
             const copy = text.cloneNode(true);
             copy.querySelectorAll('code, pre, a, script, style, ul, ol, .sig').forEach(one => one.remove());

@@ -62,9 +62,11 @@ def sentences(text: str) -> list[str]:
 
 def crammed(text: str) -> list[str]:
     """Sentences with more than two numbers in brackets."""
-    return [
-        one for one in sentences(text) if sum(len(_NUMBER.findall(bracket)) for bracket in _BRACKETS.findall(one)) > 2
-    ]
+
+    def numbers(one: str) -> int:
+        return sum(len(_NUMBER.findall(bracket)) for bracket in _BRACKETS.findall(_POINT.sub("…", one)))
+
+    return [one for one in sentences(text) if numbers(one) > 2]
 
 
 def words(box: str) -> int:
