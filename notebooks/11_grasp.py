@@ -88,9 +88,13 @@ display(Markdown(report.finding(evidence, record_of_projector)))
 #   start of the bank; every figure.
 #
 # No table of the paper was read, and none of its figures is quoted. With tokens $v_i$ of block $i$, a question $q$ and
-# a bank of prompts $P_i \in \mathbb{R}^{m \times d}$,
+# a bank of prompts $P_i \in \mathbb{R}^{m \times d}$, the gate's weights $w$ and the prompt $p$ are those of
+# {eq}`eq-grasp`:
 #
-# $$w = \operatorname{entmax}_{1.5}\big((W_k v_i) \cdot (W_q q) / \sqrt h\big), \qquad p(x, q) = \sum_i w_i P_i.$$
+# ```{math}
+# :label: eq-grasp
+# w = \operatorname{entmax}_{1.5}\big((W_k v_i) \cdot (W_q q) / \sqrt h\big), \qquad p(x, q) = \sum_i w_i P_i .
+# ```
 #
 # The bank has no picture in it: it can say *where* and *which task*, never *what*. And the gate learns by how
 # differently the blocks' prompts do: while they are equal its gradient is 0. That is where a regulariser that keeps

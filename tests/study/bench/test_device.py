@@ -8,7 +8,7 @@ import torch
 from tslib.__main__ import main
 from tslib.config import TuneConfig
 from tslib.errors import ResourceError
-from tslib.prompts import frozen
+from tslib.kernels import target_loss
 from tslib.study.bench import device as bench_device
 from tslib.study.bench.device import Check, Device
 from tslib.study.report import device as report_device
@@ -46,7 +46,7 @@ def quick(monkeypatch):
 
 def test_a_kernel_that_is_wrong_is_found(quick, tmp_path, monkeypatch, capsys):
     """Its gradient is a hundredth too long. The probes before a run find that, too, and the rows go another way."""
-    right = frozen._TargetLoss.backward
+    right = target_loss._TargetLoss.backward
 
     def wrong(ctx, total, matches):
         gradient, *others = right(ctx, total, matches)
@@ -56,7 +56,7 @@ def test_a_kernel_that_is_wrong_is_found(quick, tmp_path, monkeypatch, capsys):
     asked = ["check-device", "--device", "cpu", "--small", "--file", str(path)]
     assert main(asked) == 0
     capsys.readouterr()
-    monkeypatch.setattr(frozen._TargetLoss, "backward", staticmethod(wrong))
+    monkeypatch.setattr(target_loss._TargetLoss, "backward", staticmethod(wrong))
     assert main(asked) == 1
     out, err = capsys.readouterr()
     assert "error: 1 of 4 checks are not met: do not trust runs on cpu" in err
@@ -136,7 +136,7 @@ def test_what_was_found_by_hand(content):
     assert checks.to_numpy().tolist() == [["loss", "0.25", "≤ 0.5", "yes"], ["way", "a", "b", "no"]]
     assert steps.to_dict("records") == [
         {
-            "setting": "gemma-2b-it, 8 × (60 + 60), bfloat16",
+            "setting": "Gemma-2B-IT, 8 × (60 + 60), bfloat16",
             **{
                 "peft, s": "0.3",
                 "prefix, s": "0.1",

@@ -46,7 +46,7 @@ def test_the_columns(store):
     data = read(explorer.script(store, pair))
     assert column(data, "task") == ["GSM8K"] * 3 + ["MMLU"], "most runs first"
     assert column(data, "hash")[:2] == data["example"] == [config.hash for config in pair], "a pair stands together"
-    assert column(data, "regularizer")[:2] == ["cross-entropy alone", "TSLoss, off-diagonal"]
+    assert column(data, "regularizer")[:2] == ["cross-entropy alone", "TSLoss"]
     assert column(data, "iterations") == [None, 97, 12, 3]
     assert column(data, "steps") == [300, 97, 5, 300]
     assert column(data, "settings") == ["", "", f"{setting_name('lr', 0.01)}, goes on when correct", ""]

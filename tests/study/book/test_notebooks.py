@@ -109,7 +109,8 @@ def test_runs_with_other_settings_and_without_a_word_on_stderr(path, tiny_folder
             progress = "remove-stderr" in cell.metadata.get("tags", [])
             assert output.get("name") != "stderr" or progress, output.text
             figures += "image/png" in output.get("data", {})
-    assert figures >= (0 if path.stem == "09_verdicts" else 3), "but for the verdicts, which are words"
+    fewest = {"09_verdicts": 0, "13_replies": 2}  # verdicts are words; more replies get a figure as their runs come
+    assert figures >= fewest.get(path.stem, 3)
     if {"settings", "store"} <= own.keys():
         table = RunStore(tmp_path / "runs").table()
         arrived = (table[list(changed)] == list(changed.values())).all(axis=1)

@@ -24,6 +24,12 @@ MODULES = [
     *("records.provenance", "records.record", "tuning.loop", "study.paper", "study.shapes", "study.structure"),
     "study.treatment",
     *("interop.adapters", "interop.clouds", "interop.trainer"),
+    *("tuning.alignment", "tuning.align_config", "study.places"),
+    *(
+        f"{room}.{path.stem}"
+        for room in ("kernels", "vision")
+        for path in sorted((ROOT / "tslib" / room).glob("[a-z]*.py"))
+    ),
     *(f"runs.{name}" for name in ("audit", "evaluation", "rerun", "store", "sweeps")),
     *(f"study.plots.{path.stem}" for path in sorted((ROOT / "tslib" / "study" / "plots").glob("[a-z]*.py"))),
 ]

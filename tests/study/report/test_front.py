@@ -121,7 +121,7 @@ def test_readme_holds_what_the_committed_records_say():
     """Renewed by ``python -m tslib readme``."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert front.readme(text, Evidence()) == text
-    assert "could not be reproduced either" in text
+    assert "could not be reproduced with prompts that are not scaled" in text
     assert "GGUF files, Q4_1 for SmolLM2-135M" in text
 
 

@@ -35,7 +35,7 @@ def steps(content: dict[str, Any]) -> pd.DataFrame:
     rows = []
     for part in content["steps"]:
         ways = part["ways"]
-        row = {"setting": named(Setting(**{name: part[name] for name in Setting.__dataclass_fields__}))}
+        row = {"setting": named(Setting(**{name: part[name] for name in Setting.__dataclass_fields__ if name in part}))}
         row |= {f"{way}, s": f"{spread(one['seconds'][1:])[0]:.3g}" for way, one in ways.items()}
         for way in (way for way in ways if way != "peft"):
             neighbours = zip(ways["peft"]["seconds"][1:], ways[way]["seconds"][1:], strict=True)
