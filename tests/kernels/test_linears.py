@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from tslib.kernels import linears
-from tslib.kernels.linears import FrozenLinears
+from tslib.kernels.linears import frozen_linears
 
 BIAS = pytest.mark.parametrize("bias", [False, True])
 
@@ -27,7 +27,7 @@ def test_a_frozen_layer_is_torchs(bias, shape, products):
     layer = nn.Linear(8, 6, bias=bias).requires_grad_(False)
     x = torch.randn(shape, requires_grad=True)
     expected = layer(x)
-    with FrozenLinears():
+    with frozen_linears(layer):
         out = layer(x)
     assert_close(out, expected, rtol=1e-5, atol=1e-6)
     towards = torch.randn_like(out)
@@ -38,7 +38,7 @@ def test_a_frozen_layer_is_torchs(bias, shape, products):
 
 def test_layers_that_are_left_to_torch(products):
     trained, half = nn.Linear(8, 6), nn.Linear(8, 6).bfloat16().requires_grad_(False)
-    with FrozenLinears():
+    with frozen_linears(nn.ModuleList([trained, half])):
         trained(torch.randn(2, 8)).sum().backward()
         half(torch.randn(2, 8, dtype=torch.bfloat16))
     assert trained.weight.grad is not None

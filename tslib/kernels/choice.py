@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
+from statistics import median
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -35,8 +36,8 @@ MOST = 512
 """Positions from which on more change nothing in what is quicker."""
 WORK = 2**29
 """Multiplications of one product that is timed, at most: of a large weight some rows are enough."""
-WEIGHTS = 2**25
-"""Bytes of the weights that take turns, so that none is in the processor's cache when it is its turn: 32 MiB."""
+WEIGHTS = 2**27
+"""Bytes of the weights that take turns, so that none is in the processor's cache when it is its turn: 128 MiB."""
 CALLS, SECONDS = (5, 25), 0.05
 """Calls of each library, at least and at most, and the time after which no more are made."""
 GAIN = 0.05
@@ -80,21 +81,21 @@ def quickest(x: Tensor, weight: Tensor, products: dict[Library, Product]) -> Lib
 
 @torch.no_grad()
 def _measure(positions: int, weight: Tensor, products: dict[Library, Product]) -> Library:
-    """Time the libraries in turns; the least time of each counts, since all that disturbs makes it longer."""
+    """Time the libraries in turns; the median of each counts: the least would be that of a weight in the cache."""
     width = weight.shape[1]
     rows = min(WORK // (positions * width), WEIGHTS // (width * weight.element_size()))
-    with _disable_current_modes(), torch._C.DisableTorchFunction():  # whoever looks on, and this very choice
+    with _disable_current_modes(), torch._C.DisableTorchFunction():  # whoever looks on
         some = weight.detach()[: max(1, rows)]
         x = torch.ones(positions, width)
-        weights = cycle([some, *(some.clone() for _ in range(min(31, WEIGHTS // some.nbytes)))])
+        weights = cycle([some, *(some.clone() for _ in range(min(2 * CALLS[1], WEIGHTS // some.nbytes)))])
         times: dict[Library, list[float]] = {library: [_time(products[library], x, some)] for library in products}
         for called in range(1, CALLS[1]):
             for library, own in times.items():
                 own.append(_time(products[library], x, next(weights)))
             if called >= CALLS[0] and sum(map(sum, times.values())) > SECONDS:
                 break
-    least = {library: min(own[1:]) for library, own in times.items()}  # the first call prepares
-    return "onednn" if least["onednn"] < (1 - GAIN) * least["mkl"] else "mkl"
+    usual = {library: median(own[1:]) for library, own in times.items()}  # the first call prepares
+    return "onednn" if usual["onednn"] < (1 - GAIN) * usual["mkl"] else "mkl"
 
 
 def _time(product: Product, x: Tensor, weight: Tensor) -> float:

@@ -1,36 +1,53 @@
 """Linear layers of a frozen model: their weights need no gradient, so other kernels can be had."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from tslib.kernels import choice
 
-__all__ = ["FrozenLinears"]
+__all__ = ["frozen_linears", "linear"]
 
 
-class FrozenLinears(TorchFunctionMode):
-    """While active, linear layers with frozen float32 weights on a CPU are multiplied by the library that is quicker.
+@contextmanager
+def frozen_linears(model: nn.Module) -> Iterator[None]:
+    """Let the linear layers of a model multiply with `linear`: those whose call nobody else has changed."""
+    layers = [layer for layer in model.modules() if type(layer) is nn.Linear and "forward" not in vars(layer)]
+    for layer in layers:
+        vars(layer)["forward"] = partial(_forward, layer)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def _forward(layer: nn.Linear, x: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch m"]:
+    return linear(x, layer.weight, layer.bias)
+
+
+def linear(
+    x: Float[Tensor, "*batch k"], weight: Float[Tensor, "m k"], bias: Float[Tensor, "m"] | None = None
+) -> Float[Tensor, "*batch m"]:
+    """Return x Wᵀ + b, where the weight is frozen float32 on a CPU by the library that is quicker.
 
     That is what torch takes itself, MKL, or oneDNN, as measured (see `tslib.kernels.choice`); in bfloat16 torch uses
     oneDNN itself. On the way back the weights lie as MKL wants them, and oneDNN would copy them first. The results
     differ by rounding.
     """
-
-    def __torch_function__(self, func: Callable[..., Any], _types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run a function of torch, with oneDNN where it is such a layer and that is quicker."""
-        if func is functional.linear and not kwargs and _suits_onednn(*args):
-            x, *layer = args
-            # as a matrix: what the operator gives for more dimensions is a view, which a model may not write into
-            matrix = x.reshape(-1, x.shape[-1])
-            if len(matrix) and choice.quickest(matrix, layer[0], PRODUCTS) == "onednn":
-                return _FrozenLinear.apply(matrix, *layer).view(*x.shape[:-1], -1)
-        return func(*args, **(kwargs or {}))
+    if _suits_onednn(x, weight, bias):
+        # as a matrix: what the operator gives for more dimensions is a view, which a model may not write into
+        matrix = x.reshape(-1, x.shape[-1])
+        if len(matrix) and choice.quickest(matrix, weight, PRODUCTS) == "onednn":
+            product: Tensor = _FrozenLinear.apply(matrix, weight, bias)
+            return product.view(*x.shape[:-1], -1)
+    return functional.linear(x, weight, bias)
 
 
 def _suits_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:

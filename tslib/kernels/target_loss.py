@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional
 
-from tslib.kernels.linears import FrozenLinears
+from tslib.kernels.linears import linear
 
 __all__ = ["CHUNK", "TargetLoss", "target_loss"]
 
@@ -66,8 +65,7 @@ class _TargetLoss(torch.autograd.Function):
         at_once = IN_CACHE if hidden.device.type == "cpu" else chunk
 
         def few(states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # logits go when it returns
-            with FrozenLinears():
-                logits = functional.linear(states, weight, bias)  # (c, vocabulary)
+            logits = linear(states, weight, bias)  # (c, vocabulary)
             parts = [fewer(*part) for part in zip(logits.split(in_cache), ids[:, None].split(in_cache), strict=True)]
             losses, found = (torch.cat(part) for part in zip(*parts, strict=True))
             return losses.sum(), found, logits @ weight if ctx.needs_input_grad[0] else states

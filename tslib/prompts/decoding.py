@@ -13,7 +13,7 @@ from transformers import GenerationConfig, StoppingCriteria
 
 from tslib.kernels.attention import packed_attention
 from tslib.kernels.growing import Growing
-from tslib.kernels.linears import FrozenLinears
+from tslib.kernels.linears import frozen_linears
 from tslib.prompts import probe
 from tslib.prompts.encoding import Encoded, context_of, longest, stop_ids, until
 from tslib.prompts.forward import embedded, hidden_states, logits_of, packs
@@ -152,7 +152,7 @@ def _decode_packed(
     replies: list[list[int]] = [[] for _ in rows]
     live = list(range(len(rows)))
     last = torch.tensor([len(row.target) for row in whole]).cumsum(0) - 1
-    with FrozenLinears(), packed_attention(model):
+    with frozen_linears(model), packed_attention(model):
         hidden = hidden_states(model, embedded(model, prompt, batch), batch.positions, growing)
         hidden = hidden.index_select(0, batch.predicting[last.to(device)].to(hidden.device))
         while True:

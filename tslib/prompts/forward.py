@@ -16,7 +16,7 @@ from tslib.errors import InputError
 from tslib.kernels.attention import packed_attention
 from tslib.kernels.growing import Growing
 from tslib.kernels.layout import Packing, States
-from tslib.kernels.linears import FrozenLinears
+from tslib.kernels.linears import frozen_linears
 from tslib.kernels.target_loss import target_loss
 from tslib.prompts import probe
 from tslib.prompts.encoding import Encoded, longest
@@ -131,7 +131,7 @@ def _run(
 def _kernels(model: Any, way: Way) -> Iterator[None]:
     with ExitStack() as stack:
         if way != "alone":
-            stack.enter_context(FrozenLinears())
+            stack.enter_context(frozen_linears(model))
         if way == "packed":
             stack.enter_context(packed_attention(model))
         yield
