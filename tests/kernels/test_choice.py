@@ -117,6 +117,14 @@ def test_another_processor_measures_anew(clock, monkeypatch):
     assert quickest(8) == "mkl"
 
 
+def test_processors_of_one_name_are_told_apart_by_their_vectors(monkeypatch):
+    names = []
+    for vectors in ("AVX2", "AVX512", "DEFAULT"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda vectors=vectors: vectors)
+        names.append(choice.processor.__wrapped__())
+    assert names[:2] == [f"{names[2]}, AVX2", f"{names[2]}, AVX512"]
+
+
 def test_of_two_processes_the_first_is_right(clock, monkeypatch, tmp_path):
     path = tmp_path / "kernels" / "shape"
     assert choice._keep(path, "mkl") == "mkl"

@@ -149,9 +149,11 @@ def same(one: dict[str, str], other: dict[str, str]) -> bool:
 
 @functools.cache
 def processor() -> str:
-    """Name the processor."""
+    """Name the processor and the widest vectors that torch uses there: of one name some have wider ones than others."""
     try:  # platform.processor() is empty on most Linux systems
         found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
         found = None
-    return " ".join(found[1].split()) if found else platform.processor() or platform.machine()
+    name = " ".join(found[1].split()) if found else platform.processor() or platform.machine()
+    vectors = torch.backends.cpu.get_cpu_capability()
+    return name if vectors in ("DEFAULT", "NO AVX") else f"{name}, {vectors}"
