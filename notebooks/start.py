@@ -112,7 +112,8 @@ display(Markdown(f"Arrows are minus the gradient, not to scale: the longest is {
 # ## The other notebooks
 #
 # A link opens the notebook. Each can be run with other parameters without being opened, too:
-# `papermill notebooks/03_convergence.ipynb out.ipynb -p max_steps 50`.
+# `papermill notebooks/03_convergence.ipynb out.ipynb -p max_steps 50`. Besides their own, most of them take `model`,
+# `task`, `store`, `device`, `dtype`, `lr`, `n_tokens` and `settings`.
 
 # %% tags=["hide-input"]
 display(Markdown(notebooks.table(notebooks.read())))

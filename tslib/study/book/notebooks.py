@@ -16,6 +16,10 @@ START = "start"
 """Name of the notebook that ``make lab`` opens."""
 
 
+SHARED = ("model", "task", "store", "device", "dtype", "lr", "n_tokens", "settings")
+"""Parameters of most notebooks."""
+
+
 def read(root: Path = book.ROOT) -> pd.DataFrame:
     """Return one row a notebook but the one to start with, in their order.
 
@@ -82,16 +86,17 @@ def link(name: str, title: str) -> str:
 
 
 def table(notebooks: pd.DataFrame) -> str:
-    """Return the table of the notebooks in Markdown: a link that opens each, what it is about, its parameters.
+    """Return the table of the notebooks in Markdown: a link that opens each, a sentence on it, parameters of its own.
 
     Parameters
     ----------
     notebooks
         Of ``read``.
     """
-    lines = ["| notebook | what it is about | parameters and their defaults |", "| --- | --- | --- |"]
+    lines = ["| notebook | what it is about | parameters of its own |", "| --- | --- | --- |"]
     for row in notebooks.to_dict("records"):
-        defaults = ", ".join(f"`{name}={value!r}`" for name, value in row["parameters"].items())
-        cells = [link(row["name"], row["title"]), row["about"], defaults]
+        own = ", ".join(f"`{name}`" for name in row["parameters"] if name not in SHARED)
+        first = re.split(r"(?<=[.?!])\s", row["about"])[0]
+        cells = [link(row["name"], row["title"]), first, own]
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines)
