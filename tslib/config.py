@@ -85,7 +85,7 @@ class Method:
         name = config.method
         for field in GUIDED:
             if field not in self.guided and getattr(config, field) != getattr(TuneConfig, field):
-                return f"{field} is of method=grasp; given {field}={getattr(config, field)} with method={name}"
+                return f"{field}={getattr(config, field)} is for method=grasp; given method={name}"
         if self.resume and config.placement != "prefix":
             return f"method={name} stands beside the picture: placement is prefix, and prompt_place says on which side"
         if not self.among and config.placement != "prefix":

@@ -147,6 +147,7 @@ defaults = {field.name: field.default for field in dataclasses.fields(TuneConfig
 @settings(max_examples=10_000, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(names, value, max_size=3), st.sampled_from(["dict", "json", "yaml"]))
 @example({"lr": 1e400}, "dict")
+@example({"blocks": 1}, "dict")
 @example({"model": "\ud800"}, "dict")
 def test_any_config_is_valid_or_a_named_error(fields, form):
     if form == "json":

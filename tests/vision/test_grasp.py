@@ -391,10 +391,13 @@ def test_the_start_is_that_of_a_longer_prompt(tiny):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"method": "cocoop", "gate": "softmax", "gate_width": 128}, "gate is of method=grasp; given gate=softmax"),
+        (
+            {"method": "cocoop", "gate": "softmax", "gate_width": 128},
+            "gate=softmax is for method=grasp; given method=cocoop",
+        ),
         (
             {"method": "prompt-tuning", "blocks": 16},
-            "blocks is of method=grasp; given blocks=16 with method=prompt-tuning",
+            "blocks=16 is for method=grasp; given method=prompt-tuning",
         ),
         ({"placement": "suffix"}, "stands beside the picture: placement is prefix"),
         ({"prompt_scale": "sqrt_d"}, "puts what it fuses among the embedded tokens: prompt_scale is none"),
