@@ -148,7 +148,7 @@ display(Markdown(report_rates.read_rates(rates)))
 # ## A pair of runs, live
 #
 # Each problem and initial prompt is tuned twice, with cross-entropy alone and with the regulariser. One pair shows what
-# it looks like, and decides nothing. It begins with words instead of noise, and needs fewer steps than the runs above.
+# it looks like, and decides nothing.
 #
 # The parameters can be changed with papermill, for instance on real problems (with `TSLIB_DATA_DIR` set, or a network):
 # `papermill notebooks/03_convergence.ipynb out.ipynb -p task gsm8k -p regularizer tsloss -p seeds 3`.
@@ -163,7 +163,7 @@ problems = 1
 seeds = 1
 max_steps = 100
 answer_every = 0  # steps between decoded replies; 0: none
-preset = "fast"
+preset = "tuned"
 store = "runs"
 device = "auto"  # cuda, then mps, then cpu
 dtype = "float32"
