@@ -70,7 +70,7 @@ def test_the_cloud(evens, loops, said):
     box = headline.cloud(evens, loops)
     even = "TSLoss spaces tokens evenly, as designed" if evens is BELOW else "TSLoss does not space tokens evenly"
     assert box.startswith(f"**{even}{said}")
-    assert box.endswith(f"scatter {evens} times as much.")
+    assert box.endswith(f"differ {evens} times as much as without it.")
     assert prose.faults(box) == []
 
 

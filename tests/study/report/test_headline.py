@@ -25,7 +25,7 @@ def test_the_answer_of_the_committed_records(said):
     )
     assert cloud.startswith("**TSLoss spaces tokens evenly, as designed, and makes loops instead of removing them.**")
     assert "At step 300 a prompt has 14.6 [12.9, 16.3] loops more than without it." in cloud
-    assert "join scatter 0.2" in cloud
+    assert "neighbouring tokens differ 0.2" in cloud
     assert helps.startswith("**Starting from words instead of noise halves the steps.**")
 
 

@@ -79,8 +79,8 @@ def short(evens: Interval, loops: Interval) -> str:
 def cloud(evens: Interval, loops: Interval) -> str:
     """Return the same with both figures."""
     return (
-        f"{short(evens, loops)} By the time that a GSM8K problem is solved, the distances at which tokens join scatter "
-        f"{evens} times as much."
+        f"{short(evens, loops)} By the time that a GSM8K problem is solved, the distances between neighbouring tokens "
+        f"differ {evens} times as much as without it."
     )
 
 

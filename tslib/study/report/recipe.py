@@ -144,7 +144,7 @@ def finding(first: Evidence, second: Evidence) -> str:
     if found:
         return read(found)
     alone = read_by_itself(by_itself(first)) or "**What makes tuning fast is not known yet.**"
-    return f"{alone} The search for a recipe that goes further is not whole yet."
+    return f"{alone} The search for a recipe that goes further is still under way."
 
 
 def labelled_alone(rows: pd.DataFrame) -> pd.DataFrame:
