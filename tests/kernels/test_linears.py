@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from tslib.kernels import linears
 from tslib.kernels.linears import frozen_linears
+from tslib.prompts.frozen import FrozenLinears
 
 BIAS = pytest.mark.parametrize("bias", [False, True])
 
@@ -34,6 +35,23 @@ def test_a_frozen_layer_is_torchs(bias, shape, products):
     ours, theirs = (torch.autograd.grad(y, x, towards)[0] for y in (out, expected))
     assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     assert len(products) == 1, "on the way forward"
+
+
+def test_the_old_name_still_works(products):
+    layer, x = nn.Linear(8, 6).requires_grad_(False), torch.randn(5, 8)
+    with FrozenLinears():
+        out = layer(x)
+    assert_close(out, layer(x), rtol=1e-5, atol=1e-6)
+    assert len(products) == 1
+
+
+def test_layers_are_as_before_afterwards_and_another_s_call_is_left():
+    layer, hooked = (nn.Linear(8, 6).requires_grad_(False) for _ in range(2))
+    hooked.forward = own = lambda x: x
+    with pytest.raises(TypeError), frozen_linears(nn.ModuleList([layer, hooked])):
+        layer()  # what it is given is missing
+    assert "forward" not in vars(layer)
+    assert hooked.forward is own
 
 
 def test_layers_that_are_left_to_torch(products):
