@@ -231,3 +231,9 @@ def test_what_was_chosen_stands_in_the_environment(clock, monkeypatch):
 )
 def test_no_shape_here_by_one_and_there_by_the_other(one, other, expected):
     assert choice.same(one, other) is choice.same(other, one) is expected
+
+
+def test_choices_of_two_processes_together():
+    one, other = {"mkl": "1x2x3 4x5x6", "onednn": "7x8x9"}, {"mkl": "4x5x6 1x1x1"}
+    assert choice.together(one, other) == {"mkl": "1x2x3 4x5x6 1x1x1", "onednn": "7x8x9"}
+    assert choice.together({}, {}) == {}

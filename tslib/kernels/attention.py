@@ -65,7 +65,7 @@ def _attend(
     attention = _Attention(query.shape[-1] ** -0.5 if scaling is None else scaling, sliding_window)
     if isinstance(packing, Growing):
         if module.layer_idx in packing.layers:
-            return packing.attend(module.layer_idx, query * attention.scale, key, value, sliding_window), None
+            return packing.attend(module.layer_idx, query, key, value, attention.scale, sliding_window), None
         packing.begin(module.layer_idx, key, value)
         packing = packing.packing
     if packing.past:

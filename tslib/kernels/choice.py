@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from tslib.errors import InputError
 from tslib.models.loading import cache_dir
 
-__all__ = ["FORCED", "Library", "made", "processor", "quickest", "same"]
+__all__ = ["FORCED", "Library", "made", "processor", "quickest", "same", "together"]
 
 Library: TypeAlias = Literal["mkl", "onednn"]
 LIBRARIES: tuple[Library, ...] = get_args(Library)
@@ -137,6 +137,12 @@ def made() -> dict[Library, str]:
     return {
         library: " ".join("x".join(map(str, shape)) for shape in sorted(own)) for library, own in shapes.items() if own
     }
+
+
+def together(one: dict[str, str], other: dict[Library, str]) -> dict[str, str]:
+    """Return what was chosen in one process or in another on the same machine."""
+    shapes = {library: f"{one.get(library, '')} {other.get(library, '')}".split() for library in LIBRARIES}
+    return {library: " ".join(dict.fromkeys(own)) for library, own in shapes.items() if own}
 
 
 def same(one: dict[str, str], other: dict[str, str]) -> bool:

@@ -45,7 +45,8 @@ def linear(
         # as a matrix: what the operator gives for more dimensions is a view, which a model may not write into
         matrix = x.reshape(-1, x.shape[-1])
         if len(matrix) and choice.quickest(matrix, weight, PRODUCTS) == "onednn":
-            product: Tensor = _FrozenLinear.apply(matrix, weight, bias)
+            multiply = _FrozenLinear.apply if x.requires_grad and torch.is_grad_enabled() else _onednn
+            product: Tensor = multiply(matrix, weight, bias)
             return product.view(*x.shape[:-1], -1)
     return functional.linear(x, weight, bias)
 

@@ -187,6 +187,20 @@ def test_parts_that_are_there_are_not_measured_again(few, tmp_path, capsys):
     assert [one.name for one in path.parent.iterdir()] == ["cost.json"]
 
 
+def test_parts_that_later_code_measured_are_said(few, tmp_path):
+    """The rest stays that of the first; products of both are there once."""
+    path = tmp_path / "cost.json"
+    first = bench.run(path)
+    first["environment"] |= {"code": "older", "kernels": {"mkl": "1x2x3"}}
+    path.write_text(json.dumps(first))
+    few["broken"] = False
+    again = bench.run(path)
+    assert again["environment"]["code"] == "older"
+    assert again["later"].keys() == {"b"}
+    assert again["later"]["b"] not in ("older", "")
+    assert "1x2x3" in again["environment"]["kernels"]["mkl"].split()
+
+
 def of_another_machine(path, *names):
     parts = {name: [0] for name in names}
     text = json.dumps({"environment": {"machine": "Another 9000", "threads": 64}, "parts": parts})

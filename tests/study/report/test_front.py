@@ -34,7 +34,7 @@ def at_the_papers_rate(folder, alone, ours):
         (
             (None, None, None),
             (None, None, None),
-            "The paper's baseline could not be reproduced with prompts that are not scaled. "
+            "The paper's baseline could not be reproduced where prompts enter the model unscaled. "
             "At the paper's learning rate, 5e-05, none of 3 runs "
             "is correct within 300 steps without TSLoss, and none of 3 with it (SmolLM2-135M, GSM8K); the paper has "
             "154 steps and 88.",
@@ -121,7 +121,7 @@ def test_readme_holds_what_the_committed_records_say():
     """Renewed by ``python -m tslib readme``."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert front.readme(text, Evidence()) == text
-    assert "could not be reproduced with prompts that are not scaled" in text
+    assert "could not be reproduced where prompts enter the model unscaled" in text
     assert "GGUF files, Q4_1 for SmolLM2-135M" in text
 
 

@@ -116,7 +116,9 @@ def run(path: Path = PATH, *, force: bool = False) -> dict[str, Any]:
             f"{path} was measured on {there}, this is {place({'environment': now})}: name another file (--file), or "
             "measure all of it again (--force)"
         )
-    content: dict[str, Any] = {"schema": SCHEMA_VERSION, "environment": now, "parts": done}
+    first: dict[str, Any] = found["environment"] if found and done else now
+    later: dict[str, str] = found.get("later", {}) if found else {}  # parts that other code measured than the first
+    content: dict[str, Any] = {"schema": SCHEMA_VERSION, "environment": first, "later": later, "parts": done}
     _write(path, content)  # a file that cannot be written is no news after half an hour
     with tqdm([name for name in asked if name not in done], desc="bench", unit="part") as bar:
         for name in bar:
@@ -126,7 +128,9 @@ def run(path: Path = PATH, *, force: bool = False) -> dict[str, Any]:
             except TslibError as error:
                 tqdm.write(f"{name}: not measured: {error}")
                 continue
-            now["kernels"] = choice.made()
+            first["kernels"] = choice.together(first.get("kernels", {}), choice.made())
+            if now["code"] != first.get("code"):
+                later[name] = now["code"]
             _write(path, content | {"parts": {name: done[name] for name in asked if name in done}})
     return load(path)
 

@@ -130,7 +130,7 @@ def papers_rate(evidence: Evidence) -> str:
     )
     paper = f"the paper has {printed[0.0]} steps and {printed[1.0]}"
     if not right:
-        return f"The paper's baseline could not be reproduced with prompts that are not scaled. {said}; {paper}."
+        return f"The paper's baseline could not be reproduced where prompts enter the model unscaled. {said}; {paper}."
     mean = stats.mean_iterations(alone)
     theirs = paper.replace(" steps", "")
     return f"{said}. Without it they take {mean:.0f} steps on average; {theirs}."

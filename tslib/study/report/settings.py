@@ -165,9 +165,8 @@ def read_by_itself(rows: pd.DataFrame) -> str:
         return ""
     best = rows.nsmallest(1, "ratio").to_dict("records")[0]
     looked = f"the best of {few(len(rows))} settings" if len(rows) > 1 else "the only setting tried"
-    ratio = (
-        f"a ratio of {Interval(best['ratio'], best['low'], best['high'])}, {looked} on {plural(best['pairs'], 'pair')}"
-    )
+    on = plural(best["pairs"], "pair") + (" in bfloat16" if best["dtype"] == "bfloat16" else "")
+    ratio = f"a ratio of {Interval(best['ratio'], best['low'], best['high'])}, {looked} on {on}"
     default = getattr(TuneConfig(), best["setting"])
     start = STARTS.get(best["value"], f"{setting_name(best['setting'], best['value'])} instead of noise")
     if best["setting"] == "n_tokens":
