@@ -21,9 +21,8 @@ from tslib.presets import PRESETS
 from tslib.records.durable import write
 from tslib.records.provenance import environment
 from tslib.records.record import COMMITTED
-from tslib.study.bench import cost
+from tslib.study.bench import cost, decode
 from tslib.study.bench.cost import WAYS, Setting
-from tslib.study.bench.decode import decode
 from tslib.topology import diagrams as topology
 
 __all__ = ["PATH", "both", "here", "load", "parts", "place", "records", "run"]
@@ -67,7 +66,8 @@ def parts() -> dict[str, Callable[[], Any]]:
     for setting in native(LONG):
         found[f"profile/{setting}/suffix"] = partial(cost.profile, setting, "suffix")
     for rows in DECODED:
-        found[f"decode/{rows}"] = partial(decode, rows)
+        found[f"decode/{rows}"] = partial(decode.decode, rows)
+        found[f"profile/decode/{rows}"] = partial(decode.profile, rows)
     for batch in (1, 2, 4):
         setting = Setting(batch=batch)
         found[f"steps/{setting}"] = partial(_steps, setting, FEW)

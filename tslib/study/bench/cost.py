@@ -302,9 +302,7 @@ def flops(setting: Setting) -> float:
 def matrix_rate(dtype: str, size: int = 2048, times: int = 10) -> float:
     """Floating-point operations per second of the fastest product of two square matrices, by any library torch has."""
     one, other = (torch.randn(size, size, dtype=getattr(torch, dtype)) for _ in range(2))
-    best = min(repeat(lambda: one @ other, times))
-    best = min(best, *repeat(lambda: linear(one, other), times))
-    return 2.0 * size**3 / best
+    return 2.0 * size**3 / min(*repeat(lambda: one @ other, times), *repeat(lambda: linear(one, other), times))
 
 
 PRODUCTS = ("mkldnn::_linear_pointwise", "aten::mm", "aten::addmm")
@@ -312,7 +310,15 @@ ATTENTION = ("aten::bmm", "aten::baddbmm", "aten::_softmax", "aten::masked_fill"
 
 
 def profile(setting: Setting, placement: str = "prefix") -> dict[str, float]:
-    """Seconds of one of our steps by what they are spent on, by torch's profiler.
+    """Seconds of one of our steps by what they are spent on: see `spent`."""
+    model, tokenizer = models.shared_model(setting.model, "cpu", setting.dtype)
+    run = _ours(setting, placement, 3, LIKE, model, tokenizer, setting.rows(tokenizer))
+    step(run)
+    return spent(lambda: step(run))
+
+
+def spent(call: Callable[[], Any]) -> dict[str, float]:
+    """Seconds of a call by what they are spent on, by torch's profiler.
 
     Returns
     -------
@@ -320,17 +326,14 @@ def profile(setting: Setting, placement: str = "prefix") -> dict[str, float]:
         ``products`` of matrices, in the layers and the output layer; ``attention``; ``rest``: norms, activations,
         rotations, copies, the loss, and Python.
     """
-    model, tokenizer = models.shared_model(setting.model, "cpu", setting.dtype)
-    run = _ours(setting, placement, 3, LIKE, model, tokenizer, setting.rows(tokenizer))
-    step(run)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        step(run)
-    spent = dict.fromkeys(("products", "attention", "rest"), 0.0)
+        call()
+    seconds = dict.fromkeys(("products", "attention", "rest"), 0.0)
     for event in profiler.key_averages():
         kind = "products" if event.key.startswith(PRODUCTS) else "rest"
         kind = "attention" if any(name in event.key for name in ATTENTION) else kind
-        spent[kind] += event.self_cpu_time_total * 1e-6
-    return spent
+        seconds[kind] += event.self_cpu_time_total * 1e-6
+    return seconds
 
 
 def peak_memory(setting: Setting, way: str) -> int:
@@ -386,10 +389,9 @@ def _peak_of_tsloss(n: int, d: int) -> int:
 
 def spread(values: Iterable[float]) -> tuple[float, float, float]:
     """Median, and the 10 % and 90 % quantiles."""
-    low, middle, high = torch.tensor(list(values), dtype=torch.float64).quantile(
-        torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
-    )
-    return float(middle), float(low), float(high)
+    at = torch.tensor([0.5, 0.1, 0.9], dtype=torch.float64)
+    middle, low, high = torch.tensor(list(values), dtype=torch.float64).quantile(at).tolist()
+    return middle, low, high
 
 
 if __name__ == "__main__":

@@ -12,19 +12,21 @@ from transformers import GenerationConfig
 from tslib.models import loading as models
 from tslib.prompts import decoding, probe
 from tslib.prompts.encoding import encode, stop_ids, until
-from tslib.study.bench.cost import settled
+from tslib.study.bench.cost import settled, spent
 from tslib.tasks import load_task
 
-__all__ = ["decode"]
+__all__ = ["decode", "profile"]
 
 Reply = list[int]
 
+TASK = "gsm-symbolic"
+TOKENS = 96
+"""Longest reply."""
+
 
 @torch.no_grad()
-def decode(
-    rows: int, tokens: int = 96, rounds: int = 3, *, model: str = "smollm2-135m", task: str = "gsm-symbolic"
-) -> dict[str, Any]:
-    """Time greedy replies to training questions of a task, in two ways in turns: on the CPU, float32, without a prompt.
+def decode(rows: int, tokens: int = TOKENS, rounds: int = 3, *, model: str = "smollm2-135m") -> dict[str, Any]:
+    """Time greedy replies to training questions, in two ways in turns: on the CPU, float32, without a prompt.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def decode(
         Longest reply; one that ends before is as long for both.
     rounds
         Turns, after one that is not counted.
-    model, task
+    model
         As in ``TuneConfig``.
 
     Returns
@@ -43,9 +45,31 @@ def decode(
         ``rows``, ``tokens``; ``seconds`` of each way, ``generate`` (transformers') and ``ours``; ``alike``: the share
         of the tokens, both ways' replies laid over each other, in which they agree.
     """
+    ways = _ways(rows, tokens, model)
+    replies = {way: decoded() for way, decoded in ways.items()}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, decoded in ways.items():
+            settled()
+            begun = time.perf_counter()
+            decoded()
+            settled()
+            seconds[way].append(round(time.perf_counter() - begun, 4))
+    return {"rows": rows, "tokens": tokens, "seconds": seconds, "alike": _alike(*replies.values())}
+
+
+@torch.no_grad()
+def profile(rows: int, tokens: int = TOKENS, *, model: str = "smollm2-135m") -> dict[str, float]:
+    """Seconds of our way by what they are spent on: see ``decode`` and `tslib.study.bench.cost.spent`."""
+    ours = _ways(rows, tokens, model)["ours"]
+    ours()
+    return spent(ours)
+
+
+def _ways(rows: int, tokens: int, model: str) -> dict[str, Callable[[], list[Reply]]]:
     loaded, tokenizer = cast("tuple[Any, Any]", models.shared_model(model, "cpu", "float32"))
     probe.remember(loaded, model)
-    asked = [replace(encode(tokenizer, example), target=[]) for example in load_task(task, "train", limit=rows)]
+    asked = [replace(encode(tokenizer, example), target=[]) for example in load_task(TASK, "train", limit=rows)]
     ends = sorted(stop_ids(tokenizer, loaded.generation_config))
     width = max(len(row.question) for row in asked)
     ids = torch.tensor([[ends[0]] * (width - len(row.question)) + row.question for row in asked])
@@ -59,17 +83,7 @@ def decode(
     def ours() -> list[Reply]:
         return decoding.generate(loaded, tokenizer, None, asked, max_new_tokens=tokens)
 
-    ways: dict[str, Callable[[], list[Reply]]] = {"generate": theirs, "ours": ours}
-    replies = {way: decoded() for way, decoded in ways.items()}
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(rounds):
-        for way, decoded in ways.items():
-            settled()
-            begun = time.perf_counter()
-            decoded()
-            settled()
-            seconds[way].append(round(time.perf_counter() - begun, 4))
-    return {"rows": rows, "tokens": tokens, "seconds": seconds, "alike": _alike(*replies.values())}
+    return {"generate": theirs, "ours": ours}
 
 
 def _alike(some: Sequence[Reply], others: Sequence[Reply]) -> float:
