@@ -129,6 +129,12 @@ def test_why_an_aim_is_missed_by_hand(content):
     assert short in said, "of its floor it has too little"
     assert f"{report_cost.named(LONG)}, suffix" not in said, "this aim is met"
     assert "Memory of one long row" not in said
+    assert "Decoding" not in said, "nothing says where its time goes"
+    parts["profile/decode/16"] = {"products": 1.0, "attention": 0.5, "rest": 0.5}
+    assert (
+        "* *Decoding 16 rows*: products of matrices are 50% of our time, attention 25%; `generate` has both, too; "
+        "were the rest of ours free, the ratio would be 6.0."
+    ) in report_cost.read_profiles(content)
     parts[f"steps/{LONG}"]["ways"]["suffix"]["seconds"] = [9.0, 2.0]
     assert (
         "the rest is 0.10 s of norms, rotations, copies and Python; were the rest of ours free"
@@ -261,7 +267,7 @@ def test_committed_benchmarks(path, monkeypatch):
         assert not lacking
     else:
         assert {name for name in lacking if "66 + 88" not in name} == {
-            *(f"decode/{rows}" for rows in bench.DECODED),
+            *(f"{what}decode/{rows}" for rows in bench.DECODED for what in ("", "profile/")),
             f"steps/{bench.APART}",
         }
     assert content["environment"]["device"] == "cpu"

@@ -20,3 +20,10 @@ def test_both_ways_decode_the_same_in_turns(tiny_folder, monkeypatch):
 def test_share_of_tokens_that_agree():
     assert bench_decode._alike([[1, 2], [3]], [[1, 5], [3, 4]]) == 0.5
     assert bench_decode._alike([[]], [[]]) == 1
+
+
+def test_where_the_time_of_replies_goes(tiny_folder):
+    spent = bench_decode.profile(2, tokens=4, model=str(tiny_folder))
+    assert set(spent) == {"products", "attention", "rest"}
+    assert all(seconds > 0 for seconds in spent.values())
+    assert torch.is_grad_enabled()

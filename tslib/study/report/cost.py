@@ -210,31 +210,41 @@ def profiles(content: dict[str, Any]) -> pd.DataFrame:
         peft = _median(content["parts"], setting, "peft")
         if spent and peft:
             row = {"setting": named(setting), "way": way} | spent
-            rows.append(row | {"PEFT's step": peft, "bound": peft / spent["products"]})
+            rows.append(row | {PEFTS: peft, "bound": peft / spent["products"]})
     return pd.DataFrame(rows)
+
+
+PEFTS = "PEFT's step"
+
+
+def _shares(spent: Mapping[Any, Any], whole: str, theirs: float, why: str) -> str:
+    """Say what a step or a reply of ours spends its time on, and what ratio there could be at most."""
+    total, fixed = spent["products"] + spent["attention"] + spent["rest"], spent["products"] + spent["attention"]
+    return (
+        f"products of matrices are {spent['products'] / total:.0%} of our {whole}, attention "
+        f"{spent['attention'] / total:.0%}; {why}; were the rest of ours free, the ratio would be {theirs / fixed:.1f}."
+    )
 
 
 def read_profiles(content: dict[str, Any]) -> str:
     """Why the aims that are missed are missed."""
-    table, spent = requirements(content), profiles(content)
+    table, spent, parts = requirements(content), profiles(content), content["parts"]
     missed = " ".join(table["what"][table["met"] == "no"])
     lines = []
     for row in spent.to_dict("records"):
         setting, way = row["setting"], row["way"]
         asked = [f"{way} step, PEFT's{' prefix' if way == 'suffix' else ''} / ours: {setting}"]
         asked += [f"operations of a plain step at the peak rate / ours: {setting}"] if way == "prefix" else []
-        if not any(one in missed for one in asked):
-            continue
-        total = row["products"] + row["attention"] + row["rest"]
-        products, attention = row["products"] / total, row["attention"] / total
-        shares = f"products of matrices are {products:.0%} of our step, attention {attention:.0%}"
-        if way == "prefix":
+        if any(one in missed for one in asked):
             why = "PEFT's step has both, too"
-        else:
-            why = f"the rest is {row['rest']:.2f} s of norms, rotations, copies and Python"
-        bound = row["PEFT's step"] / (row["products"] + row["attention"])
-        why += f"; were the rest of ours free, the ratio would be {bound:.1f}"
-        lines.append(f"* *{setting}, {way}*: {shares}; {why}.")
+            if way == "suffix":
+                why = f"the rest is {row['rest']:.2f} s of norms, rotations, copies and Python"
+            lines.append(f"* *{setting}, {way}*: {_shares(row, 'step', row[PEFTS], why)}")
+    for rows in DECODED:
+        if f"generate / ours: {plural(rows, 'row')}" in missed and (row := parts.get(f"profile/decode/{rows}")):
+            theirs = spread(parts[f"decode/{rows}"]["seconds"]["generate"])[0]
+            why = "`generate` has both, too"
+            lines.append(f"* *Decoding {plural(rows, 'row')}*: {_shares(row, 'time', theirs, why)}")
     if "memory of a prefix step" in missed:
         lines.append(
             "* *Memory of one long row*: a single row shares nothing with others, and what each layer's backward pass "
