@@ -65,20 +65,14 @@ def build(root: Path = ROOT, *, force: bool = False) -> Path:
     return assemble(root)
 
 
+LONGEST = ("03_convergence", "11_grasp", "10_your_own_training", "06_cost")
+"""Pages that take longest, by what `build` prints: run last, one of them would leave the other cores idle."""
+
+
 def in_turn(notebooks: Iterable[Path]) -> list[Path]:
-    """Return notebooks, those that tune longest first: run last, one of them would leave the other cores idle."""
-    return sorted(notebooks, key=_steps, reverse=True)
-
-
-def _steps(notebook: Path) -> int:
-    """Return the largest number of steps among a notebook's parameters."""
-    import nbformat
-
-    from tslib.study.book.pages import parameters
-
-    cells = nbformat.read(notebook, as_version=4).cells
-    given = [parameters(cell) for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    return max((value for cell in given for name, value in cell.items() if name.endswith("steps")), default=0)
+    """Return notebooks, the `LONGEST` first, the others in their order."""
+    turns = {name: turn for turn, name in enumerate(LONGEST)}
+    return sorted(notebooks, key=lambda notebook: turns.get(notebook.stem, len(turns)))
 
 
 def _timed(notebook: Path, output: Path) -> Run:
