@@ -4,6 +4,8 @@ import dataclasses
 import io
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -332,3 +334,10 @@ def test_the_committed_sweeps_can_be_read():
         assert sweep.jobs
         for one, runs in zip(sweep.grids, sweep.runs, strict=True):
             assert len(runs) == len(one.configs()) > 0, f"{path.name}, {one.name}: a run is declared twice"
+
+
+@pytest.mark.parametrize("module", ["runs.sweeps", "runs.engine", "study.evidence"])
+def test_a_look_at_records_opens_no_models(module):
+    """Transformers takes longer to open than all the rest."""
+    code = f"import sys, tslib.{module}; print([name for name in ('transformers', 'peft') if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

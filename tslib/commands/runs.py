@@ -132,7 +132,7 @@ def evaluate(
     python -m tslib evaluate ae59cc905580 --limit 20
     python -m tslib evaluate --task multiple-choice --scoring likelihood --limit 20
     """
-    from tslib.runs.evaluation import EvaluationStore, of_run
+    from tslib.runs.evaluations import EvaluationStore, of_run
     from tslib.runs.store import RunStore
     from tslib.study.report.tasks import evaluation_table
 

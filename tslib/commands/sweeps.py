@@ -238,7 +238,7 @@ def seal(folder: Annotated[Positional[Path], arg(metavar="FOLDER")]) -> None:
     --------
     python -m tslib seal runs
     """
-    from tslib.runs.evaluation import EvaluationStore
+    from tslib.runs.evaluations import EvaluationStore
     from tslib.runs.store import RunStore
 
     if not folder.is_dir():

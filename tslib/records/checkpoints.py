@@ -25,7 +25,6 @@ from tslib.config import TuneConfig
 from tslib.records.durable import checksum, write
 from tslib.records.provenance import code, weights_now
 from tslib.topology.nulls import random_walk
-from tslib.vision.sight import seen_by
 
 __all__ = ["Checkpoint", "stop_requests"]
 
@@ -73,7 +72,7 @@ class Checkpoint:
             "config": self.config.as_dict(),
             "code": code(),
             "weights": self.weights,
-            "seen": seen_by(run.model),
+            "seen": run.seen,
             "step": step,
             "schedule": {name: value for name, value in run.schedule.state_dict().items() if name != "lr_lambdas"},
             "seconds": time.time() - run.started,
@@ -100,7 +99,7 @@ class Checkpoint:
         _ = self.weights
         try:
             said, tensors = self._read()
-            if said.get("seen", {}) != seen_by(run.model):
+            if said.get("seen", {}) != run.seen:
                 raise _UnusableError("the state was kept with another projector of pictures")
         except FileNotFoundError:
             return 0

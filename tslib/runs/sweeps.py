@@ -9,18 +9,16 @@ import traceback
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
 from tslib.config import EvalConfig, TuneConfig
 from tslib.errors import InputError, TslibError
+from tslib.runs.evaluations import EvaluationStore, of_config, of_run
 from tslib.runs.grids import Grid, Job, Sweep
 from tslib.runs.store import RunStore
-
-if TYPE_CHECKING:  # it loads transformers, which a look at a sweep does without
-    from tslib.runs.evaluation import EvaluationStore
 
 __all__ = ["Grid", "Sweep", "estimate", "groups", "missing", "path_of", "status", "work"]
 
@@ -47,14 +45,10 @@ def _is_done(sweep: Sweep, store: RunStore, job: Job) -> bool:
     asked = sweep.evaluations(job) if outcome["status"] == "finished" else []
     if not asked:
         return True
-    from tslib.runs.evaluation import of_config
-
     return all(_evaluations(store).has(of_config(one, job)) for one in asked)
 
 
-def _evaluations(store: RunStore) -> "EvaluationStore":
-    from tslib.runs.evaluation import EvaluationStore
-
+def _evaluations(store: RunStore) -> EvaluationStore:
     return EvaluationStore(store.root / "evaluations")
 
 
@@ -173,7 +167,5 @@ def path_of(store: RunStore, job: Job) -> Path:
 def _evaluate(sweep: Sweep, store: RunStore, record: Any) -> None:
     asked = sweep.evaluations(record.config)
     if asked and record.status == "finished":
-        from tslib.runs.evaluation import of_run
-
         for config in asked:
             _evaluations(store).get_or_run(of_run(config, record), record)

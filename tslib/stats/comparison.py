@@ -4,7 +4,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from tslib.stats import intervals
 from tslib.stats.intervals import Interval, Kind
@@ -130,5 +129,7 @@ def comparison(
         rows.append(row)
     result = pd.DataFrame(rows)
     if len(methods) > 1:
+        from statsmodels.stats.multitest import multipletests  # takes long to open, and not all that import this ask
+
         result.loc[1:, "p_holm"] = multipletests(result.loc[1:, "p"].to_numpy(), method="holm")[1]
     return result

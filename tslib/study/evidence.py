@@ -7,19 +7,17 @@ for. What is missing is counted, so that each table can say so.
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pandas as pd
 
 from tslib.config import TuneConfig
 from tslib.errors import InputError, ResourceError
 from tslib.records.record import COMMITTED, RunRecord
+from tslib.runs.evaluations import Evaluation, EvaluationStore, of_config
 from tslib.runs.store import RunStore
 from tslib.runs.sweeps import Sweep, status
 from tslib.stats import PAIR
-
-if TYPE_CHECKING:
-    from tslib.runs.evaluation import Evaluation, EvaluationStore
 
 __all__ = ["LEARNING_RATES", "MAIN", "SWEEP", "UNTUNED", "Evidence", "stacked"]
 
@@ -183,15 +181,11 @@ class Evidence:
         return None
 
     @cached_property
-    def _evaluation_store(self) -> "EvaluationStore":
-        from tslib.runs.evaluation import EvaluationStore
-
+    def _evaluation_store(self) -> EvaluationStore:
         return EvaluationStore(self.store.root / "evaluations")
 
     def _evaluations(self, config: TuneConfig) -> list[Path]:
         """Files of the evaluations that the sweep asks of a run, whether or not they are there."""
-        from tslib.runs.evaluation import of_config
-
         return [self._evaluation_store.path(of_config(asked, config)) for asked in self.sweep.evaluations(config)]
 
     def _selected(self, grids: Sequence[str], fields: dict[str, object]) -> list[TuneConfig]:

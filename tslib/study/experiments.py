@@ -9,7 +9,7 @@ import pandas as pd
 from tslib import stats
 from tslib.config import EvalConfig, TuneConfig
 from tslib.errors import InputError
-from tslib.runs.evaluation import of_config
+from tslib.runs.evaluations import of_config
 from tslib.runs.sweeps import Grid, Sweep
 
 

@@ -354,6 +354,11 @@ class _Run:
             ]
         self.last_diagrams = found
 
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What the environment says of the pictures that the model sees."""
+        return seen_by(self.model)
+
     def record(self, status: str) -> RunRecord:
         """Gather what the run leaves behind."""
         import pandas as pd
@@ -369,7 +374,7 @@ class _Run:
             | chat.dated(self.tokenizer)
             | {"dtype": str(self.model.dtype).removeprefix("torch."), "resumed": self.resumed}
             | {"probe": probe.answers(self.model)}
-            | seen_by(self.model)
+            | self.seen
             | replay.replayed(self.config, self.lengths),
             rows=[example.id for example in self.examples],
             steps=pd.DataFrame(self.steps, columns=None if self.steps else ["step"]),

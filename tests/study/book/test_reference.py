@@ -30,7 +30,7 @@ MODULES = [
         for room in ("kernels", "vision")
         for path in sorted((ROOT / "tslib" / room).glob("[a-z]*.py"))
     ),
-    *(f"runs.{name}" for name in ("audit", "evaluation", "rerun", "store", "sweeps")),
+    *(f"runs.{name}" for name in ("audit", "evaluation", "evaluations", "rerun", "store", "sweeps")),
     *(f"study.plots.{path.stem}" for path in sorted((ROOT / "tslib" / "study" / "plots").glob("[a-z]*.py"))),
 ]
 REFERENCE = "\n".join(

@@ -146,7 +146,7 @@ SLOW = ("BCa bootstrap", "BCa bootstrap of rows", "runs left out one by one")
 
 def scores(evidence: Evidence) -> Float[ndarray, "rows"]:
     """Return the population of scores that are parts: F1 of the untuned model's replies to HotpotQA."""
-    from tslib.runs.evaluation import EvaluationStore
+    from tslib.runs.evaluations import EvaluationStore
 
     (asked,) = (one for one in Sweep.load(UNTUNED).as_they_are if one.task == "hotpotqa")
     store = EvaluationStore(evidence.store.root / "evaluations")

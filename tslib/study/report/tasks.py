@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from tslib.records.record import RunRecord
-from tslib.runs.evaluation import Evaluation
+from tslib.runs.evaluations import Evaluation
 from tslib.study.names import model_name, task_name
 from tslib.study.report.phrases import few, plural
 from tslib.study.report.runs import aligned
