@@ -29,8 +29,11 @@ from IPython.display import Markdown, display
 
 from tslib.runs.store import RunStore
 from tslib.study import parameters, plots
+from tslib.study.claims import choices
+from tslib.study.claims.sceptic import SCEPTIC
 from tslib.study.evidence import Evidence, stacked
 from tslib.study.experiments import paired
+from tslib.study.report import choices as report_choices
 from tslib.study.report import evidence as report_evidence
 from tslib.study.report import findings as report_findings
 from tslib.study.report import runs as report
@@ -53,6 +56,15 @@ display(Markdown(report_findings.causation(evidence)))
 display(Markdown(report_evidence.not_there(evidence, report_evidence.MEASURED, *report_evidence.PUSHES)))
 pushed = report_evidence.interventions(evidence)
 pushed.style.hide(axis="index")
+
+# %% [markdown]
+# Those on $H_1$ and the entropy were declared with the frozen model in bfloat16, and then [in float32](../claims):
+
+# %% tags=["hide-input"]
+second = Evidence(SCEPTIC)
+display(Markdown(report_choices.read_pushes(second)))
+if len(in_float32 := choices.pushes(second)):
+    display(report_choices.push_table(in_float32).style.hide(axis="index"))
 
 # %% [markdown]
 # ## Company: between runs at one and the same step

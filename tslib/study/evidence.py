@@ -172,9 +172,9 @@ class Evidence:
     def untuned(self, task: str, model: str = "smollm2-135m") -> float | None:
         """Return the held-out score of a model as it is, scored by its replies, without examples; None if not there.
 
-        It is of the same rows as that of the tuned prompts: `UNTUNED` declares it.
+        It is of the same rows as that of the tuned prompts: the sweep declares it, or `UNTUNED`.
         """
-        for asked in Sweep.load(UNTUNED).as_they_are:
+        for asked in (*self.sweep.as_they_are, *Sweep.load(UNTUNED).as_they_are):
             if (asked.task, asked.model, asked.shots, asked.scoring) == (task, model, 0, "generate"):
                 path = self._evaluation_store.path(asked)
                 return float(self._evaluation_store.load(path).summary()["score"]) if path.is_file() else None

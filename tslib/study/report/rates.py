@@ -12,8 +12,15 @@ from tslib.study.report.phrases import mean_of_runs
 __all__ = ["own_rates", "rate_table", "rates", "read_own_rates", "read_rates", "times_slower"]
 
 
-def rates(evidence: Evidence) -> pd.DataFrame:
-    """Iterations of cross-entropy alone at each learning rate, for each model and task of the sweep.
+def rates(evidence: Evidence, *grids: str) -> pd.DataFrame:
+    """Iterations of cross-entropy alone at each learning rate, for each model and task of a sweep.
+
+    Parameters
+    ----------
+    evidence
+        The sweep and its runs.
+    *grids
+        Of one model and task each; none: all of the sweep.
 
     Returns
     -------
@@ -21,8 +28,8 @@ def rates(evidence: Evidence) -> pd.DataFrame:
         ``model``, ``task``, ``lr``, ``mean`` (restricted), ``runs``, ``censored``, ``diverged``, ``chosen``.
     """
     rows = []
-    for grid in evidence.sweep.grids:
-        table = evidence.runs(grid.name)
+    for name in grids or [grid.name for grid in evidence.sweep.grids]:
+        table = evidence.runs(name)
         if table.empty:
             continue
         chosen = chosen_rate(table)
