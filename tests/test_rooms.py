@@ -12,8 +12,10 @@ ARROWS = list(rooms.arrows())
 UPWARDS = {
     # what it hands on on demand, for the imports of before the store moved up
     ("records", "runs.store"),
+    # a store of evaluations makes what it lacks, and a look at one should not open transformers
+    ("runs.evaluations", "runs.evaluation"),
 }
-"""Arrows upwards, each in a function and with its reason."""
+"""Arrows upwards, or round in a circle, each in a function and with its reason."""
 
 
 def upwards(found):
