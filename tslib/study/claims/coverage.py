@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from tslib import stats
 from tslib.records.record import COMMITTED
+from tslib.runs.evaluations import EvaluationStore
 from tslib.runs.sweeps import Sweep
 from tslib.stats import Interval
 from tslib.study import structure
@@ -146,8 +147,6 @@ SLOW = ("BCa bootstrap", "BCa bootstrap of rows", "runs left out one by one")
 
 def scores(evidence: Evidence) -> Float[ndarray, "rows"]:
     """Return the population of scores that are parts: F1 of the untuned model's replies to HotpotQA."""
-    from tslib.runs.evaluations import EvaluationStore
-
     (asked,) = (one for one in Sweep.load(UNTUNED).as_they_are if one.task == "hotpotqa")
     store = EvaluationStore(evidence.store.root / "evaluations")
     return store.load(store.path(asked)).rows["score"].to_numpy(float)
