@@ -138,7 +138,7 @@ def run(path: Path = PATH, *, force: bool = False) -> dict[str, Any]:
 def place(content: dict[str, Any]) -> str:
     """Say on what a record was measured."""
     environment = content["environment"]
-    return f"{environment.get('machine', 'a machine without a name')} with {environment.get('threads')} threads"
+    return f"{environment.get('machine', 'a machine not named')} with {environment.get('threads')} threads"
 
 
 def here() -> Path:

@@ -258,25 +258,26 @@ def headline(records: Sequence[dict[str, Any]]) -> str:
     """What the chapter opens with, of all records; the aims are those of the first."""
     newest, *older = records
     parts, place_of = newest["parts"], place(newest)
+    before = ""
+    if older:
+        where = "an earlier machine" if len(older) == 1 else f"{few(len(older))} earlier machines"
+        before = f"; on {where} it was {_between(*(content['parts'] for content in older))} times"
     said = [
         f"**A step of PEFT takes {_between(parts)} times as long as ours, for the same losses.** Those are "
-        f"{plural(len(_ratios(parts)), 'setting')} on {place_of}"
-        + "".join(f"; on {place(content)} it was {_between(content['parts'])} times" for content in older)
-        + "."
+        f"{plural(len(_ratios(parts)), 'setting')} on {place_of}{before}."
     ]
     if long := _ratio(parts, LONG, "suffix"):
-        said.append(f"With the prompt behind a question of {LONG.question} tokens it is {long[0]:.0f}.")
+        said.append(f"A prompt behind {LONG.question} tokens makes it {long[0]:.0f}.")
     step, table = _median(parts, SHORT, "prefix"), requirements(newest)
     if step and (times := parts.get("tsloss/20/576")):
         said.append(f"TSLoss adds {spread(times)[0] / step:.2%} to a step.")
     met = int((table["met"] == "yes").sum())
-    why = "." if met == len(table) else "; see the profile for the others."
-    said.append(f"Of {len(table)} aims {met if met else few(0)} {'is' if met == 1 else 'are'} met{why}")
+    said.append(f"Of {len(table)} aims {met if met else few(0)} {'is' if met == 1 else 'are'} met.")
     return " ".join(said)
 
 
-def _between(parts: dict[str, Any]) -> str:
-    return _range([ratio[0] for ratio in _ratios(parts)])
+def _between(*records: dict[str, Any]) -> str:
+    return _range([ratio[0] for parts in records for ratio in _ratios(parts)])
 
 
 def _range(values: Sequence[float]) -> str:
