@@ -1,16 +1,31 @@
 """The search for a recipe, on records whose numbers are made by hand, and the lengths that are committed."""
 
+import json
+
 import made_runs
 import numpy as np
 import prose
 import pytest
+import yaml
 from made_runs import record
 
 from tslib.config import TuneConfig
 from tslib.runs.sweeps import Sweep
 from tslib.stats import ratio_of_means
 from tslib.study import plots
-from tslib.study.claims.recipe import FACTORS, RECIPE, TRIALS, lengths, measured_lengths, searched, varied
+from tslib.study.claims import recipe as claims
+from tslib.study.claims.recipe import (
+    ELSEWHERE,
+    FACTORS,
+    JUDGED,
+    RECIPE,
+    TOGETHER,
+    TRIALS,
+    lengths,
+    measured_lengths,
+    searched,
+    varied,
+)
 from tslib.study.report import recipe as report
 
 PAIRS = (400, 401, 402)
@@ -94,3 +109,114 @@ def test_live_runs_in_words():
     assert report.read_runs(runs).startswith(
         "On this problem tuned did not get there in 25 iterations and fast needed 1 iteration. One problem"
     )
+
+
+FIFTY, SUFFIX = TRIALS | {"n_tokens": 50}, TRIALS | {"n_tokens": 50, "placement": "suffix"}
+
+
+@pytest.fixture
+def stages(tmp_path, monkeypatch):
+    """Evidence of a sweep with the later stages, whose runs need as many steps as a function says."""
+    content = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
+    pairs, common = (
+        [[400 + k, 400 + k] for k in range(3)],
+        {"device": "cpu", "answer_every": 0, "model": "smollm2-135m"},
+    )
+    rate = {"lr": 0.03}
+
+    def grid(name, task, *arms, model="smollm2-135m"):
+        fields = common | {"task": task, "model": model}
+        return {"name": name, "priority": 2, "fields": fields, "arms": list(arms), "pairs": pairs}
+
+    grids = [
+        grid(TOGETHER, "gsm8k", FIFTY, TRIALS | {"schedule": "constant"}),
+        grid(ELSEWHERE, "mmlu", rate, FIFTY, TRIALS | {"schedule": "constant"}),
+        grid(JUDGED[0], "math", rate, FIFTY, SUFFIX),
+        grid(JUDGED[3], "longbench/2wikimqa", rate | {"placement": "suffix"}, SUFFIX),
+    ]
+    content["grids"] = [one for one in content["grids"] if one["name"] == FACTORS] + grids
+    of = tmp_path / "recipe.yaml"
+    of.write_text(json.dumps(content), encoding="utf-8")
+    known = lengths() | {("smollm2-135m", "mmlu", 400 + k): (50, 2) for k in range(3)}
+    names = ("model", "task", "sample_seed", "question", "target")
+    rows = [dict(zip(names, (*key, *size), strict=True)) for key, size in known.items()]
+    (tmp_path / "lengths.json").write_text(json.dumps(rows), encoding="utf-8")
+    monkeypatch.setattr(claims, "LENGTHS", tmp_path / "lengths.json")
+
+    def made_of(steps):
+        names = [FACTORS, *(one["name"] for one in grids)]
+
+        def make(config):
+            done = steps(config)
+            return done if done is None else record(config, *((done, done + 1) if done < 300 else (None, 300)))
+
+        return made_runs.evidence(tmp_path, names, make, of=of)
+
+    return made_of
+
+
+def steps(config):
+    """Fifty tokens need 20 steps, other settings 40 and tuned 100, some more where seeds are larger."""
+    of_setting = {50: 20}.get(config.n_tokens, 40) if "init" in varied(config) else 100
+    return of_setting + config.seed % 100
+
+
+def test_the_choice_by_hand(stages):
+    found = stages(steps)
+    assert varied(claims.chosen(found).config) == FIFTY
+    assert report.read_chosen(found).startswith(
+        "**The recipe is the trials' setting with 50 virtual tokens.** On the ten problems of GSM8K it needs 21 steps;"
+    )
+    assert prose.faults(report.read_chosen(found)) == []
+
+
+def test_who_is_slower_on_mmlu_is_not_chosen(stages):
+    slower = lambda config: 200 if config.task == "mmlu" and config.n_tokens == 50 else steps(config)  # noqa: E731
+    assert varied(claims.chosen(stages(slower)).config) == TRIALS | {"schedule": "constant"}
+
+
+def test_none_is_chosen_of_settings_that_are_all_slower_on_mmlu(stages):
+    found = stages(
+        lambda config: 200 + config.seed % 100 if config.task == "mmlu" and varied(config) else steps(config)
+    )
+    assert claims.chosen(found) is None
+    assert report.read_chosen(found) == ""
+
+
+def test_nothing_is_chosen_before_the_last_run(stages):
+    found = stages(lambda config: None if config.task == "mmlu" and config.seed == 402 else steps(config))
+    assert claims.chosen(found) is None
+
+
+def test_nothing_is_chosen_or_judged_before_it_is_declared(tmp_path):
+    found = made_runs.evidence(tmp_path, [FACTORS], made, of=RECIPE)
+    assert claims.chosen(found) is None
+    assert claims.judged(found).empty
+    assert report.read_judged(claims.judged(found)) == ""
+
+
+def test_judged_by_hand(stages):
+    never = lambda config: 300 if config.task == "math" and not varied(config) and config.seed == 400 else steps(config)  # noqa: E731
+    rows = claims.judged(stages(never))
+    assert rows[["grid", "placement", "decides", "met"]].to_numpy().tolist() == [
+        [JUDGED[0], "prefix", True, False],  # of three pairs, one of them far out
+        [JUDGED[0], "suffix", False, False],
+        [JUDGED[3], "suffix", True, True],
+    ]
+    assert rows["tuned"].tolist() == pytest.approx([(300 + 101 + 102) / 3] * 2 + [101])
+    assert rows["recipe"].tolist() == pytest.approx([21, 21, 21])
+    assert rows["ratio"].tolist() == pytest.approx([63 / 503] * 2 + [21 / 101])
+    assert rows["censored_tuned"].tolist() == [1, 1, 0]
+    last = ratio_of_means(np.array([20.0, 21, 22]), np.array([100.0, 101, 102]))
+    assert rows[["ratio", "low", "high"]].iloc[2].tolist() == pytest.approx(list(last))
+    said = report.read_judged(rows)
+    assert said == (
+        "**The recipe takes less than half of the steps on one of the two tasks that no choice saw.** Ratios go from "
+        "0.13 to 0.21; not below one half: MATH. The aim was four of five."
+    )
+    assert prose.faults(said) == []
+    table = report.table_judged(rows)
+    assert table["below 0.5"].tolist() == ["no", "stands beside", "yes"]
+    assert len(plots.forest(report.labelled_judged(rows), against="the preset tuned").axes[0].get_yticklabels()) == 3
+    missed = report.read_judged(rows.assign(met=False, ratio=0.6))
+    assert missed.endswith("to 0.60; not below one half: MATH and LongBench. The aim was four of five.")

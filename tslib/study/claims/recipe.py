@@ -8,6 +8,7 @@ import json
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from tslib import stats
@@ -17,13 +18,43 @@ from tslib.runs.sweeps import Sweep
 from tslib.stats import Interval
 from tslib.study.evidence import SWEEPS, Evidence
 
-__all__ = ["FACTORS", "LENGTHS", "RECIPE", "TRIALS", "Setting", "lengths", "measured_lengths", "searched", "varied"]
+__all__ = [
+    "ELSEWHERE",
+    "FACTORS",
+    "HALF",
+    "JUDGED",
+    "LENGTHS",
+    "ON_TOP",
+    "RECIPE",
+    "TOGETHER",
+    "TRIALS",
+    "Setting",
+    "chosen",
+    "declared",
+    "judged",
+    "lengths",
+    "measured_lengths",
+    "searched",
+    "varied",
+]
 
 RECIPE = SWEEPS / "recipe.yaml"
 """The sweep of these runs."""
 
 FACTORS = "one factor at a time"
 """The grid of the first choice."""
+
+TOGETHER, ELSEWHERE = "the best together", "the best together, MMLU"
+"""The grids of the second choice: on the pairs of the first one, and on MMLU."""
+
+JUDGED = tuple(f"judged, {name}" for name in ("MATH", "BBH", "HotpotQA", "LongBench", "GSM8K with Gemma"))
+"""The grids that the recipe is judged by."""
+
+ON_TOP = "TSLoss on top"
+"""The grid of TSLoss and cross-entropy alone, both with the recipe."""
+
+HALF = 0.5
+"""Below it the interval of a ratio in `JUDGED` is to lie."""
 
 LENGTHS = COMMITTED / "lengths.json"
 """Tokens of question and target of each sample, by model, task and seed."""
@@ -88,11 +119,11 @@ def searched(evidence: Evidence, *grids: str) -> list[Setting]:
     """
     groups: dict[str, list[TuneConfig]] = {}
     for config in evidence.configs(*grids):
-        groups.setdefault(json.dumps(varied(config), sort_keys=True), []).append(config)
+        groups.setdefault(_named(varied(config)), []).append(config)
     if not groups:
         return []
     known, counted = lengths(), {config: _iterations(evidence, config) for one in groups.values() for config in one}
-    alone = {_pair(config): counted[config] for config in groups[json.dumps({})]}
+    alone = {_pair(config): counted[config] for config in groups[_named({})]}
     found = []
     for configs in groups.values():
         iterations = np.array([counted[config] for config in configs], dtype=float)
@@ -108,6 +139,68 @@ def searched(evidence: Evidence, *grids: str) -> list[Setting]:
             )
         )
     return sorted(found, key=lambda setting: setting.work)
+
+
+def _named(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, sort_keys=True)
+
+
+def declared(evidence: Evidence, *grids: str) -> tuple[str, ...]:
+    """Return those grids that the sweep has: of each stage the next one follows from what was found."""
+    return tuple(name for name in grids if name in {grid.name for grid in evidence.sweep.grids})
+
+
+def chosen(evidence: Evidence) -> Setting | None:
+    """Return the recipe: of the settings put together, as a prefix, the best on GSM8K with a ratio below 1 on MMLU.
+
+    None while a grid of either choice is not whole, or where no setting is that good.
+    """
+    grids = declared(evidence, FACTORS, TOGETHER, ELSEWHERE)
+    if len(grids) < 3 or evidence.missing(*grids):
+        return None
+    asked = {_named(varied(config)) for config in evidence.asked(TOGETHER)}
+    there = {_named(varied(one.config)): one.ratio.value for one in searched(evidence, ELSEWHERE)}
+    for one in searched(evidence, FACTORS, TOGETHER):
+        name = _named(varied(one.config))
+        if name in asked and one.config.placement == "prefix" and there[name] < 1:
+            return one
+    return None
+
+
+def judged(evidence: Evidence) -> pd.DataFrame:
+    """Judge the recipe against the preset ``tuned`` on each grid of `JUDGED` that is whole.
+
+    Both have the prompt before the question, or both behind it, where the grid has ``tuned`` so; a recipe with the
+    prompt behind it stands beside, against ``tuned`` with the prompt before it.
+
+    Returns
+    -------
+    DataFrame
+        ``grid``, ``placement`` (of the recipe), ``pairs``, ``tuned`` and ``recipe`` (mean iterations, the steps that
+        there are where a run is never correct), ``ratio`` of these means with its 95 % interval, ``low`` to ``high``
+        (Fieller's), ``censored_tuned`` and ``censored_recipe``; ``decides``: whether this row is judged; and
+        ``met``: whether the interval lies below `HALF`.
+    """
+    rows = []
+    for grid in declared(evidence, *JUDGED):
+        sides: dict[str, dict[tuple[str, int, int], TuneConfig]] = {}
+        for config in evidence.configs(grid):
+            others = {name: value for name, value in varied(config).items() if name != "placement"}
+            side = "tuned" if not others else config.placement
+            sides.setdefault(side, {})[_pair(config)] = config
+        tuned = sides.pop("tuned", {})
+        for place, configs in sides.items():
+            both = [[_iterations(evidence, side[pair]) for pair in tuned] for side in (configs, tuned)]
+            ratio = stats.ratio_of_means(*(np.array(counts, dtype=float) for counts in both))
+            never = [
+                sum(evidence.record(config).iterations_to_correct is None for config in side.values())
+                for side in (tuned, configs)
+            ]
+            row = {"grid": grid, "placement": place, "pairs": len(tuned), "tuned": np.mean(both[1])}
+            row |= {"recipe": np.mean(both[0]), "ratio": ratio.value, "low": ratio.low, "high": ratio.high}
+            row |= {"censored_tuned": never[0], "censored_recipe": never[1], "met": ratio.high < HALF}
+            rows.append(row | {"decides": place == next(iter(tuned.values())).placement})
+    return pd.DataFrame(rows)
 
 
 def _pair(config: TuneConfig) -> tuple[str, int, int]:

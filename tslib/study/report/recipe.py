@@ -9,10 +9,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from tslib.records.record import RunRecord
-from tslib.study.claims.recipe import FACTORS, TRIALS, Setting, searched, varied
+from tslib.stats import Interval
+from tslib.study.claims.recipe import FACTORS, HALF, TRIALS, Setting, chosen, searched, varied
 from tslib.study.evidence import Evidence
 from tslib.study.names import setting_name
-from tslib.study.report.phrases import listed, plural, upper
+from tslib.study.report.phrases import few, listed, plural, upper
 from tslib.study.report.settings import by_itself, read_by_itself
 
 __all__ = [
@@ -21,10 +22,14 @@ __all__ = [
     "finding",
     "labelled",
     "labelled_alone",
+    "labelled_judged",
     "read",
+    "read_chosen",
+    "read_judged",
     "read_runs",
     "read_starts",
     "table",
+    "table_judged",
 ]
 
 
@@ -119,7 +124,7 @@ def read(settings: Sequence[Setting], corner: Mapping[str, Any] = TRIALS) -> str
         saved = 1 - best.iterations / tuned.iterations
         name = "what the trials spoke for"
         if best is not trial:
-            name = f"what the trials spoke for, with {change(best, corner)[:1].lower()}{change(best, corner)[1:]}"
+            name = f"what the trials spoke for, with {_lower(change(best, corner))}"
         lead = f"The best setting saves {saved:.0%} of the steps: {name}"
     alone = "" if best in (trial, tuned) else f", and {best.iterations:.0f} with this one change"
     return (
@@ -136,6 +141,71 @@ def read_runs(records: Mapping[str, RunRecord]) -> str:
         for name, record in records.items()
     ]
     return f"On this problem {listed(parts)}. One problem shows what it looks like, and decides nothing."
+
+
+def read_chosen(second: Evidence) -> str:
+    """Say which recipe was chosen; nothing while the choice is not whole."""
+    recipe = chosen(second)
+    if recipe is None:
+        return ""
+    said = change(recipe)
+    name = "what the trials spoke for" if said == "As in the trials" else f"the trials' setting with {_lower(said)}"
+    return (
+        f"**The recipe is {name}.** On the ten problems of GSM8K it needs {recipe.iterations:.0f} steps; relative to "
+        f"the preset tuned the ratio is {recipe.ratio}."
+    )
+
+
+def _lower(said: str) -> str:
+    return said[:1].lower() + said[1:]
+
+
+def _task(grid: str) -> str:
+    return grid.removeprefix("judged, ")
+
+
+def _placed(row: Mapping[Any, Any]) -> str:
+    return _task(row["grid"]) + (", prompt behind the question" if row["placement"] == "suffix" else "")
+
+
+def labelled_judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows of ``judged`` the columns of ``plots.forest``."""
+    return rows.assign(label=[_placed(row) for row in rows.to_dict("records")], regularizer="none", value=rows["ratio"])
+
+
+def table_judged(rows: pd.DataFrame) -> pd.DataFrame:
+    """Word the rows of ``judged``: mean iterations with and without the recipe, their ratio, and whether it counts."""
+    return pd.DataFrame(
+        [
+            {
+                "where": _placed(row),
+                "pairs": row["pairs"],
+                "tuned": f"{row['tuned']:.0f}",
+                "recipe": f"{row['recipe']:.0f}",
+                "ratio": str(Interval(row["ratio"], row["low"], row["high"])),
+                "never correct, tuned / recipe": f"{row['censored_tuned']} / {row['censored_recipe']}",
+                f"below {HALF:g}": ("yes" if row["met"] else "no") if row["decides"] else "stands beside",
+            }
+            for row in rows.to_dict("records")
+        ]
+    )
+
+
+def read_judged(rows: pd.DataFrame) -> str:
+    """Say on how many tasks the recipe halves the steps, the aim being four of five, and name where it does not."""
+    if rows.empty:
+        return ""
+    judges = rows[rows["decides"].astype(bool)]
+    met = judges[judges["met"].astype(bool)]
+    tasks = "the one task" if len(judges) == 1 else f"the {few(len(judges))} tasks"
+    lead = f"The recipe takes less than half of the steps on {few(len(met))} of {tasks} that no choice saw"
+    values = judges["ratio"]
+    spread = (
+        f"Ratios go from {values.min():.2f} to {values.max():.2f}" if len(values) > 1 else f"It is {values.iloc[0]:.2f}"
+    )
+    missed = [_task(grid) for grid in judges["grid"][~judges["met"].astype(bool)]]
+    where = f"; not below one half: {listed(missed)}" if missed else ""
+    return f"**{lead}.** {spread}{where}. The aim was four of five."
 
 
 def finding(first: Evidence, second: Evidence) -> str:
