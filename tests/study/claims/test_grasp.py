@@ -105,7 +105,7 @@ def test_contrasts_by_hand(whole):
 def test_nothing_is_decided_before_all_is_evaluated(whole, tmp_path):
     some = made_runs.evidence(tmp_path, GRIDS, lambda config: record(config, None, 100), of=GRASP)
     assert contrasts(some) == []
-    assert report.finding(some, None).endswith("Of the 12 runs that decide about places 12 are still to be made.")
+    assert report.finding(some, None).endswith("The 12 runs that decide about places are still to be made.")
     assert report.interventions(some).empty
     assert report.accuracy(some, DECISION).empty
 

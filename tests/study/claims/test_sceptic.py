@@ -130,7 +130,7 @@ def test_what_is_missing_is_counted(tmp_path):
     )
     rows = judged(second, second, EXPERIMENTS["stronger"])
     said = report.answer(rows, second, EXPERIMENTS["stronger"])
-    assert said == "*24 of the 24 runs of this experiment are still to be made.*"
+    assert said == "*The 24 runs of this experiment are still to be made.*"
     assert report.summary(second, second) == "**No reply can be judged yet: of ten experiments none is whole.**"
 
 

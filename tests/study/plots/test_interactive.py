@@ -6,6 +6,7 @@ import re
 import made_runs
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 import torch
 
@@ -37,6 +38,19 @@ def diagrams(prompts):
 @pytest.fixture(scope="module")
 def film(prompts, diagrams):
     return interactive.film(prompts, diagrams)
+
+
+@pytest.mark.parametrize("framed", [False, True])
+def test_what_a_page_would_draw_as_a_line_is_refused(framed):
+    """The book has the part of Plotly with lines, points and bars; a heatmap came out as one diagonal."""
+    figure = go.Figure(go.Bar(x=[1], y=[1]), frames=[go.Frame(data=[go.Scatter(x=[1], y=[1])])])
+    Interactive(figure, "bars and points")
+    if framed:
+        figure.frames[0].data = [go.Heatmap(z=[[1]])]
+    else:
+        figure.add_trace(go.Heatmap(z=[[1]]))
+    with pytest.raises(InputError, match="draw scatter, bar, pie, not heatmap"):
+        Interactive(figure, "blocks")
 
 
 def test_the_tokens_lie_in_the_plane_of_all_checkpoints_together(film, prompts):

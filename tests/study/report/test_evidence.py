@@ -371,7 +371,7 @@ def test_without_runs_nothing_is_claimed(nothing):
     assert report_rates.read_own_rates(nothing) == ""
     assert report_evidence.by_rate(nothing, report_evidence.METHODS).empty
     assert report_evidence.read_table3(nothing) == "None of these runs is committed yet."
-    assert report_evidence.not_there(nothing, MAIN) == "*30 of the 30 runs of this section are still to be made.*"
+    assert report_evidence.not_there(nothing, MAIN) == "*The 30 runs of this section are still to be made.*"
     page = report_questions.page(nothing)
     assert page.count("Not yet.") > 10
     assert "nan" not in page

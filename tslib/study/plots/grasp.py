@@ -73,30 +73,37 @@ def _folded(text: str, width: int) -> str:
 def questions(picture: Picture, weights: Mapping[str, Float[ndarray, "n"]]) -> Interactive:
     """A picture under the weights of its blocks, with a slider through questions; parameters as for `choices`."""
     side, names = round(len(next(iter(weights.values()))) ** 0.5), list(weights)
-    centres = [(place + 0.5) / side for place in range(side)]
     most = max(float(own.max()) for own in weights.values())
+    corners = [(place % side / side, place // side / side) for place in range(side * side)]
 
-    def veil(name: str) -> go.Heatmap:
-        own = np.asarray(weights[name], float).reshape(side, side)
-        return go.Heatmap(
-            z=[rounded(row) for row in own],
-            x=centres,
-            y=centres,
-            zmin=0,
-            zmax=most,
-            colorscale=[[0, "rgba(0,0,0,0.75)"], [1, "rgba(0,0,0,0)"]],
-            showscale=False,
-            text=[[f"{value:.2f}" if value > 0 else "" for value in row] for row in own],
-            texttemplate="%{text}",
+    def veil(name: str) -> list[go.Scatter]:
+        own = rounded(weights[name])
+        blocks = [
+            go.Scatter(
+                x=[left, left + 1 / side, left + 1 / side, left, left],
+                y=[top, top, top + 1 / side, top + 1 / side, top],
+                mode="lines",
+                line={"color": "white", "width": 1},
+                fill="toself",
+                fillcolor=f"rgba(0,0,0,{0.75 * (1 - weight / most):.3f})",
+                hoverinfo="skip",
+            )
+            for (left, top), weight in zip(corners, own, strict=True)
+        ]
+        said = go.Scatter(
+            x=[left + 0.5 / side for left, _ in corners],
+            y=[top + 0.5 / side for _, top in corners],
+            mode="text",
+            text=[f"{weight:.2f}" if weight > 0 else "" for weight in own],
             textfont={"color": "white"},
-            hovertemplate="weight %{z:.2f}<extra></extra>",
-            xgap=1,
-            ygap=1,
+            customdata=own,
+            hovertemplate="weight %{customdata:.2f}<extra></extra>",
         )
+        return [*blocks, said]
 
     figure = go.Figure(veil(names[0]))
     figure.frames = [
-        go.Frame(name=str(number), data=[veil(name)], layout={"title": {"text": name}})
+        go.Frame(name=str(number), data=veil(name), layout={"title": {"text": name}})
         for number, name in enumerate(names)
     ]
     slide(figure, [str(number) for number in range(len(names))], "question ")

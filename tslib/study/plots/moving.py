@@ -13,8 +13,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from tslib.errors import InputError
+
 SCRIPT = "../../_static/lib/plotly-basic.min.js"
 """Where pages of the book, at ``book/executed/``, find Plotly."""
+DRAWN = ("scatter", "bar", "pie")
+"""Types of traces that this part of Plotly draws; it takes any other one for a line."""
 DIGITS = 5
 """Significant digits of what a page is given."""
 NARROW = 600
@@ -62,6 +66,18 @@ class Interactive:
     figure: go.Figure
     alt: str
     narrow: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what a page of the book would draw as something else.
+
+        Raises
+        ------
+        InputError
+            If a trace is of a type that is not among `DRAWN`.
+        """
+        traces = [*self.figure.data, *(trace for frame in self.figure.frames for trace in frame.data)]
+        if others := sorted({trace.type for trace in traces} - set(DRAWN)):
+            raise InputError(f"pages of the book draw {', '.join(DRAWN)}, not {', '.join(others)}: make it of these")
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Return what JupyterLab draws and what a page of the book holds."""

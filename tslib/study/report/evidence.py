@@ -11,7 +11,7 @@ from tslib.study import claims
 from tslib.study.evidence import Evidence
 from tslib.study.names import METHOD_NAMES, method_name, model_name, prompt_method_name, task_name
 from tslib.study.paper import TABLE3
-from tslib.study.report.phrases import few, listed, mean_of_runs, plural, upper
+from tslib.study.report.phrases import few, listed, mean_of_runs, plural, to_be_made, upper
 from tslib.study.report.runs import SIDES, method_table, shortened
 from tslib.study.treatment import gradients
 
@@ -51,7 +51,7 @@ def read_progress(evidence: Evidence) -> str:
 def not_there(evidence: Evidence, *grids: str) -> str:
     """Say in a note how many of some grids' runs are missing; empty where none is."""
     missing, asked = evidence.missing(*grids), len(evidence.asked(*grids))
-    return f"*{missing} of the {asked} runs of this section are still to be made.*" if missing else ""
+    return f"*{to_be_made(missing, asked, 'of this section')}*" if missing else ""
 
 
 def table3(evidence: Evidence, combinations: Mapping[tuple[str, str, str], str] = claims.COMBINATIONS) -> pd.DataFrame:

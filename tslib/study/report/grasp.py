@@ -12,7 +12,7 @@ from tslib.stats import Interval
 from tslib.study.claims import grasp as claims
 from tslib.study.claims.grasp import CHANCE, DECISION, Contrast, Decision
 from tslib.study.evidence import Evidence
-from tslib.study.report.phrases import listed, plural
+from tslib.study.report.phrases import listed, plural, to_be_made
 from tslib.vision.gates import MEASURES
 from tslib.vision.questions import quarter_of
 from tslib.vision.scores import BLIND, accuracies, blind
@@ -97,7 +97,7 @@ def finding(evidence: Evidence, record: Mapping[str, object] | None) -> str:
     found = claims.contrasts(evidence)
     if not found:
         missing, asked = evidence.not_evaluated(DECISION), len(evidence.asked(DECISION))
-        return f"{stage0(record)} Of the {asked} runs that decide about places {missing} are still to be made."
+        return f"{stage0(record)} {to_be_made(missing, asked, 'that decide about places')}"
     gate: Mapping[str, object] = {} if record is None else record["gate"]  # type: ignore[assignment]
     ours = of_arm(evidence, "{}")
     said = claims.decided(found, ours, is_open=bool(gate.get("is_open")))

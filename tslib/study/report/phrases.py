@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-__all__ = ["few", "listed", "mean_of_runs", "of_all", "plural", "share", "upper"]
+__all__ = ["few", "listed", "mean_of_runs", "of_all", "plural", "share", "to_be_made", "upper"]
 
 _NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
@@ -10,6 +10,12 @@ _NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eigh
 def few(number: int) -> str:
     """Return a number as a word up to twelve; 0 is "none"."""
     return _NUMBERS[number] if number < len(_NUMBERS) else str(number)
+
+
+def to_be_made(missing: int, asked: int, which: str) -> str:
+    """Say how many of some runs are missing: "3 of the 20 runs of this section are still to be made."."""
+    count = f"{missing} of the {asked}" if missing < asked else f"The {asked}"
+    return f"{count} runs {which} {'is' if missing == 1 < asked else 'are'} still to be made."
 
 
 def plural(number: int, noun: str) -> str:

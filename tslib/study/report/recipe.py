@@ -243,6 +243,6 @@ def read_starts(lengths: Mapping[str, Float[ndarray, "n"]], vocabulary: Float[nd
     parts = []
     for name, whose in (("gaussian", "The paper's start"), ("peft", "PEFT's")):
         ratio = float(np.median(lengths[name])) / middle
-        far = f"{1 / ratio:.1f} times as short as" if ratio < 1 else f"{ratio:.1f} times as long as"
+        far = f"{ratio:.0%} as long as" if ratio < 1 else f"{ratio:.1f} times as long as"
         parts.append(f"{whose} has tokens that are {far} a token of the vocabulary")
     return f"{'; '.join(parts)} (medians). The other starts are made of the vocabulary, or like it."
