@@ -80,7 +80,8 @@ display(Markdown(report_cost.read_live(setting, live, committed)))
 # before these kernels stays as it was.
 
 # %% tags=["hide-input"]
-report_cost.aims(records).style.hide(axis="index")
+aims = report_cost.aims(records).style.hide(axis="index")
+aims.set_properties(subset=["what"], **{"min-width": "9rem"})  # of many words, also on a phone
 
 # %% [markdown]
 # Medians of all settings, in seconds, of the newest record:

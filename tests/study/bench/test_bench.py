@@ -108,7 +108,7 @@ def test_records_of_two_processors_side_by_side(content):
         "Xeon with 4 threads, 2026-11-02",
     ]
     assert table.loc[f"prefix step, PEFT's / ours: {report_cost.named(SHORT)}"].tolist() == [
-        "≥ 1.6 ×",
+        "≥\N{NO-BREAK SPACE}1.6\N{NO-BREAK SPACE}×",
         "2 × [2, 2.8]",
         "0.75 × (missed)",
     ]
@@ -157,7 +157,7 @@ def test_sentences_by_hand(content):
     said = report_cost.headline([content])
     assert said == (
         "**A step of PEFT takes 1.2 to 2.0 times as long as ours, for the same losses.** Those are 2 settings on "
-        "a machine not named with 2 threads. A prompt behind 1024 tokens makes it 25. "
+        "a machine not named with 2 threads. With the prompt behind 1024 tokens it is 25. "
         "TSLoss adds 0.10% to a step. Of 14 aims 9 are met."
     )
     assert prose.faults(said) == []

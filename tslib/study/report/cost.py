@@ -267,7 +267,7 @@ def headline(records: Sequence[dict[str, Any]]) -> str:
         f"{plural(len(_ratios(parts)), 'setting')} on {place_of}{before}."
     ]
     if long := _ratio(parts, LONG, "suffix"):
-        said.append(f"A prompt behind {LONG.question} tokens makes it {long[0]:.0f}.")
+        said.append(f"With the prompt behind {LONG.question} tokens it is {long[0]:.0f}.")
     step, table = _median(parts, SHORT, "prefix"), requirements(newest)
     if step and (times := parts.get("tsloss/20/576")):
         said.append(f"TSLoss adds {spread(times)[0] / step:.2%} to a step.")
@@ -295,7 +295,8 @@ def aims(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
         when = content["environment"].get("started", "")[:10]
         name = f"{place(content)}, {when}" if when else place(content)
         columns[name] = pd.Series([a + b for a, b in zip(cells, missed, strict=True)], table.index)
-    return pd.DataFrame(columns).reindex(next(iter(columns.values())).index).fillna("").reset_index()
+    table = pd.DataFrame(columns).reindex(next(iter(columns.values())).index).fillna("").reset_index()
+    return table.assign(asked=table["asked"].str.replace(" ", "\N{NO-BREAK SPACE}"))  # a narrow column parts them
 
 
 def read_live(setting: Setting, steps: Mapping[str, Steps], content: dict[str, Any]) -> str:
