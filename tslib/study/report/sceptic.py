@@ -165,15 +165,18 @@ def of_summary(found: Mapping[str, pd.DataFrame], total: int) -> str:
     judges = pd.concat([rows[rows["which"] == "all pairs"].assign(experiment=name) for name, rows in found.items()])
     ours = judges[judges["regularizer"].str.startswith("tsloss")]
     faster, slower = (ours[ours["found"] == said] for said in ("faster", "slower"))
-    lead = "No reply changes the answer: TSLoss is faster in none of its experiments"
+    waiting = total - len(found)
+    lead = f"{'So far no' if waiting else 'No'} reply changes the answer: TSLoss is faster in none of its experiments"
     if len(faster):
         lead = f"TSLoss is faster in {listed(list(dict.fromkeys(faster['experiment'])))}"
-    parts = [f"**{lead}.** {upper(few(len(ours)))} {'setting was' if len(ours) == 1 else 'settings were'} judged."]
+    parts = [f"**{lead}.** {upper(few(len(ours)))} {'setting was' if len(ours) == 1 else 'settings were'} looked at."]
     if len(slower):
         parts.append(f"In {few(len(slower))} it is slower.")
     if level := int((ours["found"] == "no difference that matters").sum()):
         parts.append(f"In {few(level)} there is no difference that matters.")
-    if waiting := total - len(found):
+    if idle := int((ours["found"] == "not treated").sum()):
+        parts.append(f"In {few(idle)} it does not space tokens more evenly, so that nothing is said of its effect.")
+    if waiting:
         parts.append(
             f"Of {few(total)} experiments {few(waiting)} {'has' if waiting == 1 else 'have'} no whole grid yet."
         )
