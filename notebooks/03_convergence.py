@@ -148,10 +148,11 @@ display(Markdown(report_rates.read_rates(rates)))
 # ## A pair of runs, live
 #
 # Each problem and initial prompt is tuned twice, with cross-entropy alone and with the regulariser. One pair shows what
-# it looks like, and decides nothing.
+# it looks like, and decides nothing. The preset `fast` ({doc}`14_recipe`) makes it short.
 #
 # The parameters can be changed with papermill, for instance on real problems (with `TSLIB_DATA_DIR` set, or a network):
-# `papermill notebooks/03_convergence.ipynb out.ipynb -p task gsm8k -p regularizer tsloss -p seeds 3`.
+# `papermill notebooks/03_convergence.ipynb out.ipynb -p task gsm8k -p regularizer tsloss -p seeds 3`. With `-p preset
+# tuned -p max_steps 300` as well, it is the setting of the runs above.
 
 # %% tags=["parameters"]
 model = "smollm2-135m"
@@ -163,7 +164,7 @@ problems = 1
 seeds = 1
 max_steps = 100
 answer_every = 0  # steps between decoded replies; 0: none
-preset = "tuned"
+preset = "fast"
 store = "runs"
 device = "auto"  # cuda, then mps, then cpu
 dtype = "float32"

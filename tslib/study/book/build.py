@@ -65,7 +65,7 @@ def build(root: Path = ROOT, *, force: bool = False) -> Path:
     return assemble(root)
 
 
-LONGEST = ("03_convergence", "11_grasp", "10_your_own_training", "06_cost")
+LONGEST = ("11_grasp", "10_your_own_training", "02_structural_evolution", "04_benchmarks_and_models")
 """Pages that take longest, by what `build` prints: run last, one of them would leave the other cores idle."""
 
 
