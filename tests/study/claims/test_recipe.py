@@ -113,6 +113,8 @@ def test_live_runs_in_words():
 
 FIFTY, SUFFIX = TRIALS | {"n_tokens": 50}, TRIALS | {"n_tokens": 50, "placement": "suffix"}
 
+LONG = {"placement": "suffix", "max_context": 1024}
+
 
 @pytest.fixture
 def stages(tmp_path, monkeypatch):
@@ -132,7 +134,7 @@ def stages(tmp_path, monkeypatch):
         grid(TOGETHER, "gsm8k", FIFTY, TRIALS | {"schedule": "constant"}),
         grid(ELSEWHERE, "mmlu", rate, FIFTY, TRIALS | {"schedule": "constant"}),
         grid(JUDGED[0], "math", rate, FIFTY, SUFFIX),
-        grid(JUDGED[3], "longbench/2wikimqa", rate | {"placement": "suffix"}, SUFFIX),
+        grid(JUDGED[3], "longbench/2wikimqa", rate | LONG, SUFFIX | LONG),
     ]
     content["grids"] = [one for one in content["grids"] if one["name"] == FACTORS] + grids
     of = tmp_path / "recipe.yaml"

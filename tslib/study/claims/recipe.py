@@ -171,7 +171,8 @@ def judged(evidence: Evidence) -> pd.DataFrame:
     """Judge the recipe against the preset ``tuned`` on each grid of `JUDGED` that is whole.
 
     Both have the prompt before the question, or both behind it, where the grid has ``tuned`` so; a recipe with the
-    prompt behind it stands beside, against ``tuned`` with the prompt before it.
+    prompt behind it stands beside, against ``tuned`` with the prompt before it. What all runs of a grid share, such as
+    a cut context, is no part of the recipe.
 
     Returns
     -------
@@ -184,9 +185,14 @@ def judged(evidence: Evidence) -> pd.DataFrame:
     rows = []
     for grid in declared(evidence, *JUDGED):
         sides: dict[str, dict[tuple[str, int, int], TuneConfig]] = {}
-        for config in evidence.configs(grid):
-            others = {name: value for name, value in varied(config).items() if name != "placement"}
-            side = "tuned" if not others else config.placement
+        differ = {config: varied(config) for config in evidence.configs(grid)}
+        for config, fields in differ.items():
+            own = {
+                name
+                for name, value in fields.items()
+                if not all(name in other and other[name] == value for other in differ.values())
+            }
+            side = config.placement if own - {"placement"} else "tuned"
             sides.setdefault(side, {})[_pair(config)] = config
         tuned = sides.pop("tuned", {})
         for place, configs in sides.items():
