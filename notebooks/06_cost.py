@@ -94,7 +94,7 @@ report_cost.step_times(committed).style.format(precision=2, na_rep="").hide(axis
 #
 # A step of a frozen model is mostly matrix products, and PEFT's step has the same ones: all that can be saved is what
 # it does besides, and what several rows have in common. Torch's profiler sorts the seconds of one of our steps. *bound*
-# is the ratio to PEFT's step if everything but our matrix products took no time at all.
+# is the ratio to PEFT's step if all but our matrix products and attention took no time at all.
 
 # %% tags=["hide-input"]
 report_cost.profiles(committed).style.format(precision=2).hide(axis="index")

@@ -194,9 +194,9 @@ display(Markdown(report_evidence.read_table3(evidence)))
 
 # %% [markdown]
 # (papers-setting)=
-# At the paper's printed rate of $5\cdot 10^{-5}$ prompts as they are learn little in 300 steps ({doc}`04_sensitivity`).
-# Gemma under transformers 4 multiplied them by $\sqrt d$, which makes each step that much longer. With this factor, at
-# that rate, comes closest to the paper's own setting:
+# At the paper's printed rate of $5\cdot 10^{-5}$ unscaled prompts learn little in 300 steps ({doc}`04_sensitivity`).
+# Gemma under transformers 4 multiplied prompts by $\sqrt d$, which makes each step that much longer. Runs with this
+# factor, at that rate, come closest to the paper's own setting:
 
 # %% tags=["hide-input"]
 paper = tried("the paper's setting")
@@ -230,7 +230,7 @@ budget = tried("the paper's budget")
 several = tried("several samples")
 
 # %% [markdown]
-# Last, the only interval below 1 among runs with that factor, on pairs that it was not found on:
+# One setting with that factor had an interval below 1. Last, the same setting on new pairs:
 
 # %% tags=["hide-input"]
 once = tried("once more, prompt scale")

@@ -139,7 +139,7 @@ def gate(difference: float, *, is_open: bool) -> dict:
 
 
 def test_the_finding_begins_with_whether_the_model_sees(whole):
-    assert report.finding(whole, None).startswith("**Whether the model sees is not measured yet**")
+    assert report.finding(whole, None).startswith("**Whether the frozen model can see is not measured yet.**")
     said = report.finding(whole, gate(0.2, is_open=True))
     assert said.startswith("The frozen model sees: with its projector and no prompt it is +20.0 points")
     assert "On 40 generated test scenes question-guided sparse fusion **matters**: in points, sparse less dense" in said

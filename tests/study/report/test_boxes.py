@@ -31,9 +31,6 @@ def numbers(monkeypatch):
 
     def make(speed):
         monkeypatch.setattr(claims, "geometric", lambda evidence: (speed, 60, 7))
-        monkeypatch.setattr(
-            headline.stats, "iteration_ratio", lambda table, name: SimpleNamespace(pairs=10, value=speed.value)
-        )
         monkeypatch.setattr(headline.stats, "mean_iterations", lambda table: 100.0)
         return SimpleNamespace(runs=lambda grid: pd.DataFrame({"regularizer": ["none", "tsloss"]}))
 
@@ -51,7 +48,8 @@ def numbers(monkeypatch):
 )
 def test_speed(numbers, speed, said):
     box = headline.speed(numbers(speed))
-    assert box.startswith(f"**{said}.** Ten GSM8K problems take SmolLM2-135M 100 steps on average with it, 100 ")
+    assert box.startswith(f"**{said}.** To make SmolLM2-135M write a GSM8K solution word for word takes 100 ")
+    assert "takes 100 steps on average with TSLoss, 100 without. Over the 60 pairs that last" in box
     assert ("A gain of more than 10% is unlikely." in box) == (speed == AROUND)
     assert box.endswith(f"the ratio is {speed}.{box.split(f'{speed}.')[1]}")
     assert prose.faults(box) == []
@@ -197,21 +195,21 @@ def test_baselines(gsm8k, mmlu, said):
             20,
             0,
             "**Neither longer H0 bars nor shorter H0 bars moved accuracy on unseen questions detectably.** So far 25 "
-            "of 45 runs are made. Each interval stands for itself, uncorrected for two pushes.",
+            "of 45 runs are made. Intervals are not corrected for two comparisons.",
         ),
         (
             {"push-h0-up": (0, -1, 1), "push-h0-down": (0, -1, 1), "push-h1-up": (0, -1, 1)},
             0,
             1,
-            "**None of three pushes moved accuracy on unseen questions detectably.** Each interval stands for itself, "
-            "uncorrected for three pushes. 1 run diverged.",
+            "**None of three pushes moved accuracy on unseen questions detectably.** Intervals are not corrected "
+            "for three comparisons. 1 run diverged.",
         ),
         (
             {"push-h0-up": (0.1, 0.05, 0.15), "push-h0-down": (-0.1, -0.15, -0.05), "push-h1-up": (0, -1, 1)},
             0,
             0,
             "**Of three pushes on a shape, two moved accuracy on unseen questions: longer H0 bars raised it by 0.10 "
-            "and shorter H0 bars lowered it by 0.10.** Each interval stands for itself, uncorrected for three pushes.",
+            "and shorter H0 bars lowered it by 0.10.** Intervals are not corrected for three comparisons.",
         ),
         (
             {"push-h0-up": (0, -1, 1)},
@@ -222,7 +220,11 @@ def test_baselines(gsm8k, mmlu, said):
         ({}, 45, 0, "**Nothing is decided about causes.** So far 0 of 45 runs are made."),
     ],
 )
-def test_pushes(monkeypatch, gains, missing, diverged, said):
+@pytest.mark.parametrize("floor", [False, True])
+def test_pushes(monkeypatch, gains, missing, diverged, said, floor):
+    if floor and gains and not any(low > 0 or high < 0 for _, low, high in gains.values()):
+        said += " Tuning does not lift accuracy above its floor here, so that this says little."
+    monkeypatch.setattr(claims, "at_floor", lambda evidence, scores: floor)
     monkeypatch.setattr(claims, "held_out_gain", lambda scores, of, column, name: Interval(*gains[name]))
     ends = pd.DataFrame(
         {"iterations_to_correct": [1] * 3, "status": ["diverged"] * diverged + ["finished"] * (3 - diverged)}
@@ -400,7 +402,7 @@ def test_claims_without_a_verdict_are_counted_and_each_has_a_short_name():
     assert list(verdicts.SHORT) == NAMES
     table = verdicts.named(none | {"C1": verdict("reproduced", "by construction")})
     assert "| **Holds** (1) | a constant number of components (by construction) |" in table
-    assert "| **Runs are missing** (14) | loops vanish; " in table
+    assert "| **Runs are missing** (14) | loops vanish without TSLoss; " in table
     assert prose.raw_names(table) == []
 
 

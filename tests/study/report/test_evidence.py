@@ -233,8 +233,8 @@ def test_by_rate(whole):
 def test_what_is_said_of_intervals_by_rate(whole, nothing):
     rows = report_evidence.by_rate(whole, report_evidence.SCALES).assign(interval="contains 1")
     assert report_evidence.read_by_rate(rows) == (
-        "In none of eight cases is TSLoss clearly faster or slower. Each is of 3 pairs. By chance alone 0.4 would be "
-        "either."
+        "In none of eight cases is TSLoss clearly faster or slower. Each is of 3 pairs. By chance 0.4 of them would "
+        "seem to be."
     )
     rows.loc[5, ["ratio [95 %]", "interval"]] = "0.97 [0.95, 0.99]", "lies below 1"
     assert report_evidence.read_by_rate(rows).startswith(

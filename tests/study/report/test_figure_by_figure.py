@@ -90,7 +90,7 @@ def test_ratios(rows, said):
     found = beside.ratios(table, Interval(1.0, 0.9, 1.1), 30)
     assert found.startswith("The paper's 18 ratios of iterations, with TSLoss over without, go from 0.50 to 1.00.")
     assert said in found
-    assert found.endswith("All 30 pairs together have 1.00 [0.90, 1.10].")
+    assert found.endswith("The 30 pairs that last until TSLoss has acted have 1.00 [0.90, 1.10] together.")
 
 
 def test_total_losses_by_weight():

@@ -147,7 +147,7 @@ def test_readme_holds_what_the_committed_records_say():
         (
             Interval(1.0, 0.9, 1.1),
             [helped("vocabulary", 0.8)],
-            "Do not add TSLoss to save steps. Start prompts from words: `--init vocabulary` here, "
+            "Do not add TSLoss to save steps. Try prompts that start from words: `--init vocabulary` here, "
             '`prompt_tuning_init="SAMPLE_VOCAB"` in PEFT, whose default is noise fifty times as large as the '
             "paper's. ",
         ),

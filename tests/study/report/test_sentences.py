@@ -148,8 +148,8 @@ def by_rate(*sides):
         (["contains 1"], "TSLoss is neither clearly faster nor clearly slower. Each is of 5 pairs."),
         (
             ["contains 1"] * 4,
-            "In none of four cases is TSLoss clearly faster or slower. Each is of 5 pairs. By chance alone 0.2 would "
-            "be",
+            "In none of four cases is TSLoss clearly faster or slower. Each is of 5 pairs. By chance 0.2 of "
+            "them would seem to be.",
         ),
         (
             ["contains 1", "contains 1", "lies below 1"],

@@ -190,8 +190,8 @@ def test_pull():
         "Where it pulls harder, tuning is nowhere clearly faster: of 2 settings with a gradient of at least 5% of "
         "cross-entropy's none is clearly faster and one is clearly slower. λ = 10: 1.00 [0.90, 1.10]. Adaptive weight: "
         "1.60 [1.30, 1.90]. TSLoss and its variants have 4 settings in all, of 3 to 10 pairs; two are clearly faster "
-        "and one is clearly slower. By chance alone 0.2 would be either. Not drawn: 1 setting in which no run is ever "
-        "correct, and 1 setting of fewer than 5 pairs."
+        "and one is clearly slower. By chance 0.2 of them would seem to be. Not drawn: 1 setting in which no run is "
+        "ever correct, and 1 setting of fewer than 5 pairs."
     )
     assert "tuning is faster in part" in report.read_pull(table(row(pull=0.5, ratio_high=0.9)))
     assert report.read_pull(table(row())).startswith("TSLoss and its variants have 1 setting in all")

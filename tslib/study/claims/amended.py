@@ -20,7 +20,7 @@ from tslib.study.evidence import Evidence
 from tslib.study.lists import items
 from tslib.study.names import method_name, task_name
 
-__all__ = ["AMENDED", "counted", "geometric"]
+__all__ = ["AMENDED", "at_floor", "counted", "geometric"]
 
 
 def counted(
@@ -61,23 +61,30 @@ def _treated(evidence: Evidence, grids: tuple[str, ...]) -> dict[tuple[str, str]
     return {(row["grid"], row["regularizer"]): row["treated"] for row in table.to_dict("records")}
 
 
-def geometric(evidence: Evidence, regularizer: str = "tsloss") -> tuple[Interval, int, int]:
+def geometric(evidence: Evidence, regularizer: str = "tsloss", *, treated: bool = True) -> tuple[Interval, int, int]:
     """Return the geometric mean over pairs of the ratio of iterations, of all combinations that are observed.
+
+    Parameters
+    ----------
+    evidence
+        The runs.
+    regularizer
+        With which of them.
+    treated
+        Only of those combinations that count (`counted`): the others pull the mean towards 1, whatever TSLoss does.
 
     Returns
     -------
     tuple
-        The mean with its interval, the number of pairs, and that of combinations.
+        The mean with its interval, the number of pairs, and that of combinations; NaN where there is none.
     """
-    logs = []
-    for grid in COMBINATIONS.values():
-        table = evidence.runs(grid)
-        if regularizer not in set(table["regularizer"]):
-            continue
-        if table.loc[table["regularizer"].isin((regularizer, "none")), "iterations_to_correct"].notna().any():
-            logs.append(stats.log_ratios(table, regularizer).to_numpy())
-    every = np.concatenate(logs)
-    return Interval(*map(float, np.exp(stats.mean(every)))), len(every), len(logs)
+    table = counted(evidence)
+    rows = table[(table["regularizer"] == regularizer) & table["counts" if treated else "observed"].astype(bool)]
+    grids = [COMBINATIONS[row["model"], row["task"], row["setting"]] for row in rows.to_dict("records")]
+    if not grids:
+        return Interval(float("nan"), float("nan"), float("nan")), 0, 0
+    every = np.concatenate([stats.log_ratios(evidence.runs(grid), regularizer).to_numpy() for grid in grids])
+    return Interval(*map(float, np.exp(stats.mean(every)))), len(every), len(grids)
 
 
 def fewer_everywhere(evidence: Evidence) -> Finding:
@@ -101,14 +108,24 @@ def fewer_everywhere(evidence: Evidence) -> Finding:
     verdict: Verdict = "undecided"
     if len(best):
         verdict = decided(below == len(best), bool(above) or level >= 2 / 3 * len(best))
-    mean, pairs, combinations = geometric(evidence)
-    said = (
-        f"Of {of_place.ngroups} combinations {unseen} are not observed (no run is correct) and {untreated} not treated "
-        f"(by the time that a run is correct, TSLoss has not made the deaths of $H_0$ a tenth more even). Of the other "
-        f"{len(best)} the interval of the better variant's ratio lies below 1 in {below}, above 1 in {above}, and "
-        f"includes 1 with a lower end above 0.75 in {level}. Over all {pairs} pairs of the {combinations} combinations "
-        f"that are observed the geometric mean of {method_name('tsloss')}'s ratio is {mean}."
+    out = [f"{unseen} {'has' if unseen == 1 else 'have'} no correct run"] if unseen else []
+    if untreated:
+        out.append(
+            f"in {untreated} TSLoss has not acted (by the time that a run is correct, it has not made the deaths of "
+            "$H_0$ a tenth more even)"
+        )
+    said = f"Of {of_place.ngroups} combinations {' and '.join(out)}." if out else f"All {of_place.ngroups} count."
+    if len(best):
+        said += (
+            f" Of the {len(best)} that count the better variant's ratio has an interval below 1 in {below}, one above "
+            f"1 in {above}, and one that includes 1 and rules out a gain of a quarter in {level}."
+        )
+    every_pair, some = geometric(evidence, treated=False), geometric(evidence)
+    said += (
+        f" Over all {every_pair[1]} pairs in which a run is correct {method_name('tsloss')}'s ratio is {every_pair[0]}"
     )
+    said += f", over the {some[1]} of combinations that count {some[0]}" * (0 < some[1] < every_pair[1])
+    said += " (geometric means)."
     change = "More pairs where the interval includes 1; runs that outlast the warm-up; the paper's models."
     return Finding(verdict, said, change)
 
@@ -210,7 +227,7 @@ def held_out_accuracy(evidence: Evidence) -> Finding:
     else:
         said += "No task lies above its floor, so that accuracy cannot tell methods apart. "
     worse = [f"{method_name(name)} {loss}" for name, loss in losses.items()]
-    said += items("The held-out answer loss, of which higher is worse, is with TSLoss less that with", worse)
+    said += items("Held-out answer loss (lower is better) with TSLoss, less that with", worse)
     return Finding(verdict, said.rstrip(), "Tasks and models on which tuning on ten samples lifts held-out accuracy.")
 
 
@@ -222,6 +239,24 @@ def floor(evidence: Evidence, task: str) -> float | None:
     """Return the held-out accuracy that needs no tuning: the untuned model's, or that of guessing if it is higher."""
     untuned = evidence.untuned(task)
     return None if untuned is None else max(untuned, GUESSING.get(task, 0.0))
+
+
+def at_floor(evidence: Evidence, scores: pd.DataFrame) -> bool:
+    """Say whether cross-entropy alone lies above its `floor` on no task of some scores: no method can differ there.
+
+    Parameters
+    ----------
+    evidence
+        The runs.
+    scores
+        Of ``Evidence.evaluations``.
+    """
+    alone = scores[scores["regularizer"] == "none"].groupby("task")["score"]
+    floors = {str(task): floor(evidence, str(task)) for task, _ in alone}
+    gains = [
+        stats.mean(values.to_numpy(float) - known) for task, values in alone if (known := floors[str(task)]) is not None
+    ]
+    return bool(gains) and all(gain.low <= 0 for gain in gains)
 
 
 def factors(evidence: Evidence) -> Finding:

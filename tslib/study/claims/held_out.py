@@ -109,7 +109,7 @@ def held_out(evidence: Evidence) -> Finding:
     verdict = decided(min(gain.low for gain in gains.values()) > 0, min(gain.high for gain in gains.values()) < 0)
     said = items("Held-out accuracy with TSLoss less that with", [f"{method_name(n)} {gains[n]}" for n in gains])
     said += items(
-        "The answer loss, of which higher is worse, less that with", [f"{method_name(n)} {losses[n]}" for n in losses]
+        "Answer loss (lower is better) with TSLoss, less that with", [f"{method_name(n)} {losses[n]}" for n in losses]
     )
     said += f"Mean differences over pairs, 100 rows each. {left_out(evidence, *grids)}"
     return Finding(verdict, said, "More pairs; models large enough to solve held-out problems.")

@@ -145,7 +145,7 @@ def ratios(table: pd.DataFrame, mean: Interval, pairs: int) -> str:
     table
         Of `tslib.study.claims.ratios`.
     mean
-        Geometric mean of the ratios of all pairs.
+        Geometric mean of the ratios of the pairs of combinations that count (`tslib.study.claims.counted`).
     pairs
         How many these are.
     """
@@ -156,8 +156,8 @@ def ratios(table: pd.DataFrame, mean: Interval, pairs: int) -> str:
     return (
         f"The paper's {len(paper)} ratios of iterations, with TSLoss over without, go from {paper.min():.2f} to "
         f"{paper.max():.2f}. Of our {len(seen)}, {few(below)} {_lies(below)} below 1 with the whole interval and "
-        f"{few(above)} above{f'; in {few(lost)} more no run was correct' if lost else ''}. All {pairs} pairs together "
-        f"have {mean}."
+        f"{few(above)} above{f'; in {few(lost)} more no run was correct' if lost else ''}. The {pairs} pairs that last "
+        f"until TSLoss has acted have {mean} together."
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from tslib.study.bench.bench import DECODED, LONG, PROBLEM, SHORT, both, place
 from tslib.study.bench.cost import Setting, Steps, spread
 from tslib.study.names import model_name
-from tslib.study.report.phrases import few, plural
+from tslib.study.report.phrases import few, plural, upper
 
 __all__ = [
     "aims",
@@ -201,7 +201,7 @@ def curves(parts: dict[str, Any]) -> pd.DataFrame:
 def profiles(content: dict[str, Any]) -> pd.DataFrame:
     """Where the time of our steps goes, in seconds, and PEFT's step beside it.
 
-    ``bound`` is the ratio to PEFT's step if everything but the products of matrices took no time at all.
+    ``bound`` is the ratio to PEFT's step if all but products of matrices and attention took no time at all.
     """
     rows = []
     cases = [(setting, "prefix", "") for setting in (*both(SHORT), *both(LONG), PROBLEM)]
@@ -210,48 +210,57 @@ def profiles(content: dict[str, Any]) -> pd.DataFrame:
         peft = _median(content["parts"], setting, "peft")
         if spent and peft:
             row = {"setting": named(setting), "way": way} | spent
-            rows.append(row | {PEFTS: peft, "bound": peft / spent["products"]})
+            rows.append(row | {PEFTS: peft, "bound": peft / (spent["products"] + spent["attention"])})
     return pd.DataFrame(rows)
 
 
 PEFTS = "PEFT's step"
 
 
-def _shares(spent: Mapping[Any, Any], whole: str, theirs: float, why: str) -> str:
+def _shares(spent: Mapping[Any, Any], whole: str, theirs: float) -> str:
     """Say what a step or a reply of ours spends its time on, and what ratio there could be at most."""
     total, fixed = spent["products"] + spent["attention"] + spent["rest"], spent["products"] + spent["attention"]
     return (
         f"products of matrices are {spent['products'] / total:.0%} of our {whole}, attention "
-        f"{spent['attention'] / total:.0%}; {why}; were the rest of ours free, the ratio would be {theirs / fixed:.1f}."
+        f"{spent['attention'] / total:.0%}. Were the rest free, the ratio would be {theirs / fixed:.1f}."
     )
 
 
 def read_profiles(content: dict[str, Any]) -> str:
-    """Why the aims that are missed are missed."""
+    """Say of each aim that is missed what was asked and found, and where the time goes."""
     table, spent, parts = requirements(content), profiles(content), content["parts"]
-    missed = " ".join(table["what"][table["met"] == "no"])
+    missed = table[table["met"] == "no"].to_dict("records")
+
+    def both(*whats: str) -> str:
+        """Say what was asked and found of some aims, the last one as a rate; nothing of those that are met."""
+        said = [
+            f"asked {row['asked']}, found {row['found']}" + " of the peak rate" * row["what"].startswith("operations")
+            for row in missed
+            if row["what"] in whats
+        ]
+        return upper("; ".join(said))
+
     lines = []
     for row in spent.to_dict("records"):
         setting, way = row["setting"], row["way"]
         asked = [f"{way} step, PEFT's{' prefix' if way == 'suffix' else ''} / ours: {setting}"]
         asked += [f"operations of a plain step at the peak rate / ours: {setting}"] if way == "prefix" else []
-        if any(one in missed for one in asked):
-            why = "PEFT's step has both, too"
-            if way == "suffix":
-                why = f"the rest is {row['rest']:.2f} s of norms, rotations, copies and Python"
-            lines.append(f"* *{setting}, {way}*: {_shares(row, 'step', row[PEFTS], why)}")
+        if said := both(*asked):
+            lines.append(f"* *{setting}, {way}*: {said}. Here {_shares(row, 'step', row[PEFTS])}")
     for rows in DECODED:
-        if f"generate / ours: {plural(rows, 'row')}" in missed and (row := parts.get(f"profile/decode/{rows}")):
-            theirs = spread(parts[f"decode/{rows}"]["seconds"]["generate"])[0]
-            why = "`generate` has both, too"
-            lines.append(f"* *Decoding {plural(rows, 'row')}*: {_shares(row, 'time', theirs, why)}")
-    if "memory of a prefix step" in missed:
+        if row := parts.get(f"profile/decode/{rows}"):
+            part = parts[f"decode/{rows}"]
+            said = both(f"decoding, generate / ours: {plural(rows, 'row')} of {part['tokens']} tokens at most")
+            theirs = spread(part["seconds"]["generate"])[0]
+            lines += [f"* *Decoding {plural(rows, 'row')}*: {said}. Here {_shares(row, 'time', theirs)}"] * bool(said)
+    if any(row["what"].startswith("memory of a prefix step") for row in missed):
         lines.append(
             "* *Memory of one long row*: a single row shares nothing with others, and what each layer's backward pass "
             "needs has to be kept for every position, in PEFT's step as in ours; ours saves the logits. Beyond "
             "`pass_tokens` positions activations are computed again instead."
         )
-    return "\n".join(["Why the missed aims are missed:", "", *lines]) if lines else "Every aim is met."
+    head = "Aims that are missed, and where the time goes. PEFT's step and `generate` have products and attention, too:"
+    return "\n".join([head, "", *lines]) if lines else "Every aim is met."
 
 
 def headline(records: Sequence[dict[str, Any]]) -> str:

@@ -260,7 +260,7 @@ def read_by_rate(table: pd.DataFrame) -> str:
             f"TSLoss is clearly faster in {few(len(below))} of {total} cases and clearly slower in {few(len(above))}."
         )
         said += "".join(f" {name}." for name in name_rates(pd.concat([below, above])))
-    chance = f" By chance alone {0.05 * len(table):.1f} would be either." if len(table) > 1 else ""
+    chance = f" By chance {0.05 * len(table):.1f} of them would seem to be." if len(table) > 1 else ""
     return f"{said} Each is of {plural(int(table['pairs'].max()), 'pair')}.{chance}"
 
 

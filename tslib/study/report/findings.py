@@ -153,9 +153,11 @@ def causation(evidence: Evidence) -> str:
     diverged = stats.ended(evidence.runs(*grids))["diverged"]
     parts = [f"**{upper(_moved(gains))}.**{made}"]
     if len(pushes) > 1:
-        parts.append(f"Each interval stands for itself, uncorrected for {few(len(pushes))} pushes.")
+        parts.append(f"Intervals are not corrected for {few(len(pushes))} comparisons.")
     if diverged:
         parts.append(f"{plural(diverged, 'run')} diverged.")
+    if not any(gain.low > 0 or gain.high < 0 for gain in gains.values()) and claims.at_floor(evidence, scores):
+        parts.append("Tuning does not lift accuracy above its floor here, so that this says little.")
     return " ".join(parts)
 
 

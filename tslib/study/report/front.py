@@ -57,7 +57,7 @@ def to_do(evidence: Evidence) -> str:
     if best and best[0]["high"] < 1 and best[0]["value"] in IN_PEFT:
         ours, theirs = best[0]["value"], IN_PEFT[best[0]["value"]]
         use += (
-            f" Start prompts from words: `--init {ours}` here, "
+            f" Try prompts that start from words: `--init {ours}` here, "
             f'`prompt_tuning_init="{theirs}"` in PEFT, whose default is noise fifty times as large as the paper\'s.'
         )
     return f"{use} Both are small models' answers: on yours, [compare for yourself](running.md)."
@@ -88,7 +88,7 @@ def caption(rows: pd.DataFrame) -> str:
     shorter = int((rows["high"] < 1).sum())
     said = "Shorter bars are faster" if shorter else "Bars at the dashed line are as fast as plain tuning"
     return (
-        f"{said}. Lines are intervals of 95 %; the paper, on GSM8K with Gemma-2B-IT, gives none. "
+        f"{said}. Lines, and brackets, are intervals of 95 %; the paper, on GSM8K with Gemma-2B-IT, gives none. "
         "[](executed/03_convergence) has each comparison."
     )
 

@@ -76,8 +76,8 @@ def stage0(record: Mapping[str, object] | None) -> str:
     """Say whether the frozen model sees: the gate of the committed projector, whichever way it went."""
     if record is None:
         return (
-            "**Whether the model sees is not measured yet**: no trained projector is committed, and `python -m tslib "
-            "align` trains one. What follows has its start, a ridge regression to the words for what is seen."
+            "**Whether the frozen model can see is not measured yet.** Pictures reach it through a small map, the "
+            "projector. No trained one is committed; `python -m tslib align` trains one. What follows has its start."
         )
     gate: Mapping[str, object] = record["gate"]  # type: ignore[assignment]
     gain = Interval(*(100 * float(str(gate[key])) for key in ("difference", "low", "high")))

@@ -7,13 +7,12 @@ does. What a person would say comes first, chosen by the figures; a number or tw
 import numpy as np
 
 from tslib import stats
-from tslib.stats import Interval, Ratio
+from tslib.stats import Interval
 from tslib.study import claims, treatment
 from tslib.study.claims.criteria import MULTI, SINGLE
 from tslib.study.claims.sceptic import MATTERS
 from tslib.study.evidence import MAIN, Evidence
 from tslib.study.paper import GSM8K_RATIO
-from tslib.study.report.phrases import few, upper
 
 __all__ = ["cloud", "lead_of_cloud", "lead_of_speed", "lines", "short", "speed"]
 
@@ -34,18 +33,16 @@ def lead_of_speed(found: Interval) -> str:
 
 def speed(evidence: Evidence) -> str:
     """Return what TSLoss does to the number of iterations: all pairs, the paper's example, the paper's ratio."""
-    found, pairs, combinations = claims.geometric(evidence)
+    found, pairs, _ = claims.geometric(evidence)
     table = evidence.runs(MAIN)
-    ratio: Ratio = stats.iteration_ratio(table, "tsloss")
     ours, alone = (stats.mean_iterations(table[table["regularizer"] == name]) for name in ("tsloss", "none"))
     least = ""
     if found.low < 1 <= found.high:
         least = f" A gain of more than {1 - found.low:.0%} is unlikely."
     return (
-        f"**{lead_of_speed(found)}.** {upper(few(ratio.pairs))} GSM8K problems take SmolLM2-135M {ours:.0f} steps on "
-        f"average with it, {alone:.0f} without. Over {pairs} pairs of runs, on {few(combinations)} combinations of "
-        f"model, task and samples, the ratio is {found}.{least} The paper has {GSM8K_RATIO:.2f}, on GSM8K with "
-        "Gemma-2B-IT."
+        f"**{lead_of_speed(found)}.** To make SmolLM2-135M write a GSM8K solution word for word takes {ours:.0f} steps "
+        f"on average with TSLoss, {alone:.0f} without. Over the {pairs} pairs that last until it has acted the "
+        f"ratio is {found}.{least} The paper has {GSM8K_RATIO:.2f}, with Gemma-2B-IT."
     )
 
 

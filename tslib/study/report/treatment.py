@@ -305,7 +305,7 @@ def read_pull(rows: pd.DataFrame) -> str:
         said += [f"{upper(_name(row))}: {_with_interval(_of(row, 'ratio'), 2)}." for row in hard.to_dict("records")]
     said += [
         f"TSLoss and its variants have {_count(len(ours), 'setting')} in all, of {ours['pairs'].min()} to "
-        f"{ours['pairs'].max()} pairs; {_sides(ours)}. By chance alone {0.05 * len(ours):.1f} would be either."
+        f"{ours['pairs'].max()} pairs; {_sides(ours)}. By chance {0.05 * len(ours):.1f} of them would seem to be."
     ]
     never, few_ = int((~rows["observed"]).sum()), int((rows["observed"] & (rows["pairs"] < FEWEST)).sum())
     why = {"in which no run is ever correct": never, f"of fewer than {FEWEST} pairs": few_}

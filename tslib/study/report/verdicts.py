@@ -65,7 +65,7 @@ def sections(
 
 SHORT = {
     "C1": "a constant number of components",
-    "C2": "loops vanish",
+    "C2": "loops vanish without TSLoss",
     "C3": "loops vanish faster with more samples",
     "C4": "components live longer",
     "C5": "entropy drops early, then is stable",
@@ -76,7 +76,7 @@ SHORT = {
     "C10": "most gain for the smallest model",
     "C11": "the weight: best at 1, fails at 10",
     "C12": "a loss near zero by step 100",
-    "C13": "stable and compact prompts are better",
+    "C13": "TSLoss makes prompts stable and compact, and such prompts are better",
     "C14": "better answers on unseen questions",
     "C15": "half the steps, a quarter with Qwen",
 }
