@@ -158,3 +158,20 @@ def test_a_mean_of_equal_scores(scores, interval):
 def test_scores_that_are_none(scores):
     with pytest.raises(InputError, match="expected scores from 0 to 1, found"):
         stats.mean_score(np.array(scores, dtype=float))
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"),
+    [
+        ((0.97, 0.91, 1.04), "0.97 [0.91, 1.04]"),
+        ((0.0123, 0.0111, 0.0137), "0.012 [0.011, 0.014]"),
+        ((0.01234, 0.01231, 0.01245), "0.0123 [0.0123, 0.0124]"),
+        ((-0.001, -0.004, 0.002), "-0.001 [-0.004, 0.002]"),
+        ((-0.001, -0.004, 0.012), "0.00 [0.00, 0.01]"),
+        ((1.0, 1.0, 1.0), "1.00 [1.00, 1.00]"),
+        ((1.0, 1.0 - 1e-9, 1.0), "1.00 [1.00, 1.00]"),
+        ((float("nan"),) * 3, "nan [nan, nan]"),
+    ],
+)
+def test_an_interval_has_the_digits_that_its_ends_need(interval, said):
+    assert str(stats.Interval(*interval)) == said

@@ -38,7 +38,12 @@ class Interval(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        """Say it with two decimals, or up to four where its ends would look the same."""
+        digits = 2
+        while digits < 4 and self.high - self.low > 1e-4 and round(self.low, digits) == round(self.high, digits):
+            digits += 1
+        value, low, high = (round(one, digits) + 0.0 for one in self)  # 0 has no sign
+        return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def mean(values: Float[ndarray, "runs"], *, confidence: float = 0.95, kind: Kind = "t") -> Interval:

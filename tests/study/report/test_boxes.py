@@ -390,9 +390,7 @@ def test_verdicts(held, failed, open_, said):
     assert prose.faults(box) == []
     other = found | {"C3": verdict("reproduced")}
     assert verdicts.summary(other, found).endswith("one is judged otherwise.")
-    assert verdicts.otherwise(other, found).endswith(
-        "one differs: *loops vanish faster with more samples*, reproduced."
-    )
+    assert verdicts.otherwise(other, found).endswith("one is reproduced: *loops vanish faster with more samples*.")
 
 
 def test_claims_without_a_verdict_are_counted_and_each_has_a_short_name():

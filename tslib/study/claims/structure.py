@@ -150,14 +150,18 @@ def entropy_drops(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]:
     null = _of_runs(curves, partial(structure.fall, column="null_persistence_entropy", step=60), kind)
     verdict = decided(early.low > 0 and early.value <= 0.2 and slope.value <= 0.25, early.high < 0)
     said = (
-        f"At step 60 the entropy has fallen by {early} of its first value. The twin's has by {null}. Its mean absolute "
-        f"slope after that is {slope} of that before."
+        f"At step 60 the entropy has fallen by {_percent(early)} of its first value. The twin's has by "
+        f"{_percent(null)}. Its mean absolute slope after that is {slope} of that before."
     )
     change = (
         "An entropy that rises at first, falls by more than a fifth, or goes on changing after step 60. That the drop "
         "is the work of training would take one that is larger than the twin's."
     )
     return verdict, said, change
+
+
+def _percent(share: Interval) -> str:
+    return f"{share.value:.1%} [{share.low:.1%}, {share.high:.1%}]"
 
 
 def density_falls(curves: pd.DataFrame, kind: Kind) -> tuple[Verdict, str, str]:

@@ -29,8 +29,8 @@ def read(found: pd.DataFrame) -> str:
         lead = "The usual bootstrap intervals of few runs are wide enough" + (" in part" if few.min() < 0.93 else "")
     return (
         f"**{lead}.** Intervals of 95 % by a BCa bootstrap of three to "
-        f"ten runs contain the true value {few.min():.0%} to {few.max():.0%} of the time. Those in this book do so "
-        f"{ours.min():.0%} to {ours.max():.0%} of the time."
+        f"ten runs contain the true value {few.min():.0%} to {few.max():.0%} of the time. The intervals that this "
+        f"book judges by do so {ours.min():.0%} to {ours.max():.0%} of the time."
     )
 
 

@@ -129,11 +129,16 @@ def summary(registered: Mapping[str, Finding], amended: Mapping[str, Finding]) -
 
 def otherwise(registered: Mapping[str, Finding], amended: Mapping[str, Finding]) -> str:
     """Say which claims the registered rules judge otherwise, and how."""
-    parts = [f"*{SHORT[name]}*, {word(registered[name])}" for name in _differ(registered, amended)]
-    if not parts:
+    by_word: dict[str, list[str]] = {}
+    for name in _differ(registered, amended):
+        by_word.setdefault(word(registered[name]), []).append(f"*{SHORT[name]}*")
+    if not by_word:
         return "By the rules as they were registered nothing is judged otherwise."
-    differ = "one differs" if len(parts) == 1 else f"{few(len(parts))} differ"
-    return f"By the rules as they were registered {differ}: {'; '.join(parts)}."
+    parts = [
+        f"{few(len(names))} {'is' if len(names) == 1 else 'are'} {said}: {'; '.join(names)}"
+        for said, names in by_word.items()
+    ]
+    return f"By the rules as they were registered {'. And '.join(parts)}."
 
 
 def _differ(registered: Mapping[str, Finding], amended: Mapping[str, Finding]) -> list[str]:
