@@ -33,6 +33,11 @@ def test_the_slider_has_a_frame_for_each_question():
     assert "A slider through 2 questions" in shown.fragment()
 
 
+def test_a_weight_that_is_rounded_above_the_most_of_all_is_as_bright_as_can_be():
+    shown = grasp.questions(PICTURE, {"Is there a road?": np.array([0.123456, 0.123456, 0.753088, 0])})
+    assert shown.figure.data[2].fillcolor == "rgba(0,0,0,0.000)"
+
+
 def test_fused_prompts_of_one_block_and_of_four():
     for blocks in (1, 4):
         bank = np.eye(4)[:blocks]

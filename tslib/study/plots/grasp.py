@@ -85,7 +85,7 @@ def questions(picture: Picture, weights: Mapping[str, Float[ndarray, "n"]]) -> I
                 mode="lines",
                 line={"color": "white", "width": 1},
                 fill="toself",
-                fillcolor=f"rgba(0,0,0,{0.75 * (1 - weight / most):.3f})",
+                fillcolor=f"rgba(0,0,0,{max(0.0, 0.75 * (1 - weight / most)):.3f})",  # rounded up it may pass the most
                 hoverinfo="skip",
             )
             for (left, top), weight in zip(corners, own, strict=True)
