@@ -112,3 +112,17 @@ def test_the_menu_of_the_curves(browser, base):
         assert figure.evaluate("figure => figure.layout.yaxis.title.text").startswith(label)
         assert quantity not in first
         assert errors == []
+
+
+def test_the_questions_of_a_picture(browser, base):
+    """Each block keeps saying its weight: Plotly lost a text that had once been empty."""
+    shown = "figure => [...figure.querySelectorAll('.textpoint')].map(text => text.textContent)"
+    with opened(browser, base) as (page, errors):
+        figure = figures(page, base, "11_grasp").first
+        first = figure.evaluate(shown)
+        for share in (1, 0.5, 0):
+            click_slider(page, figure, share)
+            assert figure.evaluate(shown) == figure.evaluate("figure => figure.data.at(-1).text")
+        assert figure.evaluate(shown) == first
+        assert len(first) == 16
+        assert errors == []

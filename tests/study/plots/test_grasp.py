@@ -27,7 +27,7 @@ def test_the_slider_has_a_frame_for_each_question():
         *blocks, said = frame.data
         veils = [float(block.fillcolor.removesuffix(")").split(",")[-1]) for block in blocks]
         assert veils == pytest.approx(0.75 * (1 - own), abs=1e-3), "the more weight, the brighter; the most of all is 1"
-        assert list(said.text) == [f"{weight:.2f}" if weight else "" for weight in own]
+        assert list(said.text) == [f"{weight:.2f}" if weight else "0" for weight in own]
         assert [(block.x[0], block.y[0]) for block in blocks] == [(0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5)]
     assert shown.figure.layout.images[0].source.startswith("data:image/jpeg;base64,")
     assert "A slider through 2 questions" in shown.fragment()

@@ -94,7 +94,7 @@ def questions(picture: Picture, weights: Mapping[str, Float[ndarray, "n"]]) -> I
             x=[left + 0.5 / side for left, _ in corners],
             y=[top + 0.5 / side for _, top in corners],
             mode="text",
-            text=[f"{weight:.2f}" if weight > 0 else "" for weight in own],
+            text=[f"{weight:.2f}" if weight > 0 else "0" for weight in own],  # a text that is empty never comes back
             textfont={"color": "white"},
             customdata=own,
             hovertemplate="weight %{customdata:.2f}<extra></extra>",
