@@ -272,6 +272,9 @@ def test_accuracy_above_its_floor(tmp_path, own_cache, untuned, gain, expected):
     assert found.verdict == expected
     assert ("No task lies above its floor" in found.said) == (untuned == 0.7)
     assert "lower is better" in found.said
+    above = claims.above_floor(evidence, evidence.evaluations(*MULTI))
+    floors = {"gsm8k": untuned, "mmlu": max(untuned, 0.25)}
+    assert {task: one.value for task, one in above.items()} == pytest.approx({t: 0.41 - f for t, f in floors.items()})
 
 
 def test_guessing_is_a_floor(tmp_path, own_cache):

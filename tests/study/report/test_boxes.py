@@ -224,7 +224,8 @@ def test_baselines(gsm8k, mmlu, said):
 def test_pushes(monkeypatch, gains, missing, diverged, said, floor):
     if floor and gains and not any(low > 0 or high < 0 for _, low, high in gains.values()):
         said += " Tuning does not lift accuracy above its floor here, so that this says little."
-    monkeypatch.setattr(claims, "at_floor", lambda evidence, scores: floor)
+    above = Interval(0.0, -0.1, 0.1) if floor else Interval(0.2, 0.1, 0.3)
+    monkeypatch.setattr(claims, "above_floor", lambda evidence, scores: {"mmlu": above})
     monkeypatch.setattr(claims, "held_out_gain", lambda scores, of, column, name: Interval(*gains[name]))
     ends = pd.DataFrame(
         {"iterations_to_correct": [1] * 3, "status": ["diverged"] * diverged + ["finished"] * (3 - diverged)}

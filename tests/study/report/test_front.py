@@ -81,8 +81,8 @@ def test_the_papers_rate_where_prompts_are_scaled(tmp_path):
         "Gemma multiplied prompts by √d under transformers 4. So did we, at the same rate. With SmolLM2-135M all 3 "
         "runs are correct without TSLoss, after 150 steps on average, and the ratio with it is 1.00 [1.00, 1.00]. With "
         "Gemma-3-270M 2 of 3 runs are correct without TSLoss, after 150 steps on average, and the ratio with it is "
-        "1.00 [1.00, 1.00]. Intervals are of 97.5%, on 3 pairs. The gradient of TSLoss is at most 10.0% of "
-        "cross-entropy's there, and spaces tokens no more evenly."
+        "1.00 [1.00, 1.00]. Intervals are of 97.5%, on 3 pairs. TSLoss's gradient is at most 10.0% of "
+        "cross-entropy's there, and tokens are spaced no more evenly."
     )
     one = made_runs.evidence(
         tmp_path / "one", grids, lambda c: make(c) if c.model != "gemma3-270m" else None, of=SCEPTIC

@@ -3,7 +3,7 @@
 Imports the library and the study's data (`tslib.study.evidence`).
 """
 
-from tslib.study.claims.amended import at_floor, counted, geometric
+from tslib.study.claims.amended import above_floor, counted, geometric
 from tslib.study.claims.criteria import Amendment, Criterion, Finding, amendments, criteria
 from tslib.study.claims.held_out import held_out_gain
 from tslib.study.claims.iterations import COMBINATIONS, KEPT_BACK, by_censoring, ratios, rises, total_losses
@@ -17,8 +17,8 @@ __all__ = [
     "Amendment",
     "Criterion",
     "Finding",
+    "above_floor",
     "amendments",
-    "at_floor",
     "by_censoring",
     "counted",
     "criteria",

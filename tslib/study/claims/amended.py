@@ -20,7 +20,7 @@ from tslib.study.evidence import Evidence
 from tslib.study.lists import items
 from tslib.study.names import method_name, task_name
 
-__all__ = ["AMENDED", "at_floor", "counted", "geometric"]
+__all__ = ["AMENDED", "above_floor", "counted", "geometric"]
 
 
 def counted(
@@ -120,11 +120,9 @@ def fewer_everywhere(evidence: Evidence) -> Finding:
             f" Of the {len(best)} that count the better variant's ratio has an interval below 1 in {below}, one above "
             f"1 in {above}, and one that includes 1 and rules out a gain of a quarter in {level}."
         )
-    every_pair, some = geometric(evidence, treated=False), geometric(evidence)
-    said += (
-        f" Over all {every_pair[1]} pairs in which a run is correct {method_name('tsloss')}'s ratio is {every_pair[0]}"
-    )
-    said += f", over the {some[1]} of combinations that count {some[0]}" * (0 < some[1] < every_pair[1])
+    (whole, pairs, _), (mean, some, _) = geometric(evidence, treated=False), geometric(evidence)
+    said += f" Over all {pairs} pairs of those with a correct run {method_name('tsloss')}'s ratio is {whole}"
+    said += f", over the {some} of combinations that count {mean}" * (0 < some < pairs)
     said += " (geometric means)."
     change = "More pairs where the interval includes 1; runs that outlast the warm-up; the paper's models."
     return Finding(verdict, said, change)
@@ -205,8 +203,7 @@ def held_out_accuracy(evidence: Evidence) -> Finding:
     floors = {str(task): floor(evidence, str(task)) for task in scores["task"].unique()}
     if absent := [task for task, value in floors.items() if value is None]:
         return not_yet(len(absent))
-    alone = scores[scores["regularizer"] == "none"].groupby("task")["score"]
-    above = {str(task): stats.mean(values.to_numpy(float) - floors[str(task)]) for task, values in alone}
+    above = above_floor(evidence, scores)
     lifted = [task for task, gain in above.items() if gain.low > 0]
     names = ("none", "l2", "pairwise")
     judged = scores[scores["task"].isin(lifted)]
@@ -241,8 +238,8 @@ def floor(evidence: Evidence, task: str) -> float | None:
     return None if untuned is None else max(untuned, GUESSING.get(task, 0.0))
 
 
-def at_floor(evidence: Evidence, scores: pd.DataFrame) -> bool:
-    """Say whether cross-entropy alone lies above its `floor` on no task of some scores: no method can differ there.
+def above_floor(evidence: Evidence, scores: pd.DataFrame) -> dict[str, Interval]:
+    """Return the held-out accuracy of cross-entropy alone less its `floor`, by task; where that is not known, none.
 
     Parameters
     ----------
@@ -253,10 +250,11 @@ def at_floor(evidence: Evidence, scores: pd.DataFrame) -> bool:
     """
     alone = scores[scores["regularizer"] == "none"].groupby("task")["score"]
     floors = {str(task): floor(evidence, str(task)) for task, _ in alone}
-    gains = [
-        stats.mean(values.to_numpy(float) - known) for task, values in alone if (known := floors[str(task)]) is not None
-    ]
-    return bool(gains) and all(gain.low <= 0 for gain in gains)
+    return {
+        str(task): stats.mean(values.to_numpy(float) - known)
+        for task, values in alone
+        if (known := floors[str(task)]) is not None
+    }
 
 
 def factors(evidence: Evidence) -> Finding:

@@ -231,7 +231,7 @@ def read_profiles(content: dict[str, Any]) -> str:
     table, spent, parts = requirements(content), profiles(content), content["parts"]
     missed = table[table["met"] == "no"].to_dict("records")
 
-    def both(*whats: str) -> str:
+    def told(*whats: str) -> str:
         """Say what was asked and found of some aims, the last one as a rate; nothing of those that are met."""
         said = [
             f"asked {row['asked']}, found {row['found']}" + " of the peak rate" * row["what"].startswith("operations")
@@ -245,12 +245,12 @@ def read_profiles(content: dict[str, Any]) -> str:
         setting, way = row["setting"], row["way"]
         asked = [f"{way} step, PEFT's{' prefix' if way == 'suffix' else ''} / ours: {setting}"]
         asked += [f"operations of a plain step at the peak rate / ours: {setting}"] if way == "prefix" else []
-        if said := both(*asked):
+        if said := told(*asked):
             lines.append(f"* *{setting}, {way}*: {said}. Here {_shares(row, 'step', row[PEFTS])}")
     for rows in DECODED:
         if row := parts.get(f"profile/decode/{rows}"):
             part = parts[f"decode/{rows}"]
-            said = both(f"decoding, generate / ours: {plural(rows, 'row')} of {part['tokens']} tokens at most")
+            said = told(f"decoding, generate / ours: {plural(rows, 'row')} of {part['tokens']} tokens at most")
             theirs = spread(part["seconds"]["generate"])[0]
             lines += [f"* *Decoding {plural(rows, 'row')}*: {said}. Here {_shares(row, 'time', theirs)}"] * bool(said)
     if any(row["what"].startswith("memory of a prefix step") for row in missed):

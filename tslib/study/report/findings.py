@@ -156,7 +156,9 @@ def causation(evidence: Evidence) -> str:
         parts.append(f"Intervals are not corrected for {few(len(pushes))} comparisons.")
     if diverged:
         parts.append(f"{plural(diverged, 'run')} diverged.")
-    if not any(gain.low > 0 or gain.high < 0 for gain in gains.values()) and claims.at_floor(evidence, scores):
+    moved = any(gain.low > 0 or gain.high < 0 for gain in gains.values())
+    above = claims.above_floor(evidence, scores)
+    if not moved and above and not any(gain.low > 0 for gain in above.values()):
         parts.append("Tuning does not lift accuracy above its floor here, so that this says little.")
     return " ".join(parts)
 

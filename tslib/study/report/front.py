@@ -17,7 +17,7 @@ from tslib.study.names import model_name, setting_name, task_name
 from tslib.study.paper import GSM8K_RATIO, TABLE4
 from tslib.study.report import headline, recipe, settings
 from tslib.study.report import verdicts as report_verdicts
-from tslib.study.report.phrases import few, listed, of_all, plural, upper
+from tslib.study.report.phrases import few, listed, of_all, plural
 from tslib.study.report.runs import method_table
 
 __all__ = [
@@ -151,7 +151,7 @@ def papers_scale(second: Evidence, rows: pd.DataFrame) -> str:
         return ""
     parts = [f"{_without(second, row['grid'])}, and {_with(row)}." for row in ours]
     pull = max(row["pull"] for row in ours)
-    idle = f" The gradient of TSLoss is at most {pull:.1%} of cross-entropy's there, and spaces tokens no more evenly."
+    idle = f" TSLoss's gradient is at most {pull:.1%} of cross-entropy's there, and tokens are spaced no more evenly."
     if any(row["treated"] for row in ours):
         idle = ""
     return (
@@ -163,8 +163,8 @@ def papers_scale(second: Evidence, rows: pd.DataFrame) -> str:
 def _without(second: Evidence, grid: str) -> str:
     runs = second.runs(grid, regularizer="none")
     right = runs["iterations_to_correct"].dropna()
-    said = f"with {model_name(runs['model'].iloc[0])} {of_all(len(right), len(runs), 'run')} correct without TSLoss"
-    return upper(f"{said}, after {right.mean():.0f} steps on average" if len(right) else said)
+    said = f"With {model_name(runs['model'].iloc[0])} {of_all(len(right), len(runs), 'run')} correct without TSLoss"
+    return f"{said}, after {right.mean():.0f} steps on average" if len(right) else said
 
 
 def _with(row: Mapping[Any, Any]) -> str:

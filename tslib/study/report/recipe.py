@@ -151,8 +151,8 @@ def read_chosen(second: Evidence) -> str:
     said = change(recipe)
     name = "what the trials spoke for" if said == "As in the trials" else f"the trials' setting with {_lower(said)}"
     return (
-        f"**The recipe is {name}.** On the ten problems of GSM8K it needs {recipe.iterations:.0f} steps; relative to "
-        f"the preset tuned the ratio is {recipe.ratio}."
+        f"**The recipe is {name}.** On {few(recipe.pairs)} problems of GSM8K it needs "
+        f"{recipe.iterations:.0f} steps; relative to the preset tuned the ratio is {recipe.ratio}."
     )
 
 
