@@ -23,7 +23,6 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": call make with PYTHON=python3.12, say")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --use-pep517 --requirement requirements.txt --editable .
-	@$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib || true  # by all cores, where pip takes one; some files are not for this Python
 	@touch $@
 
 book: setup  ## run every notebook on the embedded model and build _build/html
@@ -38,9 +37,11 @@ links: setup  ## check the links that lead out of the book; needs a network, and
 screenshots: setup  ## draw the README's pictures of the book, from the pages of make book, with Chromium
 	$(BIN)/python tests/browser.py --screenshots
 
-# Some processes of one thread each: most tests wait for Python, not for arithmetic. Each goes through a run of tests,
-# so that what tests of a file share is made once, and whichever ends first takes over half of what another has left.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+# Processes of one thread each, one more than there are cores, since some tests wait for processes of their own. Each
+# goes through a run of tests, so that what tests of a file share is made once, and whichever ends first takes over half
+# of what another has left.
+AT_ONCE = $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))')
+PYTEST  = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(AT_ONCE) --dist worksteal
 
 test: setup  ## style, types and tests
 	$(BIN)/ruff check .

@@ -57,9 +57,9 @@ model = "smollm2-135m"
 task = "gsm-symbolic"
 n_tokens = 20
 weight = 0.1
-steps = 8
+steps = 5
 learning_rate = 0.03  # in the loop and in Trainer
-method_steps = 2  # of each method, further down
+method_steps = 1  # of each method and each regulariser, further down
 store = "runs"
 device = "auto"  # cuda, then mps, then cpu
 dtype = "float32"
@@ -225,12 +225,11 @@ display(Markdown(said + report_training.warning(Evidence())))
 # ## Prompt methods and regularisers by name
 #
 # A config names them, so that one sweep can compare them: `method` is one of the first table, `regularizer` one of the
-# second. The few steps here only show that each runs; of a regulariser it is one. The point cloud that TSLoss and the
-# topology see is what enters the model; methods that act in every layer have one cloud a layer. {term}`LoRA`
-# {cite}`hu2022lora` has none, and is there as a reference line. References: prompt tuning {cite}`lester2021power`,
-# {term}`P-tuning` {cite}`liu2021ptuning`, {term}`prefix tuning` {cite}`li2021prefix`, P-tuning v2
-# {cite}`liu2022ptuningv2`; exact homology as a loss {cite}`carriere2021optimizing`, weights balanced by gradients
-# {cite}`chen2018gradnorm`.
+# second. A step of each shows that it runs. The point cloud that TSLoss and the topology see is what enters the model;
+# methods that act in every layer have one cloud a layer. {term}`LoRA` {cite}`hu2022lora` has none, and is there as a
+# reference line. References: prompt tuning {cite}`lester2021power`, {term}`P-tuning` {cite}`liu2021ptuning`,
+# {term}`prefix tuning` {cite}`li2021prefix`, P-tuning v2 {cite}`liu2022ptuningv2`; exact homology as a loss
+# {cite}`carriere2021optimizing`, weights balanced by gradients {cite}`chen2018gradnorm`.
 
 # %% tags=["remove-stderr"]
 kept = ("model", "task", "n_tokens", "device", "dtype")  # what goes with every method
@@ -239,8 +238,7 @@ quick |= {"max_steps": method_steps, "answer_every": 0, "topology_every": 2}
 rates = {"prompt-tuning": 0.01}  # what comes out of an encoder, or is in every layer, moves further at the same rate
 names = [name for name, method in METHODS.items() if not method.resume]  # the others are of pictures
 of_methods = [runs.get_or_run(TuneConfig(**quick, method=name, lr=rates.get(name, 0.001))) for name in names]
-once = quick | {"max_steps": 1, "weight": 0.01}
-of_regularizers = [runs.get_or_run(TuneConfig(**once, regularizer=name)) for name in REGULARIZERS]
+of_regularizers = [runs.get_or_run(TuneConfig(**quick, regularizer=name, weight=0.01)) for name in REGULARIZERS]
 
 # %% tags=["hide-input"]
 report_training.methods(of_methods).style.format(precision=4).hide(axis="index")

@@ -59,8 +59,8 @@ regularizer = "none"
 weight = 1.0
 steps = 6
 seeds = 1
-samples = 4
-held_out = 8
+samples = 2
+held_out = 6
 scoring = "likelihood"  # generate: where not all questions are of yes or no
 scene = 0
 store = "runs"
@@ -119,7 +119,7 @@ others = {name: runs.get_or_run(TuneConfig(**without | {"method": name})) for na
 # %% tags=["remove-stderr"]
 rows = load_task(record.config.task, "test")
 shown = list(dict.fromkeys(row.picture for row in rows))[scene]
-about = [row for row in rows if row.picture == shown][:8]
+about = [row for row in rows if row.picture == shown][:6]
 found = places(record, about)
 asked = [row.prompt.partition("\n")[0] for row in about]
 weights = dict(zip(asked, found.weights, strict=True))

@@ -281,10 +281,10 @@ def test_a_sweep_that_is_stopped_keeps_the_runs_under_way(tmp_path, tiny_model, 
     assert not (store.root / ".sweep").exists()
 
 
-def test_ten_kills(tmp_path):
+def test_each_process_is_killed_once(tmp_path):
     """Short: the long version is make torture."""
-    found = torture.torture(tmp_path, kills=10, seed=1)
-    assert found["kills"] == {"all": 3, "jobs": 3, "engine": 2, "command": 2}
+    found = torture.torture(tmp_path, kills=4, seed=1)
+    assert found["kills"] == {"all": 1, "jobs": 1, "engine": 1, "command": 1}
     assert found["runs"] >= 6
     assert [found[name] for name in ("missing", "differences", "stray", "damaged")] == [[], [], [], []]
 

@@ -1,6 +1,8 @@
 """Building the book where something goes wrong."""
 
 import re
+import shutil
+from functools import partial
 
 import nbformat
 import pytest
@@ -20,16 +22,22 @@ def checkout(tmp_path, monkeypatch):
         notebook = nbformat.v4.new_notebook(cells=[title, nbformat.v4.new_code_cell(source, id=name)])
         nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
     monkeypatch.setattr(book, "EXECUTED", tmp_path / "executed")
+    (tmp_path / "executed").mkdir()
+    (tmp_path / "said.md").write_text("of records")
+    monkeypatch.setattr(book, "of_records", partial(shutil.copy, tmp_path / "said.md"))  # for another process to call
     return tmp_path
 
 
 def test_a_notebook_that_raises_keeps_no_other_from_being_run(checkout, monkeypatch, capfd):
-    monkeypatch.setattr(book, "assemble", None)  # nothing is assembled from half of the pages
+    monkeypatch.setattr(book, "html", None)  # nothing is assembled from half of the pages
     with pytest.raises(ResourceError, match=r"^b.ipynb raised ValueError: in the middle; what it did until then is in"):
         book.build(checkout)
-    made = {page.name: nbformat.read(page, 4).cells[-1].outputs for page in sorted((checkout / "executed").iterdir())}
+    made = {
+        page.name: nbformat.read(page, 4).cells[-1].outputs for page in sorted((checkout / "executed").glob("*.ipynb"))
+    }
     assert list(made) == ["a.ipynb", "b.ipynb", "c.ipynb"]
     assert made["c.ipynb"][0]["text"] == "3\n"
+    assert (checkout / "executed" / "said.md").read_text() == "of records"
     out, err = capfd.readouterr()
     assert re.search(r"^b  0:\d\d  failed$", out, flags=re.MULTILINE)
     assert "WARNING" not in err, "kernels have nothing to warn of"
@@ -53,7 +61,7 @@ def in_this_process(checkout, monkeypatch):
 
     monkeypatch.setattr(book, "MOST", 1)
     monkeypatch.setattr(book, "execute", execute)
-    monkeypatch.setattr(book, "assemble", lambda root: root / "index.html")
+    monkeypatch.setattr(book, "html", lambda root: root / "index.html")
     return ran
 
 

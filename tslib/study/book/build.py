@@ -7,16 +7,12 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import joblib
 from tqdm import tqdm
 
 from tslib.errors import ResourceError
 from tslib.study.book.reuse import Run, digests, note, reused, told
-
-if TYPE_CHECKING:
-    from tslib.study.evidence import Evidence
 
 ROOT = Path(__file__).resolve().parents[3]
 EXECUTED = ROOT / "book" / "executed"
@@ -55,14 +51,14 @@ def build(root: Path = ROOT, *, force: bool = False) -> Path:
     missing = [notebook for notebook in notebooks if notebook.stem not in {run.name for run in runs}]
     cores = joblib.cpu_count()
     at_once = max(1, min(len(missing), cores, MOST))
-    jobs = (joblib.delayed(_timed)(notebook, EXECUTED / notebook.name) for notebook in in_turn(missing))
+    jobs = [joblib.delayed(_timed)(notebook, EXECUTED / notebook.name) for notebook in in_turn(missing)]
     with joblib.parallel_config("loky", inner_max_num_threads=max(1, cores // at_once)):
-        done = joblib.Parallel(at_once, return_as="generator_unordered")(jobs)
-        runs += tqdm(done, "notebooks", len(missing), unit="notebook", disable=not missing)
+        done = joblib.Parallel(at_once, return_as="generator_unordered")([*jobs, joblib.delayed(of_records)(EXECUTED)])
+        runs += [made for made in tqdm(done, "pages", len(jobs) + 1, unit="page") if isinstance(made, Run)]
     print(told(runs, time.monotonic() - began))
     if failed := sorted(run.failed for run in runs if run.failed):
         raise ResourceError("; ".join(failed))
-    return assemble(root)
+    return html(root)
 
 
 LONGEST = ("11_grasp", "10_your_own_training", "02_structural_evolution", "04_benchmarks_and_models")
@@ -86,30 +82,19 @@ def _timed(notebook: Path, output: Path) -> Run:
 
 
 def assemble(root: Path = ROOT) -> Path:
-    """Build ``_build/html`` from the notebooks that were run.
+    """Build ``_build/html`` from the notebooks that were run; raises as `html` does."""
+    of_records(EXECUTED)
+    return html(root)
+
+
+def html(root: Path = ROOT) -> Path:
+    """Let Jupyter Book build ``_build/html`` from what is there.
 
     Raises
     ------
     ResourceError
         If a page has a warning.
     """
-    from tslib.study.book import explorer
-    from tslib.study.evidence import Evidence
-    from tslib.study.report import figure_by_figure
-    from tslib.study.report import questions as report_questions
-    from tslib.study.report.mutation import mutation
-    from tslib.study.report.running import costs
-    from tslib.study.report.sweeps import torture
-
-    EXECUTED.mkdir(exist_ok=True)
-    evidence = Evidence()
-    front_page(evidence)
-    (EXECUTED / "questions.md").write_text(report_questions.page(evidence), encoding="utf-8")
-    (EXECUTED / "torture.md").write_text(torture() + "\n", encoding="utf-8")
-    (EXECUTED / "running.md").write_text(costs() + "\n", encoding="utf-8")
-    (EXECUTED / "mutation.md").write_text(mutation() + "\n", encoding="utf-8")
-    (EXECUTED / "figure_by_figure.md").write_text(figure_by_figure.page(evidence), encoding="utf-8")
-    explorer.write(EXECUTED / "static" / "records.js", evidence)
     program = str(Path(sys.executable).parent / "jupyter-book")
     command = [program, "build", "--path-output", ".", "--warningiserror", "--keep-going"]
     if subprocess.run([*command, "."], cwd=root, check=False).returncode:
@@ -117,26 +102,45 @@ def assemble(root: Path = ROOT) -> Path:
     return root / "_build" / "html" / "index.html"
 
 
-def front_page(evidence: "Evidence") -> None:
-    """Draw the one figure of the front page, and write its parts that records decide."""
-    from tslib.study import plots
-    from tslib.study.report import front
-    from tslib.study.report.precision import read_twice
+def of_records(folder: Path) -> None:
+    """Write what pages other than notebooks have from the committed records: sentences, the front page's figure, data.
 
-    plots.style()
+    Parameters
+    ----------
+    folder
+        Where to; made if need be.
+    """
+    from tslib.study import plots
+    from tslib.study.book import explorer
+    from tslib.study.evidence import Evidence
+    from tslib.study.report import figure_by_figure, front
+    from tslib.study.report import questions as report_questions
+    from tslib.study.report.mutation import mutation
+    from tslib.study.report.precision import read_twice
+    from tslib.study.report.running import costs
+    from tslib.study.report.sweeps import torture
+
+    evidence = Evidence()
     rows = front.rows(evidence)
-    plots.steps_needed(rows).savefig(EXECUTED / "front.png", dpi=110, bbox_inches="tight")
+    folder.mkdir(exist_ok=True)
+    plots.style()
+    plots.steps_needed(rows).savefig(folder / "front.png", dpi=110, bbox_inches="tight")
     head = f"```{{figure}} executed/front.png\n:name: figure-front\n:alt: {front.in_words(rows)}"
-    directive = f"{head}\n\n{front.caption(rows)}\n```"
-    parts = {
+    said = {
         "headline": front.answer(evidence),
-        "front": directive,
+        "front": f"{head}\n\n{front.caption(rows)}\n```",
         "to_do": f"**What to do.** {front.to_do(evidence)}",
         "limits": f"{front.limits(evidence)}\n\n{read_twice(evidence)}",
         "verdicts": front.verdicts(evidence),
+        "questions": report_questions.page(evidence),
+        "torture": torture(),
+        "running": costs(),
+        "mutation": mutation(),
+        "figure_by_figure": figure_by_figure.page(evidence),
     }
-    for name, text in parts.items():
-        (EXECUTED / f"{name}.md").write_text(f"{text.strip()}\n", encoding="utf-8")
+    for name, text in said.items():
+        (folder / f"{name}.md").write_text(f"{text.strip()}\n", encoding="utf-8")
+    explorer.write(folder / "static" / "records.js", evidence)
 
 
 def write_readme(root: Path = ROOT) -> Path:

@@ -1,6 +1,7 @@
 """C9 to C12 and C15: iterations until a prompt is correct, with TSLoss and without."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,8 +71,16 @@ def ratios(
         ``baseline`` and ``ours``, whether any run is correct (``observed``), ``diverged`` runs of the grid, and
         ``paper``, the ratio of Gemma-2B-IT on the task of that name in the paper (NaN where it has none).
     """
+    return _ratios(evidence, confidence, tuple(combinations.items()), kind).copy()
+
+
+@lru_cache(maxsize=8)
+def _ratios(
+    evidence: Evidence, confidence: float, combinations: tuple[tuple[tuple[str, str, str], str], ...], kind: Kind
+) -> pd.DataFrame:
+    """Compute `ratios`, which several claims ask for."""
     rows = []
-    for (model, task, setting), grid in combinations.items():
+    for (model, task, setting), grid in combinations:
         table = evidence.runs(grid)
         for regularizer in [name for name in VARIANTS if name in set(table["regularizer"])]:
             ratio = stats.iteration_ratio(table, regularizer, confidence=confidence, kind=kind)
