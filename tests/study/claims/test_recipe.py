@@ -18,6 +18,7 @@ from tslib.study.claims.recipe import (
     ELSEWHERE,
     FACTORS,
     JUDGED,
+    ON_TOP,
     RECIPE,
     TOGETHER,
     TRIALS,
@@ -135,6 +136,7 @@ def stages(tmp_path, monkeypatch):
         grid(ELSEWHERE, "mmlu", rate, FIFTY, TRIALS | {"schedule": "constant"}),
         grid(JUDGED[0], "math", rate, FIFTY, SUFFIX),
         grid(JUDGED[3], "longbench/2wikimqa", rate | LONG, SUFFIX | LONG),
+        grid(ON_TOP.grids[0], "gsm8k", FIFTY, FIFTY | {"regularizer": "tsloss", "weight": 1.0}),
     ]
     content["grids"] = [one for one in content["grids"] if one["name"] == FACTORS] + grids
     of = tmp_path / "recipe.yaml"
@@ -226,3 +228,21 @@ def test_judged_by_hand(stages):
     assert len(plots.forest(report.labelled_judged(rows), against="the preset tuned").axes[0].get_yticklabels()) == 3
     missed = report.read_judged(rows.assign(met=False, ratio=0.6))
     assert missed.endswith("to 0.60; not below one half: MATH and LongBench. The aim was four of five.")
+
+
+def test_a_regulariser_on_top_by_hand(stages):
+    """It halves the recipe's steps, but does nothing to the cloud."""
+
+    def halved(config):
+        done = steps(config)
+        return done // 2 if config.regularizer == "tsloss" else done
+
+    rows = claims.on_top(stages(halved))
+    assert rows[["pairs", "which", "censored"]].to_numpy().tolist() == [[3, "all pairs", 0]]
+    both = ratio_of_means(np.array([10.0, 10, 11]), np.array([20.0, 21, 22]))
+    assert rows[["ratio", "ratio_low", "ratio_high"]].iloc[0].tolist() == pytest.approx(list(both))
+    assert rows["found"].tolist() == ["not treated"], "the made clouds are the same with and without it"
+
+
+def test_nothing_is_on_top_before_it_is_declared(tmp_path):
+    assert claims.on_top(made_runs.evidence(tmp_path, [FACTORS], made, of=RECIPE)).empty

@@ -16,6 +16,8 @@ from tslib.config import TuneConfig
 from tslib.records.record import COMMITTED
 from tslib.runs.sweeps import Sweep
 from tslib.stats import Interval
+from tslib.study.claims import sceptic
+from tslib.study.claims.sceptic import Experiment
 from tslib.study.evidence import SWEEPS, Evidence
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "judged",
     "lengths",
     "measured_lengths",
+    "on_top",
     "searched",
     "varied",
 ]
@@ -50,8 +53,8 @@ TOGETHER, ELSEWHERE = "the best together", "the best together, MMLU"
 JUDGED = tuple(f"judged, {name}" for name in ("MATH", "BBH", "HotpotQA", "LongBench", "GSM8K with Gemma"))
 """The grids that the recipe is judged by."""
 
-ON_TOP = "TSLoss on top"
-"""The grid of TSLoss and cross-entropy alone, both with the recipe."""
+ON_TOP = Experiment(("TSLoss on top",), looks=1)
+"""TSLoss and cross-entropy alone, both with the recipe."""
 
 HALF = 0.5
 """Below it the interval of a ratio in `JUDGED` is to lie."""
@@ -207,6 +210,11 @@ def judged(evidence: Evidence) -> pd.DataFrame:
             row |= {"censored_tuned": never[0], "censored_recipe": never[1], "met": ratio.high < HALF}
             rows.append(row | {"decides": place == next(iter(tuned.values())).placement})
     return pd.DataFrame(rows)
+
+
+def on_top(evidence: Evidence) -> pd.DataFrame:
+    """Judge TSLoss with the recipe against the recipe alone: ``sceptic.judged``; no row before the grid is whole."""
+    return sceptic.judged(evidence, evidence, ON_TOP) if declared(evidence, *ON_TOP.grids) else pd.DataFrame()
 
 
 def _pair(config: TuneConfig) -> tuple[str, int, int]:
