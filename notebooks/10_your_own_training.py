@@ -59,7 +59,8 @@ n_tokens = 20
 weight = 0.1
 steps = 5
 learning_rate = 0.03  # in the loop and in Trainer
-method_steps = 1  # of each method and each regulariser, further down
+method_task = "two-hop"  # short questions, further down, for each method and each regulariser
+method_steps = 1
 store = "runs"
 device = "auto"  # cuda, then mps, then cpu
 dtype = "float32"
@@ -232,9 +233,9 @@ display(Markdown(said + report_training.warning(Evidence())))
 # {cite}`carriere2021optimizing`, weights balanced by gradients {cite}`chen2018gradnorm`.
 
 # %% tags=["remove-stderr"]
-kept = ("model", "task", "n_tokens", "device", "dtype")  # what goes with every method
+kept = ("model", "n_tokens", "device", "dtype")  # what goes with every method
 quick = {name: getattr(config, name) for name in kept}
-quick |= {"max_steps": method_steps, "answer_every": 0, "topology_every": 2}
+quick |= {"task": method_task, "max_steps": method_steps, "answer_every": 0, "topology_every": 2}
 rates = {"prompt-tuning": 0.01}  # what comes out of an encoder, or is in every layer, moves further at the same rate
 names = [name for name, method in METHODS.items() if not method.resume]  # the others are of pictures
 of_methods = [runs.get_or_run(TuneConfig(**quick, method=name, lr=rates.get(name, 0.001))) for name in names]

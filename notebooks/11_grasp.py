@@ -30,6 +30,7 @@ from tslib.presets import FAST
 from tslib.runs.evaluation import EvaluationStore, of_run
 from tslib.runs.store import RunStore
 from tslib.study import parameters, plots
+from tslib.study.bench import bench
 from tslib.study.claims import grasp as claims
 from tslib.study.evidence import Evidence
 from tslib.study.places import places
@@ -57,10 +58,10 @@ gate = "entmax15"
 prompt_place = "before-picture"
 regularizer = "none"
 weight = 1.0
-steps = 6
+steps = 4
 seeds = 1
 samples = 2
-held_out = 6
+held_out = 4
 scoring = "likelihood"  # generate: where not all questions are of yes or no
 scene = 0
 store = "runs"
@@ -119,7 +120,7 @@ others = {name: runs.get_or_run(TuneConfig(**without | {"method": name})) for na
 # %% tags=["remove-stderr"]
 rows = load_task(record.config.task, "test")
 shown = list(dict.fromkeys(row.picture for row in rows))[scene]
-about = [row for row in rows if row.picture == shown][:6]
+about = [row for row in rows if row.picture == shown][:4]
 found = places(record, about)
 asked = [row.prompt.partition("\n")[0] for row in about]
 weights = dict(zip(asked, found.weights, strict=True))
@@ -218,3 +219,12 @@ real = report.accuracy(evidence, "the real sample")
 if len(real):
     display(real.style.hide(axis="index").format(na_rep=""))
 display(Markdown(not_there(evidence, "the real sample")))
+
+# %% [markdown]
+# ## What it costs
+#
+# Beside the model's own pass a step has the gate, the bank, and the pictures' tokens, which are the same for all
+# methods.
+
+# %% tags=["hide-input"]
+display(Markdown(report.read_cost(bench.records())))

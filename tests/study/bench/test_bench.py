@@ -279,6 +279,7 @@ def test_committed_benchmarks(path, monkeypatch):
         assert {name for name in lacking if "66 + 88" not in name} == {
             *(f"{what}decode/{rows}" for rows in bench.DECODED for what in ("", "profile/")),
             f"steps/{bench.APART}",
+            *("places/steps", "places/looking"),
         }
     assert content["environment"]["device"] == "cpu"
     assert path.stat().st_size < 100_000

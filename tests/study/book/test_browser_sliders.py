@@ -43,7 +43,7 @@ def test_the_film_of_training(browser, base, width):
         before = figure.evaluate(DRAWN)
         shapes = figure.evaluate(SHAPES)
         ranges = figure.evaluate("figure => [figure.layout.xaxis.range, figure.layout.yaxis2.range]")
-        assert click_slider(page, figure, 1) == "step 60"
+        assert click_slider(page, figure, 1) == "step 30"
         after = figure.evaluate(DRAWN)
         last = figure.evaluate("figure => figure._transitionData._frames.at(-1).data.map(t => [t.x, t.y])")
         assert after[:5] == last

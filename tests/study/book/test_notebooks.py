@@ -57,6 +57,13 @@ def test_every_notebook_is_run_here():
     assert {path.stem for path in NOTEBOOKS} == set(QUICK)
 
 
+def test_the_run_that_two_chapters_share_has_the_same_parameters():
+    """What 02 has tuned 08 reads, and says so."""
+    chapters = [ROOT / "notebooks" / f"{name}.ipynb" for name in ("02_structural_evolution", "08_meaning")]
+    one, other = map(parameters_of, chapters)
+    assert one == other
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_paired_and_without_outputs(path):
     notebook = nbformat.read(path, as_version=4)

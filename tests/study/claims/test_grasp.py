@@ -212,3 +212,18 @@ def test_stage0_is_read_where_it_is(tmp_path, monkeypatch):
     (tmp_path / "smollm2-135m_vit-s14.json").write_text(json.dumps(gate(0.2, is_open=True)))
     assert grasp.stage0()["gate"]["pictures"] == 200
     assert EvalConfig().intervention == "none"
+
+
+def test_what_it_costs_by_hand():
+    """The newest record that has both parts counts; medians, so that one slow step says nothing."""
+    parts = {"places/steps": {"static": [2.0, 2.0, 9.0], "grasp": [2.2, 2.2, 2.1]}, "places/looking": 0.15}
+    here = {"environment": {"machine": "a machine", "threads": 2}}
+    found = [here | {"parts": {"places/steps": {}}}, here | {"parts": parts}]
+    said = report.read_cost(found)
+    assert said == (
+        "A step takes 1.10 times as long as with a static prompt of as many tokens: as was asked, at most 1.2. To look "
+        "at a thousand pictures takes 2.5 minutes, once: as was asked, at most 3. Measured on a machine with 2 threads."
+    )
+    slow = parts | {"places/steps": {"static": [2.0], "grasp": [3.0]}, "places/looking": 0.2}
+    assert report.read_cost([here | {"parts": slow}]).count("more than was asked") == 2
+    assert report.read_cost(found[:1]) == "What a step costs was not measured yet: `make bench` does that."

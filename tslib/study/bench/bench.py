@@ -21,7 +21,7 @@ from tslib.presets import PRESETS
 from tslib.records.durable import write
 from tslib.records.provenance import environment
 from tslib.records.record import COMMITTED
-from tslib.study.bench import cost, decode
+from tslib.study.bench import cost, decode, places
 from tslib.study.bench.cost import WAYS, Setting
 from tslib.topology import diagrams as topology
 
@@ -83,7 +83,7 @@ def parts() -> dict[str, Callable[[], Any]]:
     found["tsloss memory/4096/2048"] = partial(cost.peak_of_tsloss, 4096, 2048)
     found |= {f"exact/{n}": partial(_exact, n, 576) for n in (20, 100)}
     found |= {f"topology/{n}": partial(_topology, n, 576) for n in PROMPTS if n <= 200}
-    return found
+    return found | {"places/steps": places.steps, "places/looking": places.looking}
 
 
 def run(path: Path = PATH, *, force: bool = False) -> dict[str, Any]:

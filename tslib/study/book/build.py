@@ -61,7 +61,7 @@ def build(root: Path = ROOT, *, force: bool = False) -> Path:
     return html(root)
 
 
-LONGEST = ("11_grasp", "10_your_own_training", "02_structural_evolution", "04_benchmarks_and_models")
+LONGEST = ("11_grasp", "10_your_own_training", "04_benchmarks_and_models", "03_convergence")
 """Pages that take longest, by what `build` prints: run last, one of them would leave the other cores idle."""
 
 

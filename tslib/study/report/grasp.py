@@ -1,6 +1,7 @@
 """Sentences and tables on prompts tied to places."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from tslib import stats
 from tslib.config import TuneConfig
 from tslib.records.record import RunRecord
 from tslib.stats import Interval
+from tslib.study.bench.bench import place
 from tslib.study.claims import grasp as claims
 from tslib.study.claims.grasp import CHANCE, DECISION, Contrast, Decision
 from tslib.study.evidence import Evidence
@@ -29,10 +31,14 @@ __all__ = [
     "name",
     "possible",
     "read_choices",
+    "read_cost",
     "read_course",
     "read_live",
     "stage0",
 ]
+
+DEARER, MINUTES = 1.2, 3
+"""What was asked: how many times a static prompt's step GRASP's may take; minutes to look at a thousand pictures."""
 
 INTERVENTIONS = {
     "another question for the gate": "question",
@@ -272,6 +278,27 @@ def read_course(course: pd.DataFrame) -> str:
     if np.isnan(last["gradient"]):
         return f"{said}; this gate has no scores to learn."
     return f"{said}, and the gradient of the gate's scores from {first['gradient']:.2g} to {last['gradient']:.2g}."
+
+
+def read_cost(records: Iterable[dict[str, Any]]) -> str:
+    """Say what a step costs beside one with a static prompt, and looking at pictures, and whether that is as asked.
+
+    Parameters
+    ----------
+    records
+        Of the benchmark, the newest first (``bench.records``); the first that has these parts counts.
+    """
+    record = next((one for one in records if {"places/steps", "places/looking"} <= one["parts"].keys()), None)
+    if record is None:
+        return "What a step costs was not measured yet: `make bench` does that."
+    seconds, picture = record["parts"]["places/steps"], record["parts"]["places/looking"]
+    times, minutes = np.median(seconds["grasp"]) / np.median(seconds["static"]), picture * 1000 / 60
+    met = {True: "as was asked", False: "more than was asked"}
+    return (
+        f"A step takes {times:.2f} times as long as with a static prompt of as many tokens: {met[times <= DEARER]}, at "
+        f"most {DEARER:g}. To look at a thousand pictures takes {minutes:.1f} minutes, once: "
+        f"{met[minutes <= MINUTES]}, at most {MINUTES}. Measured on {place(record)}."
+    )
 
 
 def read_live(rows: Mapping[str, pd.DataFrame]) -> str:
