@@ -79,7 +79,7 @@ def test_peft_computes_the_same(real, method, scale, encoding, two_steps, tmp_pa
     rows = [Encoded(question, []) for question in QUESTIONS]
     with torch.no_grad():
         ours = [model(**model_inputs([row], prompt, model)[1]).logits[0] for row in rows]
-    replies = [generate(model, tokenizer, prompt, [row], max_new_tokens=6)[0] for row in rows]
+    replies = [generate(model, tokenizer, prompt, [row], max_new_tokens=4)[0] for row in rows]
 
     save_adapter(record, tmp_path / "adapter")
     tuned = PeftModel.from_pretrained(model, str(tmp_path / "adapter")).eval()
@@ -88,7 +88,7 @@ def test_peft_computes_the_same(real, method, scale, encoding, two_steps, tmp_pa
         mask = torch.ones_like(ids)
         with torch.no_grad():
             theirs = tuned(input_ids=ids, attention_mask=mask).logits
-            reply = tuned.generate(input_ids=ids, attention_mask=mask, max_new_tokens=6, do_sample=False)
+            reply = tuned.generate(input_ids=ids, attention_mask=mask, max_new_tokens=4, do_sample=False)
         torch.testing.assert_close(theirs[0], ours[row], rtol=1e-5, atol=1e-5)
         ends = stop_ids(tokenizer, model.generation_config)
         assert until(reply[0, len(question) :].tolist(), ends) == replies[row]

@@ -146,7 +146,7 @@ names = st.sampled_from([field.name for field in dataclasses.fields(TuneConfig)]
 defaults = {field.name: field.default for field in dataclasses.fields(TuneConfig)}
 
 
-@settings(max_examples=10_000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4_000, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(names, value, max_size=3), st.sampled_from(["dict", "json", "yaml"]))
 @example({"lr": 1e400}, "dict")
 @example({"blocks": 1}, "dict")

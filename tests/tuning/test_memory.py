@@ -84,8 +84,8 @@ def test_several_rows_keep_no_mask() -> None:
 @pytest.mark.parametrize(
     ("name", "dtype", "question", "batch"),
     [
-        *(("smollm2-135m", dtype, 600, 2) for dtype in ("float32", "bfloat16")),
-        *(("gemma3-270m", dtype, 600, 2) for dtype in ("float32", "bfloat16")),
+        ("smollm2-135m", "float32", 600, 2),
+        ("gemma3-270m", "bfloat16", 600, 2),
         ("smollm2-135m", "float32", LONG, 1),
     ],
 )
