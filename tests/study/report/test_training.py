@@ -20,6 +20,7 @@ def test_sentences():
     theirs = torch.tensor([[[9.0, 9.0], [1.25, -8.0]]])
     said = report_training.read_difference(ours, theirs)
     assert said == "The largest difference of a logit is 2.5e-01; the largest logit is 9.0."
+    assert report_training.read_difference(ours, ours) == "All logits are the same, to the last bit."
     ratios = pd.DataFrame({"regularizer": ["none", "a", "b", "c"], "gradient ratio": [0.0, 0.05, 0.2, 0.01]})
     assert "2 of 3 are shorter than a tenth" in report_training.read_regularizers(ratios)
 

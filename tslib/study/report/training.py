@@ -50,6 +50,8 @@ def read_loss(table: pd.DataFrame, column: str) -> str:
 def read_difference(ours: Float[Tensor, "b l v"], theirs: Float[Tensor, "b l v"]) -> str:
     """Say how far PEFT's logits are from ours."""
     apart = float((ours - theirs).abs().max())
+    if not apart:
+        return "All logits are the same, to the last bit."
     return f"The largest difference of a logit is {apart:.1e}; the largest logit is {float(theirs.abs().max()):.1f}."
 
 
