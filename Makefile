@@ -37,11 +37,9 @@ links: setup  ## check the links that lead out of the book; needs a network, and
 screenshots: setup  ## draw the README's pictures of the book, from the pages of make book, with Chromium
 	$(BIN)/python tests/browser.py --screenshots
 
-# Processes of one thread each, one more than there are cores, since some tests wait for processes of their own. Each
-# goes through a run of tests, so that what tests of a file share is made once, and whichever ends first takes over half
-# of what another has left.
-AT_ONCE = $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))')
-PYTEST  = OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(AT_ONCE) --dist worksteal
+# Some processes of one thread each: most tests wait for Python, not for arithmetic. Each goes through a run of tests,
+# so that what tests of a file share is made once, and whichever ends first takes over half of what another has left.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test: setup  ## style, types and tests
 	$(BIN)/ruff check .

@@ -162,7 +162,7 @@ weight = 1.0
 samples = 1
 problems = 1
 seeds = 1
-max_steps = 25
+max_steps = 100
 answer_every = 0  # steps between decoded replies; 0: none
 preset = "fast"
 store = "runs"
@@ -173,7 +173,7 @@ n_tokens = 20
 settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% tags=["remove-stderr"]
-fields = parameters.fields(globals(), "regularizer", "sample_seed", "seed", topology_every=5)
+fields = parameters.fields(globals(), "regularizer", "sample_seed", "seed")
 configs = paired(["none", regularizer], sample_seeds=range(problems), seeds=range(seeds), **fields)
 runs = RunStore(parameters.folder(store))
 records = [runs.get_or_run(config, prompts=True) for config in configs]

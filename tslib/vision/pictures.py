@@ -21,7 +21,7 @@ from tslib.models import loading as models
 from tslib.vision import drawing, scenes
 from tslib.vision.encoders import find_encoder, load_encoder
 
-__all__ = ["SCENES", "check_picture", "checksum", "grid_file", "grids", "pixels"]
+__all__ = ["SCENES", "check_picture", "checksum", "grid_file", "grids", "look", "pixels"]
 
 SCENES = "aerial-scenes/"
 """What the key of a scene begins with."""
@@ -192,14 +192,23 @@ def grids(
     with tqdm(total=len(missing), desc=f"{encoder} looks at pictures", disable=not progress, leave=False) as bar:
         for start in range(0, len(missing), AT_ONCE):
             part = missing[start : start + AT_ONCE]
-            seen = np.stack([pixels(pictures[index], spec.side, rows[index]) for index in part])
-            with torch.no_grad():
-                found = load_encoder(encoder, device)(torch.from_numpy(seen).to(device)).half().cpu()
+            found = look([pictures[index] for index in part], encoder, [rows[index] for index in part], device)
             for index, grid in zip(part, found, strict=True):
                 kept[index] = grid
                 _keep(files[index], grid.numpy())
             bar.update(len(part))
     return torch.stack([grid for grid in kept if grid is not None])
+
+
+def look(
+    pictures: Sequence[str], encoder: str, where: Sequence[str] = (), device: str = "cpu"
+) -> Float[Tensor, "p g g c"]:
+    """Let an encoder look at pictures, all at once and without the cache; parameters and errors as in `grids`."""
+    side, rows = find_encoder(encoder).side, where or [""] * len(pictures)
+    seen = np.stack([pixels(picture, side, row) for picture, row in zip(pictures, rows, strict=True)])
+    with torch.no_grad():
+        found: Tensor = load_encoder(encoder, device)(torch.from_numpy(seen).to(device))
+    return found.half().cpu()
 
 
 def _kept(file: Path, shape: tuple[int, int, int]) -> Tensor | None:

@@ -83,7 +83,9 @@ def parts() -> dict[str, Callable[[], Any]]:
     found["tsloss memory/4096/2048"] = partial(cost.peak_of_tsloss, 4096, 2048)
     found |= {f"exact/{n}": partial(_exact, n, 576) for n in (20, 100)}
     found |= {f"topology/{n}": partial(_topology, n, 576) for n in PROMPTS if n <= 200}
-    return found | {"places/steps": places.steps, "places/looking": places.looking}
+    found["places/steps"] = lambda: {way: _rounded(seconds) for way, seconds in places.steps().items()}
+    found["places/looking"] = lambda: round(places.looking(), 5)
+    return found
 
 
 def run(path: Path = PATH, *, force: bool = False) -> dict[str, Any]:

@@ -3,13 +3,10 @@
 import time
 from typing import Any
 
-import numpy as np
-import torch
-
 from tslib.config import TuneConfig
 from tslib.tuning.loop import tune
-from tslib.vision.encoders import find_encoder, load_encoder
-from tslib.vision.pictures import AT_ONCE, SCENES, pixels
+from tslib.vision.encoders import load_encoder
+from tslib.vision.pictures import AT_ONCE, SCENES, look
 
 __all__ = ["WAYS", "looking", "steps"]
 
@@ -44,8 +41,7 @@ def steps(rounds: int = 3, few: int = 4, rows: int = 4) -> dict[str, list[float]
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(rounds):
         for way, own in WAYS.items():
-            done = tune(TuneConfig(**fields, **own), progress=False)
-            found[way] += [round(float(seconds), 5) for seconds in done.steps["seconds"].iloc[1:]]
+            found[way] += tune(TuneConfig(**fields, **own), progress=False).steps["seconds"].iloc[1:].tolist()
     return found
 
 
@@ -59,11 +55,9 @@ def looking(encoder: str = "vit-s14", pictures: int = 64) -> float:
     pictures
         Generated scenes, as many at once as in use.
     """
-    side, see = find_encoder(encoder).side, load_encoder(encoder)
+    load_encoder(encoder)
+    keys = [f"{SCENES}bench/{number}" for number in range(pictures)]
     begun = time.perf_counter()
     for start in range(0, pictures, AT_ONCE):
-        numbers = range(start, min(start + AT_ONCE, pictures))
-        drawn = np.stack([pixels(f"{SCENES}bench/{number}", side) for number in numbers])
-        with torch.no_grad():
-            see(torch.from_numpy(drawn))
-    return round((time.perf_counter() - begun) / pictures, 5)
+        look(keys[start : start + AT_ONCE], encoder)
+    return (time.perf_counter() - begun) / pictures
