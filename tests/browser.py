@@ -99,15 +99,20 @@ OPEN_ALL = """() => {
     document.querySelectorAll('details').forEach(details => details.open = true);
     document.getAnimations().forEach(animation => animation.finish());
 }"""
+# The theme's own button goes from light to dark, and from dark by way of the system's, which is light here, to light.
+CHANGE_THEME = """() => {
+    const root = document.documentElement, before = root.dataset.theme;
+    const button = document.querySelector('.theme-switch-button');
+    for (let click = 0; click < 3 && root.dataset.theme === before; click++) button.click();
+}"""
 # Axe would load style sheets a second time, some from a wrong address.
 AXE = {"resultTypes": ["violations"], "preload": False}
 COLOURS = ["color-contrast", "link-in-text-block"]
 """Axe's rules on colours, which take most of its time: colours depend on the theme, not on the width."""
-RULES: dict[str, dict[str, Any]] = {
-    "all": {},
-    "colours": {"runOnly": COLOURS},
-    "others": {"rules": {rule: {"enabled": False} for rule in COLOURS}},
-}
+ALL: dict[str, Any] = {}
+OF_COLOURS: dict[str, Any] = {"runOnly": COLOURS}
+OTHERS: dict[str, Any] = {"rules": {rule: {"enabled": False} for rule in COLOURS}}
+OTHER_THEME = {"light": "dark", "dark": "light"}
 
 
 @dataclass(frozen=True)
@@ -118,13 +123,12 @@ class Look:
     theme: str
     folder: bool = False
     """From a folder, not over HTTP."""
-    rules: str = "all"
-    """Which of Axe's rules."""
+    colours: bool = True
+    """Whether Axe looks at colours, in this theme and then in the other one."""
 
 
 DESKTOP_LIGHT = Look(DESKTOP, "light")
-PHONE_LIGHT = Look(PHONE, "light", folder=True, rules="others")
-DESKTOP_DARK = Look(DESKTOP, "dark", rules="colours")
+PHONE_LIGHT = Look(PHONE, "light", folder=True, colours=False)
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ class Visit:
     facts: dict[str, Any]
     """The answer of ``LOOK``."""
     violations: list[str]
-    """Of axe-core's rules, serious or critical, everything that folds open: rule, impact and elements."""
+    """Of axe-core's rules, serious or critical, everything that folds open: theme, rule, impact and elements."""
 
 
 def missing() -> str:
@@ -185,15 +189,19 @@ def visit(browser: Browser, base: str, path: str, look: Look) -> Visit:
     with opened(browser, base, width=look.width, theme=look.theme) as (page, errors):
         n_bytes, seconds = load(page, base + path)
         facts = page.evaluate(LOOK)
-        page.evaluate(OPEN_ALL)
-        found = Axe().run(page, options=AXE | RULES[look.rules]).response["violations"]
-        if look.theme != (shown := page.evaluate("document.documentElement.dataset.theme")):
-            errors.append(f"the theme is {shown}, not {look.theme}")
-        return Visit(list(errors), n_bytes, seconds, facts, [_said(rule) for rule in found if _weighs(rule)])
+        violations = _violations(page, look.theme, ALL if look.colours else OTHERS)
+        if look.colours:
+            page.evaluate(CHANGE_THEME)
+            violations += _violations(page, OTHER_THEME[look.theme], OF_COLOURS)
+        return Visit(list(errors), n_bytes, seconds, facts, violations)
 
 
-def _weighs(rule: dict[str, Any]) -> bool:
-    return rule["impact"] in ("serious", "critical")
+def _violations(page: Page, theme: str, rules: dict[str, Any]) -> list[str]:
+    page.evaluate(OPEN_ALL)
+    found = Axe().run(page, options=AXE | rules).response["violations"]
+    said = [f"{theme}: {_said(rule)}" for rule in found if rule["impact"] in ("serious", "critical")]
+    shown = page.evaluate("document.documentElement.dataset.theme")
+    return said if shown == theme else [*said, f"the theme is {shown}, not {theme}"]
 
 
 def _said(rule: dict[str, Any]) -> str:

@@ -6,9 +6,11 @@ import re
 import subprocess
 import tomllib
 import venv
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -35,12 +37,32 @@ def distribution(requirement):
     return re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-")
 
 
+def needed(names):
+    """The installed distributions of some names, with all that these need in turn."""
+    found, asked = {}, list(names)
+    while asked:
+        name = distribution(asked.pop())
+        if name not in found:
+            found[name] = Distribution.from_name(name)
+            requirements = map(Requirement, found[name].requires or [])
+            asked += [one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return found.values()
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """The Python of an environment with the base alone, of the versions that the project pins."""
+    """The Python of an environment into which pip installed the base alone.
+
+    What the base needs is linked from the environment of the tests, so that pip finds it there and need not unpack it.
+    """
     folder = tmp_path_factory.mktemp("base")
     venv.create(folder / "env", with_pip=True)
     python = folder / "env" / "bin" / "python"
+    (site,) = (folder / "env" / "lib").glob("python*/site-packages")
+    for one in needed(PROJECT["dependencies"]):
+        for name in {path.parts[0] for path in one.files} - {"..", "__pycache__"}:
+            if not (site / name).exists():
+                (site / name).symlink_to(one.locate_file(name))
     source = folder / "source"
     source.mkdir()
     for name in ("tslib", "pyproject.toml", "README.md", "LICENSE"):

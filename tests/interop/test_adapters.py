@@ -26,6 +26,7 @@ from tslib.config import TuneConfig
 from tslib.errors import InputError, ResourceError
 from tslib.interop.adapters import Adapter, load_adapter, push_adapter, save_adapter
 from tslib.models import loading as models
+from tslib.prompts import probe
 from tslib.prompts.decoding import generate
 from tslib.prompts.encoding import Encoded, stop_ids, until
 from tslib.prompts.forward import forward
@@ -47,7 +48,9 @@ def real(request):
     """A copy of an embedded model, since PEFT would keep hold of the shared one."""
     if request.param != "smollm2-135m":
         request.getfixturevalue("gemma3_270m")
-    return request.param, models.load_model(request.param, device="cpu", dtype="float32")
+    loaded = models.load_model(request.param, device="cpu", dtype="float32")
+    probe.remember(loaded.model, request.param)
+    return request.param, loaded
 
 
 def with_prompt(name, record, model, method, scale, encoding="none"):

@@ -222,12 +222,12 @@ def test_the_jobs_keep_the_cache_folder_of_their_caller(tmp_path):
 
 def test_runs_are_made_in_the_order_of_priorities(tmp_path, tiny_model):
     fields = f"model: {tiny_model}, task: multiple-choice, n_tokens: 2, max_steps: 1, answer_every: 0, device: cpu"
-    grids = [f"  - {{name: g{p}, priority: {p}, fields: {{{fields}, seed: {p}}}}}\n" for p in (2, 3, 1)]
+    grids = [f"  - {{name: g{p}, priority: {p}, fields: {{{fields}, seed: {p}}}}}\n" for p in (2, 1)]
     sweep = sweep_of(tmp_path / "order.yaml", "title: t\ngrids:\n" + "".join(grids))
     store = RunStore(tmp_path / "runs")
     assert engine.run(sweep, store, jobs=1, group=1) == []
     made = sorted(store.folders(), key=lambda path: (path / "record.json").stat().st_mtime_ns)
-    assert [store.load(path).config.seed for path in made] == [1, 2, 3]
+    assert [store.load(path).config.seed for path in made] == [1, 2]
 
 
 def test_two_sweeps_at_once_on_one_store(short, tmp_path):

@@ -57,7 +57,7 @@ def test_length_has_no_part_in_cosine(vocabulary):
 
 def test_gemma_s_words_are_as_they_enter_it(gemma3_270m):
     """Its embedding multiplies by √d: a prompt that started as words is nearest to these, at distance 0."""
-    loaded = models.load_model("gemma3-270m", device="cpu", dtype="float32")
+    loaded = models.shared_model("gemma3-270m", "cpu", "float32")
     vocabulary = Vocabulary(*loaded)
     ids = ids_of(vocabulary, " house", " seven")
     with torch.no_grad():

@@ -11,7 +11,6 @@ import pytest
 from browser import (
     BOOK,
     CHAPTERS,
-    DESKTOP_DARK,
     DESKTOP_LIGHT,
     PAGES,
     PHONE,
@@ -134,7 +133,7 @@ def test_links_within_the_book_lead_somewhere(visited, base, path):
 
 
 @every_page
-@pytest.mark.parametrize("look", [DESKTOP_LIGHT, PHONE_LIGHT, DESKTOP_DARK], ids=["desktop", "phone", "dark"])
+@every_width
 def test_axe_finds_nothing_serious(visited, path, look):
     assert visited(path, look).violations == []
 

@@ -1,5 +1,6 @@
 """The PDF of the whole book, and what is said where there is nothing to print it from or with."""
 
+import os
 import re
 import unicodedata
 
@@ -7,6 +8,7 @@ import nbformat
 import pytest
 import yaml
 from browser import ROOT
+from filelock import FileLock
 from pypdf import PdfReader
 
 from tslib.__main__ import main
@@ -16,7 +18,17 @@ from tslib.study.book import printing
 
 @pytest.fixture(scope="module")
 def pdf(book, tmp_path_factory):
-    return PdfReader(printing.write(tmp_path_factory.mktemp("pdf") / "book.pdf"))
+    """The book, printed by the first of the test processes that wants it."""
+    file = printed(tmp_path_factory.getbasetemp())
+    with FileLock(file.with_suffix(".lock")):
+        if not file.exists():
+            printing.write(file)
+    return PdfReader(file)
+
+
+def printed(folder):
+    """The file that test processes share, whose folders lie side by side in one of the session."""
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "book.pdf"
 
 
 @pytest.fixture(scope="module")
