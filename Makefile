@@ -25,7 +25,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --use-pep517 --requirement requirements.txt --editable .
 	@touch $@
 
-book: setup  ## run every notebook on the embedded model and build _build/html
+book: $(VENV)/.installed  ## run every notebook on the embedded model and build _build/html
 	$(BIN)/python -m tslib book
 
 pdf: setup  ## the book that make book built as one PDF, _build/book.pdf; needs Chromium

@@ -1,6 +1,7 @@
 """What several test modules share: the embedded model, a task of a few words, a record, a cache of the test's own."""
 
 import dataclasses
+import gc
 import json
 import os
 import sys
@@ -40,6 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault(FORCED, "onednn")  # else a timing would decide on bits that tests compare
     if "MUTANT_UNDER_TEST" in os.environ:
         config.pluginmanager.register(FastestFirst())
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected stays: no later search for garbage has to go through it, half a second each."""
+    gc.collect()
+    gc.freeze()
 
 
 class Toy(Task):

@@ -283,7 +283,7 @@ def test_a_sweep_that_is_stopped_keeps_the_runs_under_way(tmp_path, tiny_model, 
 
 def test_each_process_is_killed_once(tmp_path):
     """Short: the long version is make torture."""
-    found = torture.torture(tmp_path, kills=4, seed=1)
+    found = torture.torture(tmp_path, kills=4, seed=1, longest=5.0)
     assert found["kills"] == {"all": 1, "jobs": 1, "engine": 1, "command": 1}
     assert found["runs"] >= 6
     assert [found[name] for name in ("missing", "differences", "stray", "damaged")] == [[], [], [], []]

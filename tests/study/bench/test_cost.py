@@ -8,6 +8,7 @@ import torch
 
 from tslib.config import TuneConfig
 from tslib.errors import InputError, ResourceError
+from tslib.models import loading as models
 from tslib.prompts.encoding import encode
 from tslib.study.bench import cost
 from tslib.study.bench.cost import Setting, alternate, flops, matrix_rate, peak_memory, profile, repeat, spread
@@ -16,6 +17,17 @@ from tslib.tasks import load_task
 SMALL = Setting(batch=2, question=45, answer=4)
 # the Trainer asks a property of the model that transformers is about to rename
 TRAINER = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def first_layers(tmp_path_factory):
+    """A folder with six layers of the embedded model, which have its weights and take a third of its time."""
+    model, tokenizer = models.load_model("smollm2-135m", device="cpu", dtype="float32")
+    model.model.layers, model.config.num_hidden_layers = model.model.layers[:6], 6
+    folder = tmp_path_factory.mktemp("layers")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
 
 
 @pytest.mark.parametrize(("batch", "question", "answer"), [(8, 60, 60), (1, 1024, 8), (2, 40, 1)])
@@ -67,8 +79,10 @@ def test_ways_take_turns_and_begin_alike(smollm2_135m, monkeypatch):
 
 
 @TRAINER
-def test_losses_are_those_of_peft_over_twenty_steps():
-    done = alternate(Setting(batch=2, question=32, answer=6), 20, ("peft", "prefix"), device="cpu", lr=5e-5)
+def test_losses_are_those_of_peft_over_twenty_steps(first_layers):
+    done = alternate(
+        Setting(model=first_layers, batch=2, question=32, answer=6), 20, ("peft", "prefix"), device="cpu", lr=5e-5
+    )
     assert done["prefix"].losses == pytest.approx(done["peft"].losses, rel=1e-4)
     assert done["peft"].losses[-1] < (1 - 1e-3) * done["peft"].losses[0], "it is trained"
 
@@ -136,12 +150,13 @@ def test_where_a_step_goes(placement):
     assert spent["products"] > spent["attention"]
 
 
-def test_memory_above_the_model():
+def test_memory_above_the_model(first_layers):
     """Twice the rows take up to twice the memory; PEFT keeps the logits of all positions."""
-    one, two = (peak_memory(Setting(batch=batch, question=40, answer=20), "prefix") for batch in (1, 2))
+    few, many = (Setting(model=first_layers, batch=batch, question=40, answer=20) for batch in (1, 2))
+    one, two = (peak_memory(setting, "prefix") for setting in (few, many))
     assert 1.1 * one < two < 2.2 * one
     logits = 2 * 80 * 49_152 * 4
-    assert peak_memory(Setting(batch=2, question=40, answer=20), "peft") > two + logits
+    assert peak_memory(many, "peft") > two + logits
 
 
 def test_a_process_that_fails_says_why():

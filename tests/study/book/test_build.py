@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from tslib.__main__ import main
-from tslib.errors import ResourceError
+from tslib.errors import InputError, ResourceError
 from tslib.study.book import build as book
 from tslib.study.book import reuse
 
@@ -43,6 +43,12 @@ def test_a_notebook_that_raises_keeps_no_other_from_being_run(checkout, monkeypa
     assert "WARNING" not in err, "kernels have nothing to warn of"
     again = reuse.reused(checkout / "executed", reuse.digests(book.pages(checkout)))
     assert [(run.name, run.seconds > 0) for run in again] == [("a", True), ("c", True)]
+
+
+def test_a_model_that_cannot_be_had_ends_the_build(checkout, monkeypatch):
+    monkeypatch.setattr(book, "MODEL", "smollm9-135m")
+    with pytest.raises(InputError, match="unknown model 'smollm9-135m'"):
+        book.build(checkout)
 
 
 @pytest.fixture

@@ -12,11 +12,16 @@ import joblib
 from tqdm import tqdm
 
 from tslib.errors import ResourceError
+from tslib.models import loading as models
 from tslib.study.book.reuse import Run, digests, note, reused, told
 
 ROOT = Path(__file__).resolve().parents[3]
 EXECUTED = ROOT / "book" / "executed"
 """Where the pages made by a build go; not under version control."""
+MODEL = "smollm2-135m"
+"""The model that notebooks run on at their default parameters."""
+KERNEL = ["--log-level=CRITICAL", "--IPKernelApp.exec_lines=import gc; gc.set_threshold(50_000, 20, 50)"]
+"""One that is stopped as it ends would say "KeyboardInterrupt"; looking for garbage takes a second of each import."""
 MOST = 4
 """Notebooks at once, at most: each holds a model, about 2 GiB."""
 
@@ -27,7 +32,7 @@ def pages(root: Path = ROOT) -> list[Path]:
 
 
 def build(root: Path = ROOT, *, force: bool = False) -> Path:
-    """Run the notebooks at their default parameters and build ``_build/html``; a warning is an error.
+    """Fetch the embedded model, run the notebooks at their default parameters and build ``_build/html``.
 
     Several are run at once, with the processor's cores divided among them, and one that raises does not keep the others
     from being run. One whose page was made of what there is now is not run again. What took how long is printed.
@@ -42,7 +47,7 @@ def build(root: Path = ROOT, *, force: bool = False) -> Path:
     Raises
     ------
     ResourceError
-        If a notebook raises or a page has a warning; the message names it.
+        If the model cannot be had, a notebook raises, or a page has a warning; the message names it.
     """
     notebooks = pages(root)
     if not notebooks:
@@ -51,10 +56,11 @@ def build(root: Path = ROOT, *, force: bool = False) -> Path:
     missing = [notebook for notebook in notebooks if notebook.stem not in {run.name for run in runs}]
     cores = joblib.cpu_count()
     at_once = max(1, min(len(missing), cores, MOST))
-    jobs = [joblib.delayed(_timed)(notebook, EXECUTED / notebook.name) for notebook in in_turn(missing)]
+    jobs = [joblib.delayed(models.fetch)(MODEL), joblib.delayed(of_records)(EXECUTED)]  # the second needs no model
+    jobs += [joblib.delayed(_timed)(notebook, EXECUTED / notebook.name) for notebook in in_turn(missing)]
     with joblib.parallel_config("loky", inner_max_num_threads=max(1, cores // at_once)):
-        done = joblib.Parallel(at_once, return_as="generator_unordered")([*jobs, joblib.delayed(of_records)(EXECUTED)])
-        runs += [made for made in tqdm(done, "pages", len(jobs) + 1, unit="page") if isinstance(made, Run)]
+        done = joblib.Parallel(at_once, return_as="generator_unordered")(jobs)
+        runs += [made for made in tqdm(done, "the model, the records, notebooks", len(jobs)) if isinstance(made, Run)]
     print(told(runs, time.monotonic() - began))
     if failed := sorted(run.failed for run in runs if run.failed):
         raise ResourceError("; ".join(failed))
@@ -178,7 +184,7 @@ def execute(notebook: Path, output: Path, *, progress: bool = True) -> None:
             log_output=False,
             progress_bar=progress,
             config=encrypted,
-            extra_arguments=["--log-level=CRITICAL"],  # else one that is stopped as it ends says "KeyboardInterrupt"
+            extra_arguments=KERNEL,
         )
     except papermill.PapermillExecutionError as error:
         raise ResourceError(
