@@ -1,6 +1,7 @@
 """The command line: ``python -m tslib COMMAND``. What goes wrong is told in one line."""
 
 import contextlib
+import gc
 import io
 import itertools
 import os
@@ -85,4 +86,5 @@ def _fail(message: str, status: int = 1) -> int:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(50_000, 20, 50)  # what is imported stays; looking for garbage in it takes a second
     sys.exit(main())

@@ -71,8 +71,9 @@ def test_embedding_gaussian_has_the_vocabularys_mean_and_spread(request, name):
     off = (values.mean(0) - mean) / spread * math.sqrt(2000)
     assert float(off.square().mean()) == pytest.approx(1, rel=0.3), "as far off as means of 2,000 draws are"
     assert float((values.std(0) / spread).mean()) == pytest.approx(1, rel=0.01)
-    scaled = start((model, tokenizer), init="embedding-gaussian", n_tokens=2000, prompt_scale="sqrt_d")
-    torch.testing.assert_close(scaled().double(), values, msg="what enters the model is the same")
+    if name == "smollm2-135m":  # of the larger vocabulary once is enough
+        scaled = start((model, tokenizer), init="embedding-gaussian", n_tokens=2000, prompt_scale="sqrt_d")
+        torch.testing.assert_close(scaled().double(), values, msg="what enters the model is the same")
 
 
 @pytest.mark.parametrize("scale", ["none", "sqrt_d"])

@@ -10,6 +10,7 @@ import papermill
 import pytest
 
 from tslib.runs.store import RunStore
+from tslib.study.book.build import KERNEL
 from tslib.study.book.pages import parameters
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -109,7 +110,7 @@ def test_runs_with_other_settings_and_without_a_word_on_stderr(path, tiny_folder
     if "settings" in own:
         changed = CHANGED | OF_PICTURES.get(path.stem, {})
         quick |= {"settings": changed}
-    done = papermill.execute_notebook(path, tmp_path / path.name, quick, progress_bar=False)
+    done = papermill.execute_notebook(path, tmp_path / path.name, quick, progress_bar=False, extra_arguments=KERNEL)
     figures = 0
     for cell in done.cells:
         for output in cell.get("outputs", []):

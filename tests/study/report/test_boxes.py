@@ -29,8 +29,9 @@ FEWER, SAME, MORE = Interval(-5, -6, -4), Interval(0, -1, 1), Interval(5, 4, 6)
 def numbers(monkeypatch):
     """Stand-ins for the numbers of the box on speed."""
 
-    def make(speed):
-        monkeypatch.setattr(claims, "geometric", lambda evidence: (speed, 60, 7))
+    def make(speed, acted=30):
+        of_all = (Interval(1.0, 0.93, 1.07), 60, 7)
+        monkeypatch.setattr(claims, "geometric", lambda _, treated=True: (speed, acted, 4) if treated else of_all)
         monkeypatch.setattr(headline.stats, "mean_iterations", lambda table: 100.0)
         return SimpleNamespace(runs=lambda grid: pd.DataFrame({"regularizer": ["none", "tsloss"]}))
 
@@ -48,11 +49,15 @@ def numbers(monkeypatch):
 )
 def test_speed(numbers, speed, said):
     box = headline.speed(numbers(speed))
-    assert box.startswith(f"**{said}.** To make SmolLM2-135M write a GSM8K solution word for word takes 100 ")
-    assert "takes 100 steps on average with TSLoss, 100 without. Over the 60 pairs that last" in box
-    assert ("A gain of more than 10% is unlikely." in box) == (speed == AROUND)
-    assert box.endswith(f"the ratio is {speed}.{box.split(f'{speed}.')[1]}")
+    example = "To make SmolLM2-135M write one GSM8K solution word for word takes 100 steps with TSLoss, 100 without."
+    paper = "The paper has 0.57, with Gemma-2B-IT."
+    assert box == (
+        f"**{said}.** {example} Over 30 pairs that last until TSLoss has acted, in four settings, the ratio is "
+        f"{speed}. Over all 60 it is 1.00 [0.93, 1.07]. {paper}"
+    )
     assert prose.faults(box) == []
+    always = headline.speed(numbers(speed, acted=60))
+    assert always == f"**{said}.** {example} Over 60 pairs, in four settings, the ratio is {speed}. {paper}"
 
 
 @pytest.mark.parametrize("evens", [BELOW, AROUND])
@@ -60,7 +65,7 @@ def test_speed(numbers, speed, said):
     ("loops", "said"),
     [
         (MORE, ", and makes loops instead of removing them.** At step 300 a prompt has 5.0 [4.0, 6.0] loops more than"),
-        (FEWER, ", and removes loops.** At step 300 a prompt has 5.0 [4.0, 6.0] loops fewer than without it."),
+        (FEWER, ", and removes loops.** At step 300 a prompt has 5.0 [4.0, 6.0] loops fewer than one without."),
         (SAME, ", and neither makes nor removes loops.** At step 300 a prompt has 0.0 [-1.0, 1.0] loops more than"),
     ],
 )
@@ -68,7 +73,7 @@ def test_the_cloud(evens, loops, said):
     box = headline.cloud(evens, loops)
     even = "TSLoss spaces tokens evenly, as designed" if evens is BELOW else "TSLoss does not space tokens evenly"
     assert box.startswith(f"**{even}{said}")
-    assert box.endswith(f"differ {evens} times as much as without it.")
+    assert box.endswith(f"between neighbouring tokens is {evens} of what it is without.")
     assert prose.faults(box) == []
 
 
@@ -324,7 +329,7 @@ def test_replies_of_all_experiments():
 
 def value(setting, of, ratio, high=None):
     row = {"setting": setting, "value": of, "ratio": ratio, "low": ratio - 0.05, "high": high or ratio + 0.05}
-    return row | {"pairs": 5, "iterations": 100 * ratio, "default": 100.0, "dtype": "bfloat16"}
+    return row | {"pairs": 5, "iterations": 100 * ratio, "default": 100.0, "dtype": "bfloat16", "model": "smollm2-135m"}
 
 
 @pytest.mark.parametrize(
@@ -332,17 +337,18 @@ def value(setting, of, ratio, high=None):
     [
         (
             [value("init", "vocabulary", 0.51), value("n_tokens", 50, 0.8)],
-            "**Starting from words instead of noise halves the steps.** On GSM8K without TSLoss it takes 51 steps in "
-            "place of 100: a ratio of 0.51 [0.46, 0.56], the best of two settings on 5 pairs in bfloat16.",
+            "**Starting from words instead of noise halves the steps on GSM8K.** Without TSLoss SmolLM2-135M takes 51 "
+            "steps in place of 100: a ratio of 0.51 [0.46, 0.56], the best of two settings on 5 pairs in bfloat16.",
         ),
         (
             [value("init", "text", 0.7)],
-            "**Starting from a text instead of noise saves 30% of the steps.** On GSM8K without TSLoss it takes 70 "
-            "steps in place of 100: a ratio of 0.70 [0.65, 0.75], the only setting tried on 5 pairs in bfloat16.",
+            "**Starting from a text instead of noise saves 30% of the steps on GSM8K.** Without TSLoss SmolLM2-135M "
+            "takes 70 steps in place of 100: a ratio of 0.70 [0.65, 0.75], the only setting tried on 5 pairs in "
+            "bfloat16.",
         ),
         (
             [value("n_tokens", 50, 0.8)],
-            "**A prompt of 50 tokens instead of 20 saves 20% of the steps.** On GSM8K",
+            "**A prompt of 50 tokens instead of 20 saves 20% of the steps on GSM8K.** Without",
         ),
         (
             [value("n_tokens", 50, 0.9, high=1.1), value("init", "text", 0.95)],
@@ -391,7 +397,10 @@ def test_verdicts(held, failed, open_, said):
     assert prose.faults(box) == []
     other = found | {"C3": verdict("reproduced")}
     assert verdicts.summary(other, found).endswith("one is judged otherwise.")
-    assert verdicts.otherwise(other, found).endswith("one is reproduced: *loops vanish faster with more samples*.")
+    assert verdicts.otherwise(other, found) == (
+        "The rules as they were registered judge 14 of them alike, the others not: "
+        "*loops vanish faster with more samples* is reproduced."
+    )
 
 
 def test_claims_without_a_verdict_are_counted_and_each_has_a_short_name():

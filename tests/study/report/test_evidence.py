@@ -135,10 +135,8 @@ def test_settings_by_themselves_are_held_against_the_default(whole, nothing):
     assert worded["at the value"].tolist() == ["101.0 (2 censored)", "101.0", "101.0", "51.0"]
     assert worded["default"].tolist()[-1] == "101.0 (1 diverged)"
     said = report_settings.read_by_itself(rows)
-    assert (
-        "halves the steps.** On GSM8K without TSLoss it takes 51 steps in place of 101: a ratio of 0.50 [0.49, 0.52]"
-        in said
-    )
+    assert "halves the steps on GSM8K.** Without TSLoss SmolLM2-135M takes 51 steps in place of 101: a ratio of" in said
+    assert "a ratio of 0.50 [0.49, 0.52]" in said
     assert report_settings.read_by_itself(rows.iloc[:3]).startswith("**No other start or length clearly helps.**")
     assert report_settings.read_again(whole).endswith("held on three new pairs: 0.82 [0.81, 0.83].")
     assert report_settings.read_again(nothing) == ""

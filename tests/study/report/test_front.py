@@ -158,7 +158,7 @@ def test_readme_holds_what_the_committed_records_say():
 def test_what_to_do_and_the_figure_follow_the_records(monkeypatch, speed, rows, said):
     monkeypatch.setattr(front.claims, "geometric", lambda evidence: (speed, 60, 7))
     monkeypatch.setattr(front.settings, "by_itself", lambda evidence: pd.DataFrame(rows))
-    assert front.to_do(None) == f"{said}Both are small models' answers: on yours, [compare for yourself](running.md)."
+    assert front.to_do(None) == f"{said}So say small models: with yours, [compare for yourself](running.md)."
     shown = front.rows(None)
     assert len(shown) == 2 + len(rows)
     assert shown.iloc[:2]["value"].tolist() == [GSM8K_RATIO, speed.value]

@@ -60,7 +60,7 @@ def to_do(evidence: Evidence) -> str:
             f" Try prompts that start from words: `--init {ours}` here, "
             f'`prompt_tuning_init="{theirs}"` in PEFT, whose default is noise fifty times as large as the paper\'s.'
         )
-    return f"{use} Both are small models' answers: on yours, [compare for yourself](running.md)."
+    return f"{use} So say small models: with yours, [compare for yourself](running.md)."
 
 
 def rows(evidence: Evidence) -> pd.DataFrame:
@@ -104,9 +104,10 @@ IN_PEFT = {"vocabulary": "SAMPLE_VOCAB", "text": "TEXT"}
 
 
 def limits(evidence: Evidence) -> str:
-    """Say how the paper's own setting fares here, and what the models' weights are."""
+    """Say at which rate runs are, how the paper's own setting fares here, and what the models' weights are."""
     models = dict.fromkeys(config.model for config in evidence.sweep.configs)
-    return " ".join(filter(None, (papers_rate(evidence), _scaled(evidence), weights(models))))
+    rate = f"Our runs are at a learning rate of {PRESETS['tuned']:g} where no other is named."
+    return " ".join(filter(None, (rate, papers_rate(evidence), _scaled(evidence), weights(models))))
 
 
 def verdicts(evidence: Evidence) -> str:

@@ -13,6 +13,7 @@ from tslib.study.claims.criteria import MULTI, SINGLE
 from tslib.study.claims.sceptic import MATTERS
 from tslib.study.evidence import MAIN, Evidence
 from tslib.study.paper import GSM8K_RATIO
+from tslib.study.report.phrases import few, plural
 
 __all__ = ["cloud", "lead_of_cloud", "lead_of_speed", "lines", "short", "speed"]
 
@@ -32,17 +33,19 @@ def lead_of_speed(found: Interval) -> str:
 
 
 def speed(evidence: Evidence) -> str:
-    """Return what TSLoss does to the number of iterations: all pairs, the paper's example, the paper's ratio."""
-    found, pairs, _ = claims.geometric(evidence)
+    """Return what TSLoss does to the number of iterations: the paper's example, the pairs, the paper's ratio."""
+    found, pairs, places = claims.geometric(evidence)
+    every, whole, _ = claims.geometric(evidence, treated=False)
     table = evidence.runs(MAIN)
     ours, alone = (stats.mean_iterations(table[table["regularizer"] == name]) for name in ("tsloss", "none"))
-    least = ""
-    if found.low < 1 <= found.high:
-        least = f" A gain of more than {1 - found.low:.0%} is unlikely."
+    acted, others = "", ""
+    if pairs < whole:
+        acted, others = " that last until TSLoss has acted", f" Over all {whole} it is {every}."
     return (
-        f"**{lead_of_speed(found)}.** To make SmolLM2-135M write a GSM8K solution word for word takes {ours:.0f} steps "
-        f"on average with TSLoss, {alone:.0f} without. Over the {pairs} pairs that last until it has acted the "
-        f"ratio is {found}.{least} The paper has {GSM8K_RATIO:.2f}, with Gemma-2B-IT."
+        f"**{lead_of_speed(found)}.** To make SmolLM2-135M write one GSM8K solution word for word takes {ours:.0f} "
+        f"steps with TSLoss, {alone:.0f} without. Over {plural(pairs, 'pair')}{acted}, in {few(places)} "
+        f"setting{'s' * (places != 1)}, the ratio is {found}.{others} The paper has {GSM8K_RATIO:.2f}, with "
+        "Gemma-2B-IT."
     )
 
 
@@ -69,15 +72,15 @@ def short(evens: Interval, loops: Interval) -> str:
         how, shown = "fewer", Interval(-loops.value, -loops.high, -loops.low)
     return (
         f"**{lead_of_cloud(evens, loops)}.** At step {END} a prompt has {shown.value:.1f} [{shown.low:.1f}, "
-        f"{shown.high:.1f}] loops {how} than without it."
+        f"{shown.high:.1f}] loops {how} than one without."
     )
 
 
 def cloud(evens: Interval, loops: Interval) -> str:
     """Return the same with both figures."""
     return (
-        f"{short(evens, loops)} By the time that a GSM8K problem is solved, the distances between neighbouring tokens "
-        f"differ {evens} times as much as without it."
+        f"{short(evens, loops)} When a GSM8K problem is solved, the spread of the distances between neighbouring "
+        f"tokens is {evens} of what it is without."
     )
 
 

@@ -10,7 +10,7 @@ from tslib.config import TuneConfig
 from tslib.stats import Interval
 from tslib.study.claims.iterations import AGAIN
 from tslib.study.evidence import Evidence
-from tslib.study.names import setting_name
+from tslib.study.names import model_name, setting_name
 from tslib.study.paper import TABLE4
 from tslib.study.report.phrases import few, mean_of_runs, plural, upper
 from tslib.study.treatment import gradients
@@ -129,7 +129,7 @@ def by_itself(evidence: Evidence) -> pd.DataFrame:
     DataFrame
         ``setting``, ``value``, ``pairs``, ``censored`` and ``diverged`` (runs at the value; with ``default_`` before
         it, runs at the default), ``iterations`` and ``default`` (restricted means at the value and at the default),
-        ``dtype`` of the frozen model, and ``ratio`` with its 95 % interval, ``low`` to ``high``. Settings whose runs
+        ``model`` and its ``dtype``, and ``ratio`` with its 95 % interval, ``low`` to ``high``. Settings whose runs
         are not all made are left out.
     """
     rows = []
@@ -151,6 +151,7 @@ def by_itself(evidence: Evidence) -> pd.DataFrame:
                     "iterations": stats.mean_iterations(runs),
                     "default": stats.mean_iterations(default),
                     "dtype": runs["dtype"].iloc[0],
+                    "model": runs["model"].iloc[0],
                     "ratio": ratio.value,
                     "low": ratio.low,
                     "high": ratio.high,
@@ -175,8 +176,8 @@ def read_by_itself(rows: pd.DataFrame) -> str:
         return f"**No other start or length clearly helps.** The best is {start}: {ratio}."
     saves = "halves the steps" if round(best["ratio"], 1) == 0.5 else f"saves {1 - best['ratio']:.0%} of the steps"
     return (
-        f"**{upper(start)} {saves}.** On GSM8K without TSLoss it takes {best['iterations']:.0f} steps in place of "
-        f"{best['default']:.0f}: {ratio}."
+        f"**{upper(start)} {saves} on GSM8K.** Without TSLoss {model_name(best['model'])} takes "
+        f"{best['iterations']:.0f} steps in place of {best['default']:.0f}: {ratio}."
     )
 
 

@@ -134,11 +134,9 @@ def otherwise(registered: Mapping[str, Finding], amended: Mapping[str, Finding])
         by_word.setdefault(word(registered[name]), []).append(f"*{SHORT[name]}*")
     if not by_word:
         return "By the rules as they were registered nothing is judged otherwise."
-    parts = [
-        f"{few(len(names))} {'is' if len(names) == 1 else 'are'} {said}: {'; '.join(names)}"
-        for said, names in by_word.items()
-    ]
-    return f"By the rules as they were registered {'. And '.join(parts)}."
+    parts = [f"{'; '.join(names)} {'is' if len(names) == 1 else 'are'} {said}" for said, names in by_word.items()]
+    alike = len(amended) - sum(map(len, by_word.values()))
+    return f"The rules as they were registered judge {few(alike)} of them alike, the others not: {', '.join(parts)}."
 
 
 def _differ(registered: Mapping[str, Finding], amended: Mapping[str, Finding]) -> list[str]:
