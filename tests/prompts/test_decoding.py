@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from made_models import keep_first_layers
 from torch.nn import functional
 from transformers import (
     Gemma3ForCausalLM,
@@ -368,8 +369,7 @@ def test_a_batch_of_the_embedded_model_is_each_row_alone(smollm2_135m, monkeypat
 def test_rows_beyond_the_window_of_a_real_model(gemma3_270m):
     """Two rows behind 530 tokens that both share; of the first layers of Gemma 3 all but one see a window of 512."""
     loaded = models.load_model(str(gemma3_270m), device="cpu")
-    layers = 6  # the last one of them sees all positions
-    loaded.model.model.layers, loaded.model.config.num_hidden_layers = loaded.model.model.layers[:layers], layers
+    keep_first_layers(loaded.model)
     shared = probe.tokens(loaded.model, 530, 7)
     rows = [Encoded([*shared, *probe.tokens(loaded.model, length, length)], []) for length in (2, 5)]
     ours = generate(*loaded, None, rows, max_new_tokens=3)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from made_models import keep_first_layers
 from peft import PrefixTuningConfig, PromptEncoderConfig, TaskType, get_peft_model
 from pydantic import ValidationError
 from torch.testing import assert_close
@@ -36,8 +37,7 @@ def real(request):
     if request.param != "smollm2-135m":
         request.getfixturevalue("gemma3_270m")
     model, tokenizer = models.load_model(request.param, device="cpu", dtype="float32")
-    layers = 6  # of Gemma's the last one is the first that sees all positions
-    model.model.layers, model.config.num_hidden_layers = model.model.layers[:layers], layers
+    keep_first_layers(model)
     return model.double(), tokenizer
 
 

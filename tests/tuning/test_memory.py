@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_models import shorten
 
 from tslib.errors import InputError, ResourceError
 from tslib.kernels.target_loss import CHUNK
@@ -91,9 +92,7 @@ def test_several_rows_keep_no_mask() -> None:
 )
 def test_few_layers_say_what_all_layers_take(name: str, dtype: str, question: int, batch: int) -> None:
     config = memory.config_of(name)
-    config.num_hidden_layers = 12
-    if getattr(config, "layer_types", None):
-        config.layer_types = config.layer_types[:12]
+    shorten(config, 12)
     shape, sizes = config.to_json_string(use_diff=False), (20, question, 10, batch, dtype, "cpu")
     assert memory_steps.fake_step(shape, *sizes) == memory_steps.fake_pass(shape, *sizes)
 
@@ -102,9 +101,8 @@ def six_layers(name: str, folder: Path) -> str:
     """A model's shape with six of its layers and 32,768 words: where rows are long, or bfloat16 is imitated, all take
     minutes."""
     config = memory.config_of(name)
-    config.num_hidden_layers, config.vocab_size = 6, 2**15
-    if getattr(config, "layer_types", None):
-        config.layer_types = config.layer_types[:6]
+    shorten(config)
+    config.vocab_size = 2**15
     config.save_pretrained(folder)
     (folder / "model.safetensors").touch()
     return str(folder)

@@ -5,6 +5,7 @@ import time
 
 import pytest
 import torch
+from made_models import keep_first_layers
 
 from tslib.config import TuneConfig
 from tslib.errors import InputError, ResourceError
@@ -23,7 +24,7 @@ TRAINER = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is depr
 def first_layers(tmp_path_factory):
     """A folder with six layers of the embedded model, which have its weights and take a third of its time."""
     model, tokenizer = models.load_model("smollm2-135m", device="cpu", dtype="float32")
-    model.model.layers, model.config.num_hidden_layers = model.model.layers[:6], 6
+    keep_first_layers(model)
     folder = tmp_path_factory.mktemp("layers")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -12,6 +12,7 @@ from peft import PromptTuningConfig, PromptTuningInit
 from tslib.config import TuneConfig
 from tslib.models.registry import MODELS
 from tslib.prompts.initial import INITIALIZERS
+from tslib.runs.store import RunStore
 from tslib.stats import Interval
 from tslib.study import plots
 from tslib.study.claims.sceptic import EXPERIMENTS, SCEPTIC, judged
@@ -107,6 +108,23 @@ def test_of_missing_runs_nothing_is_said(tmp_path):
     assert front.papers_rate(made_runs.evidence(tmp_path, [front.PAPERS_RATE], lambda config: None)) == ""
 
 
+def test_the_rates_at_which_speed_is_compared(tmp_path):
+    """Those of the sweep's grids, which the committed runs have."""
+    assert front.own_rates(Evidence(store=RunStore(tmp_path))) == ""
+    assert front.own_rates(Evidence()) == (
+        "Speed is compared at learning rates that suit tuning without TSLoss: "
+        "0.03 with SmolLM2-135M and 0.01 with Gemma-3-270M."
+    )
+
+
+def test_the_front_page_says_how_many_bits_weights_have():
+    bits = {MODELS[name].quantisation[1] for name in ("smollm2-135m", "gemma3-270m")}
+    assert bits == {"4"}
+    assert "models with weights of four bits, SmolLM2-135M and Gemma-3-270M." in " ".join(
+        (ROOT / "book" / "introduction.md").read_text(encoding="utf-8").split()
+    )
+
+
 def test_weights_are_said_to_be_of_the_kind_that_their_file_is_named_by():
     assert front.weights(["smollm2-135m", "gemma3-270m", "gemma-2b-it", "a/b"]) == (
         "Our models' weights were rounded to four bits before any run: they come from GGUF files, Q4_1 for "
@@ -158,7 +176,7 @@ def test_readme_holds_what_the_committed_records_say():
 def test_what_to_do_and_the_figure_follow_the_records(monkeypatch, speed, rows, said):
     monkeypatch.setattr(front.claims, "geometric", lambda evidence: (speed, 60, 7))
     monkeypatch.setattr(front.settings, "by_itself", lambda evidence: pd.DataFrame(rows))
-    assert front.to_do(None) == f"{said}So say small models: with yours, [compare for yourself](running.md)."
+    assert front.to_do(None) == f"{said}That is what small models say: on yours, [compare for yourself](running.md)."
     shown = front.rows(None)
     assert len(shown) == 2 + len(rows)
     assert shown.iloc[:2]["value"].tolist() == [GSM8K_RATIO, speed.value]

@@ -10,6 +10,7 @@ from tslib.models.registry import MODELS
 from tslib.presets import PRESETS
 from tslib.stats import Interval
 from tslib.study import claims
+from tslib.study.claims.iterations import COMBINATIONS
 from tslib.study.claims.recipe import RECIPE
 from tslib.study.claims.sceptic import EXPERIMENTS, SCEPTIC, judged
 from tslib.study.evidence import MAIN, Evidence
@@ -26,6 +27,7 @@ __all__ = [
     "caption",
     "in_words",
     "limits",
+    "own_rates",
     "papers_rate",
     "papers_scale",
     "readme",
@@ -60,7 +62,7 @@ def to_do(evidence: Evidence) -> str:
             f" Try prompts that start from words: `--init {ours}` here, "
             f'`prompt_tuning_init="{theirs}"` in PEFT, whose default is noise fifty times as large as the paper\'s.'
         )
-    return f"{use} So say small models: with yours, [compare for yourself](running.md)."
+    return f"{use} That is what small models say: on yours, [compare for yourself](running.md)."
 
 
 def rows(evidence: Evidence) -> pd.DataFrame:
@@ -106,14 +108,27 @@ IN_PEFT = {"vocabulary": "SAMPLE_VOCAB", "text": "TEXT"}
 def limits(evidence: Evidence) -> str:
     """Say at which rate runs are, how the paper's own setting fares here, and what the models' weights are."""
     models = dict.fromkeys(config.model for config in evidence.sweep.configs)
-    rate = f"Our runs are at a learning rate of {PRESETS['tuned']:g} where no other is named."
-    return " ".join(filter(None, (rate, papers_rate(evidence), _scaled(evidence), weights(models))))
+    said = (own_rates(evidence), papers_rate(evidence), _scaled(evidence), weights(models))
+    return " ".join(filter(None, said))
 
 
 def verdicts(evidence: Evidence) -> str:
     """Return the verdicts by the amended rules as a table, and which differ from the registered ones."""
     registered, amended = claims.judge(evidence), claims.judge(evidence, amended=True)
     return f"{report_verdicts.named(amended)}\n\n{report_verdicts.otherwise(registered, amended)}"
+
+
+def own_rates(evidence: Evidence) -> str:
+    """Say at which learning rates speed is compared, by model; while no run is there, nothing."""
+    rates: dict[str, set[float]] = {}
+    for (model, *_), grid in COMBINATIONS.items():
+        runs = evidence.runs(grid)
+        if len(runs):
+            rates.setdefault(model_name(model), set()).update(runs["lr"])
+    if not rates:
+        return ""
+    named = [f"{listed([f'{rate:g}' for rate in sorted(own)])} with {model}" for model, own in rates.items()]
+    return f"Speed is compared at learning rates that suit tuning without TSLoss: {listed(named)}."
 
 
 def papers_rate(evidence: Evidence) -> str:
