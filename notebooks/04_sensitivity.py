@@ -179,7 +179,7 @@ task = "gsm-symbolic"
 setting = "weight"
 values = [0.1, 1.0, 10.0]
 seed = 0
-max_steps = 4
+max_steps = 6
 preset = "tuned"
 store = "runs"
 device = "auto"  # cuda, then mps, then cpu
@@ -189,7 +189,7 @@ n_tokens = 20
 settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% tags=["remove-stderr"]
-fields = parameters.fields(globals(), regularizer="tsloss", topology_every=2, answer_every=0)
+fields = parameters.fields(globals(), regularizer="tsloss", topology_every=3, answer_every=0)
 configs = Grid(name="live", fields=fields | {setting: values}).configs()
 records = [RunStore(parameters.folder(store)).get_or_run(config) for config in configs]
 

@@ -98,7 +98,7 @@ task = "gsm-symbolic"
 regularizers = ["none", "tsloss", "l2", "random-direction"]
 weight = 1.0
 pairs = 1
-max_steps = 4
+max_steps = 6
 preset = "tuned"
 store = "runs"
 device = "auto"  # cuda, then mps, then cpu
@@ -108,7 +108,7 @@ n_tokens = 20
 settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% tags=["remove-stderr"]
-fields = parameters.fields(globals(), "regularizer", "sample_seed", "seed", topology_every=2, answer_every=0)
+fields = parameters.fields(globals(), "regularizer", "sample_seed", "seed", topology_every=3, answer_every=0)
 fields |= {"regularizer": regularizers}
 configs = Grid(name="live", fields=fields, pairs=[(seed, seed) for seed in range(pairs)]).configs()
 records = [RunStore(parameters.folder(store)).get_or_run(config) for config in configs]

@@ -94,7 +94,7 @@ task = "gsm-symbolic"
 regularizers = ["none", "push-h0-up", "push-h0-down"]
 weight = 1.0
 seed = 0
-max_steps = 4
+max_steps = 6
 preset = "tuned"
 store = "runs"
 device = "auto"  # cuda, then mps, then cpu
@@ -104,7 +104,7 @@ n_tokens = 20
 settings = {}  # any other fields of a run, such as {"init": "vocabulary"}
 
 # %% tags=["remove-stderr"]
-fields = parameters.fields(globals(), "regularizer", "sample_seed", "seed", topology_every=2, answer_every=0)
+fields = parameters.fields(globals(), "regularizer", "sample_seed", "seed", topology_every=3, answer_every=0)
 configs = paired(regularizers, sample_seeds=[seed], seeds=[seed], **fields)
 records = [RunStore(parameters.folder(store)).get_or_run(config) for config in configs]
 
