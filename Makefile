@@ -19,10 +19,12 @@ help:  ## this list
 setup: $(VENV)/.installed  ## .venv, the pinned requirements and the embedded model
 	@$(BIN)/python -m tslib fetch $(MODEL)
 
+# The pip that comes with Python 3.11 takes three times as long; a newer one shows a warning of any editable installation.
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": call make with PYTHON=python3.12, say")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --use-pep517 --requirement requirements.txt --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=26"
+	PYTHONWARNINGS=ignore:Editable $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement requirements.txt --editable .
 	@touch $@
 
 book: $(VENV)/.installed  ## run every notebook on the embedded model and build _build/html
