@@ -208,26 +208,18 @@ def test_relative_paths_mean_the_same_in_jobs_whatever_the_home(tiny_folder, tmp
     assert len(record.prompts) == 2
 
 
-def test_the_jobs_keep_the_cache_folder_of_their_caller(tmp_path):
-    """Snakemake has one of its own; here it starts a program that says where it finds itself."""
-    says = "import os, sys; print('job:', os.environ.get('XDG_CACHE_HOME'), os.getcwd(), sys.argv[1:3])"
+def test_the_jobs_keep_their_order_and_the_cache_folder_of_their_caller(tmp_path):
+    """Snakemake has one of its own; here it starts a program that says where it finds itself, and for which runs."""
+    says = "import os, sys; print('job:', os.environ.get('XDG_CACHE_HOME'), os.getcwd(), sys.argv[1:4])"
     (tmp_path / "tslib.py").write_text(says)
-    settings = {"sweep": "/s.yaml", "caller": str(tmp_path), "plan": [["0123456789ab"]], "XDG_CACHE_HOME": "it's here"}
+    settings = {"sweep": "/s.yaml", "caller": str(tmp_path), "XDG_CACHE_HOME": "it's here"}
+    settings["plan"] = [[run] for run in "cab"]
     (tmp_path / "plan.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "snakemake", "runs", "--snakefile", str(engine.SNAKEFILE), "--cores", "1"]
     command += ["--directory", str(tmp_path / "inside"), "--configfile", str(tmp_path / "plan.json")]
     process = subprocess.run(command, capture_output=True, text=True, cwd=engine.SNAKEFILE.parent)
-    assert f"job: it's here {tmp_path} ['work', '/s.yaml']" in process.stdout, process.stdout + process.stderr
-
-
-def test_runs_are_made_in_the_order_of_priorities(tmp_path, tiny_model):
-    fields = f"model: {tiny_model}, task: multiple-choice, n_tokens: 2, max_steps: 1, answer_every: 0, device: cpu"
-    grids = [f"  - {{name: g{p}, priority: {p}, fields: {{{fields}, seed: {p}}}}}\n" for p in (2, 1)]
-    sweep = sweep_of(tmp_path / "order.yaml", "title: t\ngrids:\n" + "".join(grids))
-    store = RunStore(tmp_path / "runs")
-    assert engine.run(sweep, store, jobs=1, group=1) == []
-    made = sorted(store.folders(), key=lambda path: (path / "record.json").stat().st_mtime_ns)
-    assert [store.load(path).config.seed for path in made] == [1, 2]
+    said = [line for line in process.stdout.splitlines() if line.startswith("job: ")]
+    assert said == [f"job: it's here {tmp_path} ['work', '/s.yaml', '{run}']" for run in "cab"], process.stderr
 
 
 def test_two_sweeps_at_once_on_one_store(short, tmp_path):

@@ -113,7 +113,7 @@ def six_layers(name: str, folder: Path) -> str:
     [
         ("smollm2-135m", False, "float32", 200, 60, 1),
         ("smollm2-135m", True, "float32", LONG, 20, 1),
-        ("gemma3-270m", True, "bfloat16", 100, 10, 2),
+        ("gemma3-270m", True, "bfloat16", 300, 20, 2),
     ],
 )
 def test_prediction_agrees_with_a_real_step(

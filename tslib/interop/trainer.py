@@ -1,8 +1,10 @@
 """TSLoss in a PEFT run with transformers' Trainer, or with what is derived from it, such as TRL's SFTTrainer.
 
-trainer = Trainer(model=peft_model, ...)
-add_regularizer(trainer, TSLoss(0.1))
-trainer.train()
+One line adds it::
+
+    trainer = Trainer(model=peft_model, ...)
+    add_regularizer(trainer, TSLoss(0.1))
+    trainer.train()
 """
 
 from typing import Any, get_args

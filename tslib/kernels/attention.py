@@ -1,5 +1,7 @@
 """Attention of rows in one sequence: a head that all share, and the rest of each.
 
+What is attended to lies in one row::
+
     head | rest of row 1 | rest of row 2 | …
 
 Each rest attends to the head and to itself: the attention over a shared prefix of Hydragen (Juravsky et al., 2024,

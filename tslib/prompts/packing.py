@@ -1,7 +1,7 @@
 """Rows in one sequence, without padding, behind what they have in common.
 
 All rows of a batch begin with the same soft prompt, and most with the same words (a template, solved examples). In a
-causal model the states of this common head are the same in each row, so it goes through the model once:
+causal model the states of this common head are the same in each row, so it goes through the model once::
 
     head | rest of row 1 | rest of row 2 | …
 

@@ -3,7 +3,7 @@
 The idea is that of the abstract of arXiv:2601.17089: soft prompts associated with spatial blocks of a frozen grid of
 visual tokens, and a sparse fusion, guided by the question, of these into one compact prompt. What the abstract leaves
 open is settled here: v_i is the mean of the picture's tokens in block i, q the mean of the model's last hidden states
-of the question alone, both divided by their root mean square, and
+of the question alone, both divided by their root mean square::
 
     w = entmax_1.5((W_k (v_i + position_i)) · (W_q q) / √h),    p(x, q) = Σ_i w_i P_i
 

@@ -3,7 +3,7 @@
 While a model sees, ids above those of its words stand for the 64 tokens of a picture, which a frozen projector makes,
 or for the slots of a prompt that depends on picture and question. Its embedding puts them in their places. So packed,
 padded and single rows, prefixes in every layer, kept states and decoding all take pictures without knowing of them, and
-rows that begin with the same picture share its states.
+rows that begin with the same picture share its states::
 
     [prompt ; picture ; question ; answer]
 """

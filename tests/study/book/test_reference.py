@@ -1,5 +1,6 @@
 """The book's reference, its numbered equations and its glossary: whole, unique, and in use; and what is packaged."""
 
+import ast
 import importlib
 import inspect
 import re
@@ -7,6 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from docutils import nodes
+from docutils.core import publish_doctree
 from setuptools import find_packages
 
 import tslib
@@ -87,6 +90,20 @@ def test_every_entry_names_something():
         module, _, member = name.rpartition(".")
         value = getattr(importlib.import_module(module), member)
         assert inspect.isfunction(value) == (kind == "function"), name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_code_in_a_docstring_is_set_as_code(module):
+    """Lines of it would run together in a paragraph, and be words in a quotation."""
+    tree = ast.parse(Path(inspect.getfile(importlib.import_module(f"tslib.{module}"))).read_text(encoding="utf-8"))
+    documented = (node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef))
+    for said in filter(None, map(ast.get_docstring, documented)):
+        prose = re.split(r"\n\w[\w ]*\n-+\n", said)[0]  # without the sections of parameters, errors and so on
+        parsed = publish_doctree(prose, settings_overrides={"report_level": 5})
+        assert not list(parsed.findall(nodes.block_quote)), said
+        lines = [line for found in parsed.findall(nodes.paragraph) for line in found.astext().splitlines()]
+        code = re.compile(r"[\w.]+ = .*\w\(.*\)|[\w.]+\(.*\)|import \S+")
+        assert list(filter(code.fullmatch, lines)) == [], said
 
 
 def test_every_name_of_tslib_is_in_the_table():
