@@ -167,11 +167,12 @@ def test_a_limit_is_a_part_of_the_whole(quiz, smollm2_135m):
 
 @pytest.fixture
 def closed(toy_task, monkeypatch):
-    """Closed questions: which of three words follows."""
+    """Closed questions: which of the words follows. The second has a target that is none of its choices."""
     toy_task(("x", "x"))
     rows = [
         Example("toy/test/0", "The capital of France is", "Paris", "Paris", ("London", "Paris", "Rome")),
         Example("toy/test/1", "The opposite of hot is", "cold", "cold", ("(A) cold", "(B) warm")),
+        Example("toy/test/2", "The opposite of cold is", "(B) warm", "(B) warm", ("(A) cold", "(B) warm")),
     ]
     monkeypatch.setattr(type(TASKS["toy"]), "splits", ("train", "test"))
     monkeypatch.setattr(type(TASKS["toy"]), "read", lambda self, split: made(rows if split == "test" else []))
@@ -195,7 +196,7 @@ def test_the_likeliest_choice(closed, smollm2_135m):
         expected[example.id] = TASKS["toy"].score(best, example)
     assert dict(zip(evaluation.rows["id"], evaluation.rows["score"], strict=True)) == expected
     assert expected["toy/test/0"] == 1
-    assert evaluation.rows["tokens"].tolist() == [0, 0]
+    assert evaluation.rows["tokens"].tolist() == [0, 0, 0]
 
 
 def test_likelihood_of_open_questions(quiz, smollm2_135m):

@@ -9,6 +9,8 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -170,9 +172,14 @@ class _Judge:
         task = find_task(self.config.task)
         vocabulary = len(self.model.get_input_embeddings().weight)
         parts = in_passes(rows, self.n_tokens, self.config.pass_tokens, len(rows), vocabulary)
-        losses = [loss for part in parts for loss in self._answer_losses([rows[index] for index in part])]
+        read = [
+            one
+            for part in parts
+            for one in self._read([examples[index] for index in part], [rows[index] for index in part])
+        ]
+        losses = [loss for loss, _ in read]
         if self.config.scoring == "likelihood":
-            replies, tokens = self._likeliest(examples, rows), [0] * len(rows)
+            replies, tokens = [likeliest for _, likeliest in read], [0] * len(rows)
         else:
             questions = [Encoded(row.question, []) for row in rows]
             generated = generate(
@@ -186,29 +193,35 @@ class _Judge:
         for example, loss, reply, length in zip(examples, losses, replies, tokens, strict=True):
             yield {"score": task.score(reply, example), "answer_loss": loss, "tokens": length}
 
-    def _answer_losses(self, rows: Sequence[Encoded]) -> list[float]:
-        """Mean cross-entropy of each row's target."""
+    def _read(self, examples: Sequence[Example], rows: Sequence[Encoded]) -> list[tuple[float, str]]:
+        """Mean cross-entropy of each row's target, and its likeliest choice where likelihoods are asked for."""
         logits = logits_of(self.model, self.prompt, rows, keep=max(len(row.target) for row in rows) + 1)
         targets = collate(rows, 0, device=logits.device).targets
         losses = functional.cross_entropy(
             logits[:, :-1].float().transpose(1, 2), targets, ignore_index=IGNORE, reduction="none"
         )  # (b, t)
         counts = (targets != IGNORE).sum(-1)
-        means: list[float] = (losses.sum(-1) / counts).tolist()
-        return means
+        means = (losses.sum(-1) / counts).tolist()
+        if self.config.scoring != "likelihood":
+            return [(mean, "") for mean in means]
+        return [
+            (mean, self._likeliest(example, row, own))
+            for mean, example, row, own in zip(means, examples, rows, logits, strict=True)
+        ]
 
-    def _likeliest(self, examples: Sequence[Example], rows: Sequence[Encoded]) -> list[str]:
-        """The choice whose first token of its own is the likeliest, given the tokens that all choices share."""
-        options = [self._options(example) for example in examples]
-        starts = [
-            Encoded(row.question, choices[0][:shared]) for row, (choices, shared) in zip(rows, options, strict=True)
-        ]
-        logits = logits_of(self.model, self.prompt, starts, keep=1)
-        best = [
-            int(logits[index, -1, [choice[shared] for choice in choices]].argmax())
-            for index, (choices, shared) in enumerate(options)
-        ]
-        return [example.choices[index] for example, index in zip(examples, best, strict=True)]
+    def _likeliest(self, example: Example, row: Encoded, logits: Float[Tensor, "k v"]) -> str:
+        """The choice whose first token of its own is the likeliest, given the tokens that all choices share.
+
+        Logits are those of the row's last positions, its target's among them. The target is one of the choices in all
+        tasks of ours, so that they tell; for another the row is read once more.
+        """
+        choices, shared = self._options(example)
+        if row.target[:shared] == choices[0][:shared]:
+            own = logits[shared - len(row.target) - 1]
+        else:
+            start = Encoded(row.question, choices[0][:shared])
+            own = logits_of(self.model, self.prompt, [start], keep=1)[0, -1]
+        return example.choices[int(own[[choice[shared] for choice in choices]].argmax())]
 
     def _options(self, example: Example) -> tuple[list[list[int]], int]:
         """Token ids of an example's choices, and how many of them all share at the beginning."""
