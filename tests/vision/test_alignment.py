@@ -1,5 +1,6 @@
 """Stage 0: the start of a projector, its training in a few steps, its record, and the gate."""
 
+import dataclasses
 import json
 from collections import Counter
 
@@ -10,7 +11,7 @@ from tslib.errors import InputError, ResourceError
 from tslib.models import loading as models
 from tslib.tasks import TASKS, load_task
 from tslib.tuning.align_config import AlignConfig
-from tslib.tuning.alignment import align, caption, measure_gate, save_aligned
+from tslib.tuning.alignment import align, caption, keep, measure_gate, record, unmeasured
 from tslib.vision import projector as projectors
 from tslib.vision.encoders import averaged
 from tslib.vision.pictures import grids
@@ -79,10 +80,15 @@ def test_a_tiny_run_is_kept_with_its_record(few, tmp_path, monkeypatch):
     assert gate.rows == len(closed)
 
     monkeypatch.setattr(projectors, "COMMITTED", tmp_path)
-    path = save_aligned(projector, steps, gate, few, None)
-    record = json.loads(path.with_suffix(".json").read_text())
-    assert record["config"]["seed"] == 0
-    assert record["gate"]["rows"] == gate.rows
+    path = keep(projector)
+    assert unmeasured(few) == path
+    assert unmeasured(dataclasses.replace(few, seed=1)) is None
+    said = json.loads(record(path, gate).read_text())
+    assert unmeasured(few) is None
+    assert said["config"]["seed"] == 0
+    assert said["gate"]["rows"] == gate.rows
+    assert said["losses"] == steps["loss"].round(4).tolist()
+    assert said["environment"]["machine"]
     loaded = models.shared_model(few.model, "cpu", "float32")
     found = load_projector("vit-s14", few.model, *loaded)
     assert projector_identity(found) == projector_identity(projector) | {"kind": "trained"}

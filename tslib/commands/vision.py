@@ -10,7 +10,9 @@ from tslib.tuning.align_config import AlignConfig
 
 @command
 def align(config: OmitArgPrefixes[AlignConfig], file: Path | None = None) -> None:
-    """Train the projector that lets a language model see pictures, and measure whether it does. Up to half an hour.
+    """Train the projector that lets a language model see pictures, and measure whether it does. An hour on two cores.
+
+    What was trained is kept before it is measured: if that is interrupted, the same command goes on from there.
 
     Parameters
     ----------
@@ -24,12 +26,17 @@ def align(config: OmitArgPrefixes[AlignConfig], file: Path | None = None) -> Non
     python -m tslib align
     python -m tslib align --steps 20 --scenes 100 --file my-projector.safetensors
     """
-    from tslib.tuning.alignment import align as train
-    from tslib.tuning.alignment import measure_gate, save_aligned
+    from tslib.tuning import alignment
+    from tslib.vision.projector import Projector
 
-    projector, steps = train(config)
-    gate = measure_gate(projector, config)
-    print(save_aligned(projector, steps, gate, config, file))
+    path = alignment.unmeasured(config, file)
+    if path is None:
+        path = alignment.keep(alignment.align(config)[0], file)
+    else:
+        print(f"{path} was trained before and is only measured")
+    gate = alignment.measure_gate(Projector.read(path), config)
+    alignment.record(path, gate)
+    print(path)
     for kind, accuracy in gate.seen.items():
         print(f"{kind}: {accuracy:.3f} of the answers are right, blind {gate.blind[kind]:.3f}")
     print(

@@ -7,6 +7,7 @@ projector, and no prompt, beats a table of the questions.
 
 import dataclasses
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from tslib.prompts import probe
 from tslib.prompts.encoding import Encoded, context_of, encode_all
 from tslib.prompts.forward import forward, logits_of
 from tslib.prompts.soft_prompt import SoftPrompt
+from tslib.records.provenance import environment
 from tslib.tasks.base import Example
 from tslib.tasks.registry import load_task
 from tslib.tuning.align_config import AlignConfig
@@ -36,7 +38,7 @@ from tslib.vision.scores import blind, by_kind
 from tslib.vision.sight import Sight, opened
 from tslib.vision.tasks import kind_of
 
-__all__ = ["AlignConfig", "Gate", "align", "caption", "measure_gate"]
+__all__ = ["AlignConfig", "Gate", "align", "caption", "keep", "measure_gate", "record", "unmeasured"]
 
 ENOUGH = 0.1
 """By how much the frozen model has to beat the table of questions, of presence and of comparison."""
@@ -70,6 +72,7 @@ def align(config: AlignConfig, *, progress: bool = True) -> tuple[Projector, pd.
     ResourceError
         If model or encoder cannot be had.
     """
+    started = time.time()
     asked = _of_first(load_task("aerial-scenes", "align"), config.scenes)
     told = captions(config.scenes)
     model, tokenizer = _loaded(config)
@@ -94,8 +97,16 @@ def align(config: AlignConfig, *, progress: bool = True) -> tuple[Projector, pd.
             schedule.step()
             bar.set_postfix(loss=f"{steps[-1]['loss']:.3f}")
             bar.update()
-    rounded = projector.half().float()  # as it is kept
-    return rounded.eval().requires_grad_(False), pd.DataFrame(steps)
+    rounded = projector.half().float().eval().requires_grad_(False)  # as it is kept
+    rounded.about = {
+        "kind": "trained",
+        "weights": weights_of(config.model),
+        "encoder": encoder_identity(config.encoder),
+        "config": dataclasses.asdict(config),
+        "losses": [round(float(step["loss"]), 4) for step in steps],
+        "environment": environment(config.model, sight.embed.weight.device, started),
+    }
+    return rounded, pd.DataFrame(steps)
 
 
 def _of_first(rows: Sequence[Example], scenes: int) -> list[Example]:
@@ -204,17 +215,29 @@ def _over_pictures(gained: Sequence[Sequence[float]]) -> tuple[float, float, flo
     return float(sums.sum() / counts.sum()), float(low), float(high)
 
 
-def save_aligned(projector: Projector, steps: pd.DataFrame, gate: Gate, config: AlignConfig, path: Path | None) -> Path:
-    """Write a trained projector beside its record, ``.json``; by default where the committed ones are."""
-    target = committed_path(config.model, config.encoder) if path is None else path
-    about = {
-        "kind": "trained",
-        "weights": weights_of(config.model),
-        "encoder": encoder_identity(config.encoder),
-        "config": dataclasses.asdict(config),
-    }
-    projector.save(target, about, torch.float16)
-    record = about | {"gate": dataclasses.asdict(gate) | {"is_open": gate.is_open}}
-    record["losses"] = [round(value, 4) for value in steps["loss"]]
-    target.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+def keep(projector: Projector, path: Path | None = None) -> Path:
+    """Write a trained projector, with all but its gate; by default where the committed ones are. Return its file."""
+    target = _target(AlignConfig(**projector.about["config"]), path)
+    target.with_suffix(".json").unlink(missing_ok=True)  # of the one that was there
+    projector.save(target, projector.about, torch.float16)
     return target
+
+
+def unmeasured(config: AlignConfig, path: Path | None = None) -> Path | None:
+    """Return the file of the projector that a config has trained, if it is there and its gate was never measured."""
+    target = _target(config, path)
+    if not target.is_file() or target.with_suffix(".json").is_file():
+        return None
+    return target if Projector.read(target).about.get("config") == dataclasses.asdict(config) else None
+
+
+def record(path: Path, gate: Gate) -> Path:
+    """Write the record of a projector, ``.json`` beside it: how it was trained, by what machine, and its gate."""
+    said = Projector.read(path).about | {"gate": dataclasses.asdict(gate) | {"is_open": gate.is_open}}
+    target = path.with_suffix(".json")
+    target.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    return target
+
+
+def _target(config: AlignConfig, path: Path | None) -> Path:
+    return committed_path(config.model, config.encoder) if path is None else path
