@@ -1,5 +1,6 @@
 """Iterations, pairs of runs, ratios with their intervals, methods compared: by hand and against statsmodels."""
 
+import gc
 import math
 
 import numpy as np
@@ -329,6 +330,12 @@ def test_holm_by_hand():
     assert result.loc[["tsloss", "l2"], "p_holm"].tolist() == pytest.approx([4 / 64, 4 / 64])
     mixed = comparison(table(none=BASE, tsloss=FASTER, l2=[61, 69, 80, 90, 100, 110])).set_index("regularizer")
     assert mixed.loc[["tsloss", "l2"], "p_holm"].tolist() == pytest.approx([4 / 64, 1])
+
+
+def test_holm_leaves_the_search_for_garbage_as_it_was():
+    frozen = gc.get_freeze_count() > 0
+    assert stats.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert (gc.get_freeze_count() > 0) == frozen
 
 
 def test_holm_of_one_method_corrects_nothing():

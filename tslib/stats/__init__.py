@@ -3,7 +3,7 @@
 Imports `tslib.errors` alone.
 """
 
-from tslib.stats.comparison import Ratio, Verdict, comparison, iteration_ratio, log_ratios, verdict
+from tslib.stats.comparison import Ratio, Verdict, comparison, holm, iteration_ratio, log_ratios, verdict
 from tslib.stats.intervals import (
     Interval,
     Kind,
@@ -41,6 +41,7 @@ __all__ = [
     "comparison",
     "difference",
     "ended",
+    "holm",
     "iteration_ratio",
     "iterations",
     "leaving_one_out",

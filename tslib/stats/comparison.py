@@ -1,15 +1,18 @@
 """Methods compared on pairs of runs: the ratio of iterations, its interval, and what it says."""
 
+import gc
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from tslib.stats import intervals
 from tslib.stats.intervals import Interval, Kind
 from tslib.stats.iterations import ended, iterations, median, no_runs, pair_up, restricted_mean
 
-__all__ = ["Ratio", "Verdict", "comparison", "iteration_ratio", "log_ratios", "verdict"]
+__all__ = ["Ratio", "Verdict", "comparison", "holm", "iteration_ratio", "log_ratios", "verdict"]
 
 Verdict = Literal["reproduced", "contradicted", "undecided"]
 
@@ -129,7 +132,18 @@ def comparison(
         rows.append(row)
     result = pd.DataFrame(rows)
     if len(methods) > 1:
-        from statsmodels.stats.multitest import multipletests  # takes long to open, and not all that import this ask
-
-        result.loc[1:, "p_holm"] = multipletests(result.loc[1:, "p"].to_numpy(), method="holm")[1]
+        result.loc[1:, "p_holm"] = holm(result.loc[1:, "p"].to_numpy())
     return result
+
+
+def holm(p: Float[np.ndarray, "m"] | Sequence[float]) -> Float[np.ndarray, "m"]:
+    """p-values of several comparisons after Holm's correction, by statsmodels."""
+    from statsmodels.stats.multitest import multipletests  # takes long to open, and not all that import this ask
+
+    frozen = gc.get_freeze_count() > 0
+    gc.freeze()  # statsmodels looks for garbage each time, which takes half a second in a process that has read records
+    try:
+        return np.asarray(multipletests(p, method="holm")[1])
+    finally:
+        if not frozen:
+            gc.unfreeze()

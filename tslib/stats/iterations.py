@@ -153,13 +153,11 @@ def pair_up(table: pd.DataFrame, method: str, baseline: str = "none") -> tuple[p
         raise InputError(f"{len(one_sided)} pair(s) lack {method!r} or {baseline!r}, the first is {one_sided[0]}")
     index = sides[method].index.sort_values()
     ours, theirs = (sides[name].loc[index].reset_index() for name in (method, baseline))
-    for field in SETTINGS:
-        if field not in table:
-            continue
-        absent = ours[field].isna() & theirs[field].isna()  # None, which does not equal itself in a table
-        if (differs := ((ours[field] != theirs[field]) & ~absent).to_numpy(dtype=bool)).any():
-            given, other = ours.loc[differs, field].iloc[0], theirs.loc[differs, field].iloc[0]
-            raise InputError(f"{method!r} was run with {field} {given}, {baseline!r} with {other}: select one setting")
+    for field in (field for field in SETTINGS if field in table):
+        for given, other in zip(ours[field].tolist(), theirs[field].tolist(), strict=True):
+            if given != other and not (pd.isna(given) and pd.isna(other)):  # None does not equal itself in a table
+                said = f"{method!r} was run with {field} {given}, {baseline!r} with {other}"
+                raise InputError(f"{said}: select one setting")
     return ours, theirs
 
 

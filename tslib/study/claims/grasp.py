@@ -9,7 +9,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from tslib import stats
 from tslib.config import TuneConfig
@@ -167,7 +166,7 @@ def contrasts(evidence: Evidence) -> list[Contrast]:
         of_seeds = [table.groupby("seed")["score"].mean() for table in (ours, theirs)]
         seeds = stats.mean((of_seeds[0] - of_seeds[1]).to_numpy(float))
         found.append((name, gain, p, seeds, len(set(ours["picture"]) & set(theirs["picture"]))))
-    holm = multipletests([p for _, _, p, *_ in found], method="holm")[1]
+    holm = stats.holm([p for _, _, p, *_ in found])
     return [Contrast(*one[:3], float(corrected), *one[3:]) for one, corrected in zip(found, holm, strict=True)]
 
 
