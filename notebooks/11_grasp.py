@@ -101,6 +101,17 @@ display(Markdown(report.finding(evidence, record_of_projector)))
 # differently the blocks' prompts do: while they are equal its gradient is 0. That is where a regulariser that keeps
 # prompts apart might help.
 #
+# ## Does the model see?
+#
+# A language model has to learn to see before a prompt can tell it where to look. This was measured first, with no
+# prompt, beside a blind table of the questions:
+
+# %% tags=["hide-input"]
+display(Markdown(report.read_seen(record_of_projector)))
+if record_of_projector is not None:
+    display(report.seen(record_of_projector).style.hide(axis="index"))
+
+# %% [markdown]
 # ## A run, live
 #
 # Yes-or-no questions about generated scenes, balanced question by question, so that whoever is blind is right in half

@@ -147,6 +147,23 @@ def test_the_finding_begins_with_whether_the_model_sees(whole):
     assert report.stage0(gate(0.03, is_open=False)).startswith("**The frozen model does not see enough**")
 
 
+def test_what_the_frozen_model_sees_by_kind():
+    record = gate(0.2, is_open=True) | {"config": {"scenes": 1500, "steps": 40, "batch_size": 16}}
+    record["gate"] |= {
+        "rows": 900,
+        "seen": {"presence": 0.756, "comparison": 0.7},
+        "blind": {"presence": 0.5, "comparison": 0.61},
+    }
+    record["losses"] = [2.5, 1.5, *[1.0] * 36, 0.5, 0.3]
+    assert report.read_seen(record) == (
+        "The projector saw 1500 scenes in 40 steps of 16 rows. The loss of captions and answers fell from 2.00 to "
+        "0.40. Of 900 questions about 200 other scenes this share is answered rightly:"
+    )
+    table = report.seen(record)
+    assert table.to_numpy().tolist() == [["presence", "75.6 %", "50.0 %"], ["comparison", "70.0 %", "61.0 %"]]
+    assert "nothing was measured" in report.read_seen(None)
+
+
 def test_interventions_by_hand(whole):
     table = report.interventions(whole).set_index("gate")
     assert table["accuracy"].to_dict() == {

@@ -34,6 +34,8 @@ __all__ = [
     "read_cost",
     "read_course",
     "read_live",
+    "read_seen",
+    "seen",
     "stage0",
 ]
 
@@ -95,6 +97,31 @@ def stage0(record: Mapping[str, object] | None) -> str:
         return f"The frozen model sees: with its projector and no prompt it is {said}; ten were asked for."
     return (
         f"**The frozen model does not see enough**: with its projector and no prompt it is {said}; ten were asked for."
+    )
+
+
+def read_seen(record: Mapping[str, Any] | None) -> str:
+    """Say how the committed projector was trained, and of how many questions its table is."""
+    if record is None:
+        return "*No trained projector is committed yet, so nothing was measured.*"
+    config, losses, gate = record["config"], record["losses"], record["gate"]
+    part = max(1, len(losses) // 20)
+    first, last = (sum(some) / part for some in (losses[:part], losses[-part:]))
+    return (
+        f"The projector saw {config['scenes']} scenes in {config['steps']} steps of {config['batch_size']} rows. The "
+        f"loss of captions and answers fell from {first:.2f} to {last:.2f}. Of {gate['rows']} questions about "
+        f"{gate['pictures']} other scenes this share is answered rightly:"
+    )
+
+
+def seen(record: Mapping[str, Any]) -> pd.DataFrame:
+    """One row a kind of question: what the frozen model with its projector answers rightly, and what the blind do."""
+    gate = record["gate"]
+    return pd.DataFrame(
+        [
+            {"kind of question": kind, "right": f"{100 * share:.1f} %", "blind": f"{100 * gate['blind'][kind]:.1f} %"}
+            for kind, share in gate["seen"].items()
+        ]
     )
 
 
