@@ -193,7 +193,8 @@ display(Markdown(report.read_live({"as it is": list(answers.values())[-1]} | cha
 # ## The runs that decide
 #
 # The rule stands in the fourth part of [](../claims), and was written before them: sparse against dense weights, chosen
-# against random blocks, a question against a constant, all three on the same questions.
+# against random blocks, a question against a constant, all three on the same questions. Where the model does not see
+# enough, these are shown and decide nothing.
 
 # %% tags=["hide-input"]
 contrasts = claims.contrasts(evidence)

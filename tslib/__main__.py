@@ -71,6 +71,8 @@ def _rejected(stop: SystemExit, said: str, command: str) -> int:
     while error is not None:
         if isinstance(error, ValidationError):
             return _fail(explain(error), status=2)
+        if isinstance(error, TslibError):
+            return _fail(str(error), status=2)
         error = error.__cause__ or error.__context__
     plain = re.sub(r"\x1b\[[\d;]*m", "", said)  # a terminal gets colours
     lines = [line for line in (line.strip("│ ") for line in plain.splitlines()) if line]

@@ -77,6 +77,8 @@ def failure(capsys, *arguments: str) -> tuple[int, str]:
         ("tuen", rf"unknown command 'tuen': give one of {', '.join(names)}"),
         ("", rf"Expected one of \{{{', '.join(names)}\}}\. \(see python -m tslib --help\)"),
         ("experiment", r"Missing from python -m tslib experiment: NAME .*"),
+        ("align --steps 0", r"steps must be at least 1, not 0"),
+        ("align --captions 2", r"captions is a share and lr above 0; given 2\.0 and 0\.001"),
         ("fetch a b", r"Unrecognized options: b .*"),
     ],
 )

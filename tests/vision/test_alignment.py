@@ -11,11 +11,19 @@ from tslib.errors import InputError, ResourceError
 from tslib.models import loading as models
 from tslib.tasks import TASKS, load_task
 from tslib.tuning.align_config import AlignConfig
-from tslib.tuning.alignment import align, caption, keep, measure_gate, record, unmeasured
+from tslib.tuning.alignment import Gate, align, caption, keep, measure_gate, record, unmeasured
 from tslib.vision import projector as projectors
 from tslib.vision.encoders import averaged
 from tslib.vision.pictures import grids
-from tslib.vision.projector import Projector, cells, class_words, load_projector, projector_identity, ridge_start
+from tslib.vision.projector import (
+    Projector,
+    cells,
+    class_words,
+    committed_path,
+    load_projector,
+    projector_identity,
+    ridge_start,
+)
 from tslib.vision.scenes import CLASSES, METRES, Scene, Shape, make_scene
 from tslib.vision.tasks import _made
 
@@ -93,6 +101,18 @@ def test_a_tiny_run_is_kept_with_its_record(few, tmp_path, monkeypatch):
     found = load_projector("vit-s14", few.model, *loaded)
     assert projector_identity(found) == projector_identity(projector) | {"kind": "trained"}
     assert not any(parameter.requires_grad for parameter in found.parameters())
+
+
+def test_the_committed_one_is_that_of_its_record(smollm2_135m):
+    path = committed_path("smollm2-135m", "vit-s14")
+    said = json.loads(path.with_suffix(".json").read_text())
+    gate = Gate(**{name: value for name, value in said.pop("gate").items() if name != "is_open"})
+    found = load_projector("vit-s14", "smollm2-135m", *smollm2_135m)
+    assert found.about == said, "it was taken, and is of these weights"
+    assert AlignConfig(**said["config"]) == AlignConfig(), "as was declared"
+    assert len(said["losses"]) == said["config"]["steps"]
+    closed = [row for row in load_task("aerial-scenes", "validation") if row.id.split("/")[2] in gate.seen]
+    assert (gate.rows, gate.pictures) == (len(closed), said["config"]["held_out"])
 
 
 def test_without_a_committed_one_the_start_is_made_once(few, monkeypatch, capsys, tmp_path):

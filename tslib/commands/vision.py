@@ -10,9 +10,10 @@ from tslib.tuning.align_config import AlignConfig
 
 @command
 def align(config: OmitArgPrefixes[AlignConfig], file: Path | None = None) -> None:
-    """Train the projector that lets a language model see pictures, and measure whether it does. An hour on two cores.
+    """Train the projector that lets a language model see pictures, and measure whether it does.
 
-    What was trained is kept before it is measured: if that is interrupted, the same command goes on from there.
+    That takes an hour and a quarter on two cores. What was trained is kept before it is measured: if that is
+    interrupted, the same command goes on from there.
 
     Parameters
     ----------

@@ -10,10 +10,12 @@ from made_runs import record
 
 from tslib.config import EvalConfig, TuneConfig
 from tslib.runs.evaluation import Evaluation, EvaluationStore, of_config
+from tslib.runs.store import RunStore
 from tslib.runs.sweeps import Sweep
 from tslib.stats import Interval
 from tslib.study.claims import grasp
 from tslib.study.claims.grasp import CONTRASTS, DECISION, GRASP, Contrast, answers, arms, contrasts, decided, gained
+from tslib.study.evidence import Evidence
 from tslib.study.report import grasp as report
 from tslib.vision.gates import MEASURES
 
@@ -141,10 +143,24 @@ def gate(difference: float, *, is_open: bool) -> dict:
 def test_the_finding_begins_with_whether_the_model_sees(whole):
     assert report.finding(whole, None).startswith("**Whether the frozen model can see is not measured yet.**")
     said = report.finding(whole, gate(0.2, is_open=True))
-    assert said.startswith("The frozen model sees: with its projector and no prompt it is +20.0 points")
+    assert said.startswith(
+        "The frozen model sees: with its projector and no prompt it is right 20.0 points more often than a blind "
+        "table, on presence and comparison (interval +17.0 to +23.0). Ten more were asked for. On 40"
+    )
     assert "On 40 generated test scenes question-guided sparse fusion **matters**: in points, sparse less dense" in said
     assert "Ours is right in 87.5 %" in said
-    assert report.stage0(gate(0.03, is_open=False)).startswith("**The frozen model does not see enough**")
+    closed = gate(-0.03, is_open=False)
+    said = report.finding(whole, closed)
+    assert said.startswith("**The frozen model does not see enough**: with its projector and no prompt it is right 3.0")
+    assert "points less often than a blind table" in said
+    assert "nothing is decided about question-guided sparse fusion" in said
+
+
+def test_runs_that_are_missing_decide_nothing_where_the_model_does_not_see(tmp_path):
+    nothing = Evidence(GRASP, RunStore(tmp_path))
+    assert "20 runs that decide about places are still to be made" in report.finding(nothing, gate(0.2, is_open=True))
+    said = report.finding(nothing, gate(0.03, is_open=False))
+    assert "20 runs that compare places, and by the rule decide nothing, are still to be made" in said
 
 
 def test_what_the_frozen_model_sees_by_kind():

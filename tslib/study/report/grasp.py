@@ -26,6 +26,7 @@ __all__ = [
     "contrast_table",
     "finding",
     "interventions",
+    "is_open",
     "labelled",
     "live",
     "name",
@@ -89,15 +90,17 @@ def stage0(record: Mapping[str, object] | None) -> str:
         )
     gate: Mapping[str, object] = record["gate"]  # type: ignore[assignment]
     gain = Interval(*(100 * float(str(gate[key])) for key in ("difference", "low", "high")))
+    more = "more" if gain.value >= 0 else "less"
     said = (
-        f"{gain.value:+.1f} points over a table of the questions, on presence and comparison "
-        f"(95 % interval {gain.low:+.1f} to {gain.high:+.1f}, {gate['pictures']} scenes)"
+        f"with its projector and no prompt it is right {abs(gain.value):.1f} points {more} often than a blind table, "
+        f"on presence and comparison (interval {gain.low:+.1f} to {gain.high:+.1f}). Ten more were asked for."
     )
-    if gate["is_open"]:
-        return f"The frozen model sees: with its projector and no prompt it is {said}; ten were asked for."
-    return (
-        f"**The frozen model does not see enough**: with its projector and no prompt it is {said}; ten were asked for."
-    )
+    return f"The frozen model sees: {said}" if gate["is_open"] else f"**The frozen model does not see enough**: {said}"
+
+
+def is_open(record: Mapping[str, Any] | None) -> bool:
+    """Whether the committed projector's gate is; without one it is not."""
+    return record is not None and bool(record["gate"]["is_open"])
 
 
 def read_seen(record: Mapping[str, Any] | None) -> str:
@@ -130,10 +133,11 @@ def finding(evidence: Evidence, record: Mapping[str, object] | None) -> str:
     found = claims.contrasts(evidence)
     if not found:
         missing, asked = evidence.not_evaluated(DECISION), len(evidence.asked(DECISION))
-        return f"{stage0(record)} {to_be_made(missing, asked, 'that decide about places')}"
-    gate: Mapping[str, object] = {} if record is None else record["gate"]  # type: ignore[assignment]
+        blinded = record is not None and not is_open(record)
+        which = "that compare places, and by the rule decide nothing," if blinded else "that decide about places"
+        return f"{stage0(record)} {to_be_made(missing, asked, which)}"
     ours = of_arm(evidence, "{}")
-    said = claims.decided(found, ours, is_open=bool(gate.get("is_open")))
+    said = claims.decided(found, ours, is_open=is_open(record))
     parts = [f"{one.name} {_points(one.gain)}" for one in found]
     return (
         f"{stage0(record)} On {found[0].pictures} generated test scenes {SAID[said]}: in points, {listed(parts)}. "
