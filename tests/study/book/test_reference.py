@@ -92,6 +92,9 @@ def test_every_entry_names_something():
         assert inspect.isfunction(value) == (kind == "function"), name
 
 
+CODE = re.compile(r"[\w.]+ = .*\w\(.*\)|[\w.]+\(.*\)|import \S+")
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_code_in_a_docstring_is_set_as_code(module):
     """Lines of it would run together in a paragraph, and be words in a quotation."""
@@ -102,8 +105,7 @@ def test_code_in_a_docstring_is_set_as_code(module):
         parsed = publish_doctree(prose, settings_overrides={"report_level": 5})
         assert not list(parsed.findall(nodes.block_quote)), said
         lines = [line for found in parsed.findall(nodes.paragraph) for line in found.astext().splitlines()]
-        code = re.compile(r"[\w.]+ = .*\w\(.*\)|[\w.]+\(.*\)|import \S+")
-        assert list(filter(code.fullmatch, lines)) == [], said
+        assert list(filter(CODE.fullmatch, lines)) == [], said
 
 
 def test_every_name_of_tslib_is_in_the_table():

@@ -81,21 +81,20 @@ def name(config: TuneConfig) -> str:
     return ", ".join(filter(None, parts))
 
 
-def stage0(record: Mapping[str, object] | None) -> str:
+def stage0(record: Mapping[str, Any] | None) -> str:
     """Say whether the frozen model sees: the gate of the committed projector, whichever way it went."""
     if record is None:
         return (
             "**Whether the frozen model can see is not measured yet.** Pictures reach it through a small map, the "
             "projector. No trained one is committed; `python -m tslib align` trains one. What follows has its start."
         )
-    gate: Mapping[str, object] = record["gate"]  # type: ignore[assignment]
-    gain = Interval(*(100 * float(str(gate[key])) for key in ("difference", "low", "high")))
+    gain = Interval(*(100 * record["gate"][key] for key in ("difference", "low", "high")))
     more = "more" if gain.value >= 0 else "less"
     said = (
         f"with its projector and no prompt it is right {abs(gain.value):.1f} points {more} often than a blind table, "
         f"on presence and comparison (interval {gain.low:+.1f} to {gain.high:+.1f}). Ten more were asked for."
     )
-    return f"The frozen model sees: {said}" if gate["is_open"] else f"**The frozen model does not see enough**: {said}"
+    return f"The frozen model sees: {said}" if is_open(record) else f"**The frozen model does not see enough**: {said}"
 
 
 def is_open(record: Mapping[str, Any] | None) -> bool:
@@ -128,7 +127,7 @@ def seen(record: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
-def finding(evidence: Evidence, record: Mapping[str, object] | None) -> str:
+def finding(evidence: Evidence, record: Mapping[str, Any] | None) -> str:
     """Say what was decided, or how many of the runs are missing that decide it."""
     found = claims.contrasts(evidence)
     if not found:
