@@ -330,7 +330,9 @@ def test_seals_of_evaluations(tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_is_named(quiz, smollm2_135m, monkeypatch):
-    monkeypatch.setattr("tslib.runs.evaluation._Judge._answer_losses", lambda self, rows: [float("nan")] * len(rows))
+    monkeypatch.setattr(
+        "tslib.runs.evaluation._Judge._read", lambda self, examples, rows: [(float("nan"), "")] * len(rows)
+    )
     with pytest.raises(InputError, match=r"smollm2-135m in float32 gives losses that are not finite: .* bfloat16"):
         evaluate(config(limit=1, max_new_tokens=1), progress=False)
 
